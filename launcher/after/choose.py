@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from launcher.checkpoint.find import Broken, committed, look
+from launcher.checkpoint.folders import Broken, committed, look
 from launcher.checkpoint.manifest import folder_name
 from launcher.clusters.base import RunState
 from launcher.errors import RunError, UsageError

@@ -14,7 +14,7 @@ from launcher.output import say
 from launcher.run import RunDir
 from launcher.run.events import launching as noted
 from launcher.run.events.ranks import Exported
-from launcher.status.exported import failed_check
+from launcher.status.record import failed_check
 
 
 def push_run(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from launcher.clusters.base import AGAIN, Refused
-from launcher.clusters.choose import make_cluster
 from launcher.clusters.job import CpuRequest
+from launcher.clusters.registry import make_cluster
 from launcher.errors import ClusterError, RunError, UsageError
 from launcher.launching.compose import Composed
 from launcher.output import align

@@ -1,13 +1,13 @@
-"""Runs a command line and returns its exit code."""
+"""Runs a command line and returns its exit code; a command about a run on a cluster runs there, by ssh."""
 
+import argparse
 import re
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 from launcher import __version__
-from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
-from launcher.cli.verb import Verb
+from launcher.cli.verb import Verb, find_verb, verb_names
 from launcher.errors import Elsewhere, Exit, LauncherError, UsageError, unknown
 from launcher.output import print_json, say
 
@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
         print(f"launcher {__version__}")
         return Exit.OK
     if any(word in ("-sc", "--shell-completion") for word in words):
-        from launcher.cli.completion import complete
+        from launcher.cli.help import complete
 
         return complete(list(words))
     name, rest = split(words)
@@ -64,9 +64,7 @@ def run(words: Sequence[str]) -> int:
     try:
         return verb.run(options)
     except Elsewhere as away:
-        from launcher.cli.elsewhere import run_elsewhere
-
-        return run_elsewhere(name, verb, rest, options, away)
+        return _run_elsewhere(name, verb, rest, options, away)
 
 
 def refuse(error: LauncherError, words: Sequence[str]) -> int:
@@ -96,3 +94,31 @@ def _help(name: str) -> int:
 
     print(help_text(name))
     return 0
+
+
+def _run_elsewhere(
+    name: str, verb: Verb, words: Sequence[str], options: argparse.Namespace, away: Elsewhere
+) -> int:
+    """The exit code there; raises `away` again for a verb that cannot run there."""
+    # by need: most commands run here
+    from launcher.launching.elsewhere import ConfigElsewhere
+    from launcher.launching.launch import LaunchReport
+    from launcher.remote.command import forget, run_about
+    from launcher.remote.launch import run_with_overrides
+    from launcher.run.remote import RunElsewhere
+
+    if isinstance(away, ConfigElsewhere) and verb.overrides and not verb.terminal:
+        prints: Any = verb.printed
+        launches = isinstance(prints, dict) and LaunchReport in cast("dict[str, Any]", prints).values()
+        return run_with_overrides(name, words, options.overrides, away, launches=launches)
+    if isinstance(away, RunElsewhere) and verb.runs_dir and not verb.terminal:
+        removed: list[str] | None = getattr(options, "runs", None)
+        named: str | None = getattr(options, "run", None) or getattr(options, "sweep", None)
+        reference = removed[0] if removed else named
+        if removed and len(removed) > 1:
+            raise away
+        code = run_about(name, words, reference, away)
+        if removed and code == Exit.OK:
+            forget(away)
+        return code
+    raise away

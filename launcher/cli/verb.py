@@ -1,10 +1,16 @@
-"""The declaration in a module of launcher/commands: a verb, or a group of verbs in its own folder."""
+"""A verb, or a group of verbs: its declaration in a module of launcher/commands, and how it is found there.
+
+A module of that folder is a verb, a folder in it is a group of verbs.
+"""
 
 import argparse
+import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 GROUPS = {
     "launch": "Plan and launch (arguments in Hydra's syntax)",
@@ -18,6 +24,7 @@ GROUPS = {
 
 NOTHING = "nothing"
 """The `prints` of a verb that prints no result, with or without --json."""
+PACKAGE = "launcher.commands"
 
 
 def no_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,3 +77,31 @@ class Verbs:
     """As of Verb."""
     group: str = "more"
     """As of Verb."""
+
+
+@cache
+def verb_names(group: str = "") -> tuple[str, ...]:
+    """Names of all verbs, or of those of a group, without importing any of them."""
+    package = importlib.import_module(f"{PACKAGE}.{group}" if group else PACKAGE)
+    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)))
+
+
+def find_verb(name: str) -> Verb | Verbs:
+    """The verb of that name; `sweep status` names one of a group. A hyphen in it is an underscore in the module's name."""
+    module = importlib.import_module(f"{PACKAGE}.{name.replace(' ', '.').replace('-', '_')}")
+    return cast("Verb | Verbs", module.VERB)
+
+
+def all_verbs() -> dict[str, Verb]:
+    """Every verb by its full name, including those of groups."""
+    found: dict[str, Verb] = {}
+    for name in verb_names():
+        verb = find_verb(name)
+        if isinstance(verb, Verb):
+            found[name] = verb
+        else:
+            for one in verb_names(name):
+                inner = find_verb(f"{name} {one}")
+                assert isinstance(inner, Verb)
+                found[f"{name} {one}"] = inner
+    return found

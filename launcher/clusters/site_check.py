@@ -5,7 +5,7 @@ from typing import Any
 
 from launcher.clusters.site_facts import Partition
 from launcher.config import ClusterConfig
-from launcher.config.time_limit import is_limit, limit_s
+from launcher.config.spelling import is_limit, limit_s
 from launcher.errors import nearest
 
 

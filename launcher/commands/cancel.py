@@ -7,7 +7,7 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
-from launcher.launching.cancel import cancel
+from launcher.launching.ending import cancel
 from launcher.output import print_json
 from launcher.run.owner import say_owner
 from launcher.status.state import read_status

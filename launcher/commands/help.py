@@ -3,9 +3,8 @@
 import argparse
 from typing import TypedDict
 
-from launcher.cli.find import all_verbs
 from launcher.cli.help import help_text
-from launcher.cli.verb import Verb
+from launcher.cli.verb import Verb, all_verbs
 from launcher.errors import Exit
 from launcher.output import print_json
 

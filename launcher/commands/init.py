@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.cli.values import positive
+from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json

@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
         warn(f"{fault} The run is left out of the list.")
     asked: Mapping[str, Mapping[str, Any]] = {}
     if options.ask and remote:
-        from launcher.remote.forward import statuses_there  # by need: most lists are of this machine
+        from launcher.remote.command import statuses_there  # by need: most lists are of this machine
 
         asked = statuses_there([*remote.values()])
     statuses = read_statuses(runs)

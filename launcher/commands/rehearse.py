@@ -6,9 +6,8 @@ from typing import TypedDict
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import print_json
-from launcher.rehearsal.checks import Check
+from launcher.rehearsal.checks import Check, rehearse
 from launcher.rehearsal.copy import Settings
-from launcher.rehearsal.rehearse import rehearse
 
 
 class RehearsalResult(TypedDict):

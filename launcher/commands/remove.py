@@ -6,10 +6,10 @@ from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.launching.remove import Removable, removable, remove
+from launcher.launching.ending import Removable, removable, remove
 from launcher.output import print_json
+from launcher.sweep.ending import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.remove import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.units import plural, size
 
 

@@ -17,9 +17,8 @@ from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
 from launcher.output import print_json, warn
 from launcher.reading import read_text
-from launcher.report.conceal import known_secrets
 from launcher.report.facts import RunFacts, listing, mapping
-from launcher.report.html import MARK, render_page
+from launcher.report.html import MARK, known_secrets, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
 from launcher.report.sweep_page import make_sweep_page

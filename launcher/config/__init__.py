@@ -4,12 +4,11 @@ Mutable while composing; `make_plan` turns it into a frozen LaunchPlan. An exper
 trainer, plugins, resources); a cluster says WHERE.
 """
 
-from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
 from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
 from launcher.config.model import AdapterMode, ArchitectureConfig, BlockConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig, ShapeConfig
-from launcher.config.run import Config
+from launcher.config.run import BatchConfig, Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig

@@ -1,12 +1,10 @@
-"""A whole run, as requested."""
+"""A whole run, as requested, and the keys that are no group of conf/: batch and hub."""
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
-from launcher.config.batch import BatchConfig
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
-from launcher.config.hub import HubConfig
 from launcher.config.missing import MISSING
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
@@ -16,6 +14,32 @@ from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import TrainerConfig
 
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
+
+
+@dataclass(kw_only=True)
+class BatchConfig:
+    """How many sequences per step. Gradient accumulation follows: global / (micro * data-parallel ranks)."""
+
+    global_batch_size: int = 32
+    """Sequences per optimizer step, summed over all ranks."""
+    micro_batch_size: Union[int, str] = 1  # noqa: UP007
+    """Sequences per rank in one forward pass; `auto` takes the fastest size that fits into GPU memory."""
+    eval_micro_batch_size: Optional[int] = None  # noqa: UP045
+    """Sequences per rank in one forward pass of an evaluation; null takes micro_batch_size."""
+
+
+@dataclass(kw_only=True)
+class HubConfig:
+    """Where the result goes on a model hub."""
+
+    push: Optional[str] = None  # noqa: UP045
+    """Repository OWNER/NAME that the finished run pushes its result to, from the machine that runs its job script; `launcher
+    push` does the same later. null pushes nothing."""
+    merged: bool = False
+    """Whether the adapter is pushed merged with its base, as one model, which is made first; otherwise model/ is pushed as it
+    is."""
+    private: bool = True
+    """Whether the repository is made private; one that exists stays as it is."""
 
 
 @dataclass(kw_only=True)

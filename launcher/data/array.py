@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from launcher.data.decode import DECODER, check_single
 from launcher.data.findings import BrokenRow
-from launcher.data.row import Row
+from launcher.data.row import DECODER, Row, check_single
 
 _BLOCK = 1 << 20
 _SPACE = re.compile(r"\s*")

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 
-from launcher.data.advice import advise
-from launcher.data.asked import CheckOptions
 from launcher.data.evaluation import add_evaluation
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
@@ -13,9 +11,10 @@ from launcher.data.kinds import Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, render_only, stride
 from launcher.data.part import Counting, Part, count
 from launcher.data.places import find_files
+from launcher.data.portion import CheckOptions
 from launcher.data.printed import DataReport, Tokens, Used
 from launcher.data.survey import Advance, survey
-from launcher.data.whole import add_whole
+from launcher.data.whole import add_whole, advise
 
 
 @dataclass(slots=True)

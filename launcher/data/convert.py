@@ -1,4 +1,7 @@
-"""Writing the rows of a data file in another format, as a complete file or not at all."""
+"""Writing the rows of a data file in another format, as a complete file or not at all.
+
+Values that the format cannot hold are refused, never dropped silently.
+"""
 
 import csv
 import importlib
@@ -11,10 +14,11 @@ from typing import Any, cast
 
 from launcher.data.examples import read_examples
 from launcher.data.findings import BrokenRow
-from launcher.data.kinds import kind_of
+from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
 from launcher.data.reading import Reading
-from launcher.data.write import format_of, write_row
-from launcher.errors import DataError
+from launcher.errors import ConfigError, DataError, unknown
+from launcher.formats.base import Format, Writer
+from launcher.formats.registry import known_formats, own_format
 from launcher.output import warn
 
 _PARQUET_ROWS = 10_000
@@ -162,3 +166,45 @@ def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
     finally:
         if writer:
             writer.close()
+
+
+def targets() -> tuple[str, ...]:
+    """All values of `data convert --to`."""
+    return tuple(known_formats().writers)
+
+
+def format_of(name: str) -> Format:
+    """The format that writes rows under this name; ConfigError for an unknown name."""
+    return _writer(name)[0]
+
+
+def write_row(example: Example, name: str) -> dict[str, Any]:
+    """The example as a row of the format `name`; BrokenRow if that format cannot hold all of it."""
+    target, write = _writer(name)
+    kind = kind_of(example)
+    if kind not in target.writes:
+        held = " or ".join(f"{SPOKEN[one]}s" for one in target.writes)
+        raise BrokenRow(
+            "format",
+            f"a {SPOKEN[kind]} cannot be written as {name}, which holds {held}; use --to {own_format(kind)}",
+        )
+    if not target.from_chat:
+        return write(example)
+    if not example.get("label", True):
+        raise BrokenRow("format", f"{name} cannot mark an answer as bad; use --to {own_format(kind)}")
+    return write(to_chat(example))
+
+
+def _writer(name: str) -> tuple[Format, Writer]:
+    found = known_formats().writers.get(name)
+    if found is None:
+        raise ConfigError(f"--to {name}: {unknown('row format', name, targets())}")
+    return found
+
+
+def check_free(target: Path, force: bool) -> None:
+    """DataError if the file exists and `force` is not given, or if its folder does not exist."""
+    if target.exists() and not (force and target.is_file()):
+        raise DataError(f"{target} exists; give --force to overwrite it, or another name")
+    if not target.absolute().parent.is_dir():
+        raise DataError(f"{target.absolute().parent} is not a folder; create it, or choose another one")

@@ -1,9 +1,9 @@
 """What a check says of the evaluation file, and of rows that the training file shares with it."""
 
-from launcher.data.asked import CheckOptions
 from launcher.data.files import Sections
 from launcher.data.findings import ERROR
 from launcher.data.part import Part
+from launcher.data.portion import CheckOptions
 
 _EVALUATION = ("answer_cut", "not_rendered", "no_end")
 """Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.marked import is_chat
-from launcher.data.rounds import as_turns
+from launcher.data.speakers import as_turns
+from launcher.data.transcript import is_chat
 from launcher.data.turns import Message, check_order, read_turn, read_turns
 from launcher.data.within import dig
 from launcher.formats.base import SYSTEM

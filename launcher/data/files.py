@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from launcher.data.array import read_array
-from launcher.data.decode import decode
 from launcher.data.findings import BrokenRow
 from launcher.data.places import find_files, open_file
-from launcher.data.row import Row
+from launcher.data.row import Row, decode
 from launcher.data.storage import BOM, broken_stream, storage
 from launcher.data.tables import read_arrow, read_csv, read_parquet
 from launcher.data.wrapped import read_objects

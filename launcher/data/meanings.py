@@ -1,15 +1,18 @@
-"""What the keys of a row that is of no format may mean: the error that names data.columns with them."""
+"""What the keys of a row may mean: names that are almost those of known keys, names that mean the same as one, and the error
+for a row of no format, which names data.columns with them.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from launcher.data.astext import holds_turns
-from launcher.data.names import misspelt
 from launcher.data.reading import Reading
 from launcher.data.within import dig, names_within
 from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
+_SHORT = 4
+"""Letters up to which a name may differ in one letter only, because short names are often alike by chance."""
 _KNOWN = {
     "message_tree_id": "the rows are single messages of OpenAssistant's trees (parent_id says which one each answers), not "
     "chats; take the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]",
@@ -17,6 +20,32 @@ _KNOWN = {
     "choices as prompt, and the text of the right one as completion",
 }
 """What rows are that have such a column and no format."""
+
+
+def misspelt(name: str, known: Iterable[str]) -> str | None:
+    """The known key from which this one differs by at most two letters, added, missing, or others; None if there is none."""
+    best: tuple[int, str] | None = None
+    for key in known:
+        if name[-1:].isdigit() and not key[-1:].isdigit():  # a number counts columns, as in message_1
+            continue
+        most = 1 if min(len(key), len(name)) <= _SHORT else 2
+        if abs(len(key) - len(name)) > most:
+            continue
+        away = distance(name.lower(), key.lower())
+        if away <= most and (best is None or away < best[0]):
+            best = (away, key)
+    return best[1] if best else None
+
+
+def distance(one: str, other: str) -> int:
+    """The number of letters to add, remove or replace. Source: Wagner and Fischer, JACM 21(1), 1974."""
+    before = list(range(len(other) + 1))
+    for row, letter in enumerate(one, start=1):
+        current = [row]
+        for column, wanted in enumerate(other, start=1):
+            current.append(min(before[column] + 1, current[-1] + 1, before[column - 1] + (letter != wanted)))
+        before = current
+    return before[-1]
 
 
 def no_format(row: Mapping[str, Any], reading: Reading) -> str:

@@ -15,11 +15,11 @@ from launcher.data.astext import is_python
 from launcher.data.examples import canonical
 from launcher.data.findings import BrokenRow, Finding
 from launcher.data.kinds import Example, kind_of
-from launcher.data.marked import is_chat
 from launcher.data.read import read_row
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
 from launcher.data.tool_results import mismatches
+from launcher.data.transcript import is_chat
 from launcher.data.turns import ASSISTANT_FIRST, is_trained
 
 FINDINGS_PER_RULE = 100

@@ -1,12 +1,19 @@
-"""How many rows are asked for, and which share of them is held out: data.max_samples and data.eval_fraction.
+"""Which rows are asked for, and what a check of them is asked to look at.
 
-launcher.data.held_out makes the choice; a launch whose data is known does without it.
+How many there may be, and which share of them is held out: data.max_samples and data.eval_fraction. launcher.data.held_out
+makes the choice; a launch whose data is known does without it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from launcher.config import Config, EvalCopies
+from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError
+
+if TYPE_CHECKING:
+    from launcher.data.template import ChatTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +65,24 @@ def asked_portion(config: Config) -> Portion:
         name, why = problem
         raise ConfigError(f"data.{name}={getattr(portion, name)} {why}")
     return portion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """The options of a check."""
+
+    path: str | Path
+    eval_path: str | Path | None = None
+    reading: Reading = AS_IT_STANDS
+    max_length: int = 2048
+    bytes_per_token: float = 4.0
+    tokenizer: Any = None
+    template: "ChatTemplate | None" = None
+    """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""
+    assistant_only: bool = True
+    compare: bool = True
+    """Look for duplicates and for overlap with eval_path."""
+    sample: int = 0
+    """Number of examples to select for a person to read."""
+    portion: Portion = field(default_factory=Portion)
+    """The rows that a run uses, and those that it holds out."""

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, cast
 
 from launcher.data.astext import holds_turns, holds_value
 from launcher.data.findings import BrokenRow
-from launcher.data.marked import is_chat
 from launcher.data.row import Row
+from launcher.data.transcript import is_chat
 from launcher.errors import DataError
 from launcher.formats.registry import known_formats
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from launcher.data.astext import holds_turns, holds_value, read_text
 from launcher.data.findings import BrokenRow
-from launcher.data.names import misspelt
+from launcher.data.meanings import misspelt
 from launcher.data.speakers import keys_of
 from launcher.data.turns import KEYS
 from launcher.formats.base import ABOUT, Format

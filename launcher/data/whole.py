@@ -1,13 +1,33 @@
-"""What a check says of a data file as a whole: how it was read, mixtures, lengths and size."""
+"""What a check says of a data file as a whole: how it was read, mixtures, lengths and size; and what so many rows can teach.
+
+Sources of the advice: OpenAI's fine-tuning guide (at least 10 rows; clear gains from 50 to 100); Zhou et al., LIMA (arXiv
+2305.11206: 1,000 selected rows give a style of answering); Gekhman et al. (arXiv 2405.05904: facts new to the model are
+learnt late and raise hallucination); Ovadia et al. (arXiv 2312.05934: retrieval beats fine-tuning for facts).
+"""
 
 from collections.abc import Sequence
 
-from launcher.data.advice import advise
-from launcher.data.asked import CheckOptions
 from launcher.data.kinds import SPOKEN
 from launcher.data.part import Part
+from launcher.data.portion import CheckOptions
 from launcher.data.printed import Tokens
 from launcher.data.reading import Reading
+from launcher.units import plural
+
+STEPS = (
+    (10, "put them into the prompt as examples: it costs nothing and works better than a fine-tune"),
+    (50, "try them as examples in a prompt first; a fine-tune shows clear gains from 50 to 100 good rows on"),
+    (500, "enough for a tone, a voice or an output format; for a skill, collect 500 to 5,000"),
+    (
+        5_000,
+        "enough for one task or a style of answering; check the quality of the rows before you collect more",
+    ),
+    (100_000, "enough for several tasks; add general chats against forgetting, and train one or two epochs"),
+    (
+        None,
+        "enough for broad behaviour; train one epoch, and compare with a smaller, cleaner selection of rows",
+    ),
+)
 
 
 def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
@@ -134,3 +154,25 @@ def _add_mixtures(part: Part) -> None:
             None,
             f"{with_one} rows have a system prompt and {without} have none; give one to all rows, or to none",
         )
+
+
+def advise(part: Part) -> list[str]:
+    """Sentences about the number of rows, then about facts, then about refusals."""
+    rows = len(part.lines)
+    said = next(text for end, text in STEPS if end is None or rows < end)
+    if set(part.kinds) == {"text"}:
+        said = "plain text teaches vocabulary and style from some million words on; for answers, train on chats after it"
+    lines = [f"{plural(rows, 'row')}: {said}"]
+    lines.append(
+        "facts that change, or that must be quoted, belong in retrieval (RAG): fine-tuning teaches behaviour"
+    )
+    if rows and not part.kinds["text"]:
+        if part.refusals:
+            lines.append(
+                f"{part.refusals:,} answers refuse or say that they do not know ({part.refusals / rows:.1%})"
+            )
+        else:
+            lines.append(
+                "no answer refuses or says that it does not know: the model may learn to answer everything"
+            )
+    return lines

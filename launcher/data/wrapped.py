@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
-from launcher.data.decode import DECODER, check_single
 from launcher.data.findings import BrokenRow
 from launcher.data.read import detect
-from launcher.data.row import Row
+from launcher.data.row import DECODER, Row, check_single
 from launcher.errors import DataError
 
 _SPACE = re.compile(r"\s*")

@@ -8,7 +8,7 @@ from launcher.data.astext import holds_turns
 from launcher.data.fields import plain_pairs, read_string, read_system
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.marked import turns_of
+from launcher.data.transcript import turns_of
 from launcher.data.turns import Message, check_order, read_turn
 from launcher.formats.base import Fields, Format
 

@@ -5,7 +5,7 @@ from typing import Any
 from launcher.data.fields import plain_pairs, read_string, read_systems
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.marked import turns_of
+from launcher.data.transcript import turns_of
 from launcher.formats.base import SYSTEM, Fields, Format
 
 

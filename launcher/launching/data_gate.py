@@ -14,7 +14,7 @@ from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
 from launcher.launching.portions import count_portions
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import check_serves
 from launcher.run import RunDir
 
 
@@ -205,8 +205,8 @@ def _remembered(
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """The report on a file that is read now."""
-    from launcher.data.asked import CheckOptions
     from launcher.data.check import check  # not needed by a launch whose data was checked before
+    from launcher.data.portion import CheckOptions
     from launcher.data.progress import progress
 
     with progress(path, "checking data") as advance:

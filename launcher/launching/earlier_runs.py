@@ -12,7 +12,7 @@ from launcher.plan.save import RESTART_S, SAVE_S
 from launcher.run import RunDir, find_run
 
 if TYPE_CHECKING:  # most runs start from no checkpoint
-    from launcher.checkpoint.find import FoundCheckpoint
+    from launcher.checkpoint.folders import FoundCheckpoint
 
 
 def resume_source(config: Config) -> str:
@@ -50,7 +50,7 @@ def saves_weights_only(config: Config) -> bool:
 
 
 def _check_whole(config: Config, path: Path) -> None:
-    from launcher.checkpoint.find import (
+    from launcher.checkpoint.folders import (
         FoundCheckpoint,
         committed,
         look,

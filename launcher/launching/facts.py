@@ -9,8 +9,7 @@ from typing import Any, cast
 
 from launcher import __version__
 from launcher.clusters.base import Cluster
-from launcher.clusters.choose import choose_kind, has_gpu
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import choose_kind, find_cluster, has_gpu
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.config.notify import check_targets
 from launcher.data.kinds import SPOKEN

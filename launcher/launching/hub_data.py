@@ -10,7 +10,7 @@ from launcher.config import Config
 from launcher.data.hub import HubName, parse_hub
 from launcher.data.reading import Reading, reading_of
 from launcher.hub import HUB, endpoint
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import check_serves
 from launcher.output import warn
 
 _ANSWER_S = 8.0
@@ -33,7 +33,7 @@ def look_at_data(config: Config, environ: Mapping[str, str]) -> None:
 
 
 def _look_at(config: Config, path: str, reading: Reading, environ: Mapping[str, str]) -> None:
-    from launcher.data.hub_card import (  # only a run with hub data needs it
+    from launcher.data.hub import (  # only a run with hub data needs it
         check_columns,
         check_names,
         describe_card,
@@ -76,7 +76,7 @@ def _first_columns(name: HubName, files: list[str], environ: Mapping[str, str]) 
         get_session,
     )
 
-    from launcher.data.hub_card import columns_of_start, first_file
+    from launcher.data.hub import columns_of_start, first_file
     from launcher.launching.hub_ask import token_of
 
     file = first_file(files, name.split.partition("[")[0])

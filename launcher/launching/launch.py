@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from launcher.clusters.base import Cluster
-from launcher.clusters.choose import choose_kind, make_cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
 from launcher.launching.compose import Composed

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from omegaconf import open_dict, read_write
 
-from launcher.clusters.choose import choose_kind, queue_kind
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import choose_kind, find_cluster, queue_kind
 from launcher.config import Config, Device
 from launcher.errors import PlanError
 from launcher.launching.compose import Composed

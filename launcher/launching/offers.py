@@ -5,15 +5,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from launcher.checkpoint.find import committed
+from launcher.checkpoint.folders import committed
 from launcher.clusters.base import Cluster
 from launcher.config import Config
 from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan
-from launcher.plan.host_limit import host_limit
 from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.shapes import Offer, Shape, derive_shapes
-from launcher.plan.verdict import fits
+from launcher.plan.verdict import fits, host_limit
 from launcher.plugins.base import Plugin
 from launcher.plugins.decide import decide
 from launcher.run import RunDir

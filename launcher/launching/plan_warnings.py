@@ -13,8 +13,8 @@ from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.launching.package_gate import refusals
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
+from launcher.plan.combine import notes
 from launcher.plan.extent import extent_of, short_run
-from launcher.plan.options import notes
 
 
 def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:

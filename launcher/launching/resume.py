@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from launcher.checkpoint.find import committed
+from launcher.checkpoint.folders import committed
 from launcher.clusters.base import RunState
-from launcher.clusters.choose import make_cluster
+from launcher.clusters.registry import make_cluster
 from launcher.errors import ConfigError, RunError, UsageError
 from launcher.launching.choose_shape import settle_shape
 from launcher.launching.compose import Composed, compose

@@ -142,8 +142,10 @@ def _base(values: Mapping[str, Any], folder: Path) -> str | None:
 
 def _fit_plugin(cfg: DictConfig, values: Mapping[str, Any], own: Mapping[str, str], name: str) -> None:
     """Gives the run's LoRA plugin the settings of the adapter; ConfigError for a typed one that differs."""
-    from launcher.plugins.from_adapter import options_of  # imported here: most runs start from no adapter
-    from launcher.plugins.lora_options import LoRAOptions
+    from launcher.plugins.lora_options import (
+        LoRAOptions,
+        options_of,  # imported here: most runs start from no adapter
+    )
 
     for key, config in cfg.plugins.items():
         target = config.get("_target_") if isinstance(config, DictConfig) else None

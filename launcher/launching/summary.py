@@ -8,10 +8,10 @@ from launcher.config import Config, TrainerConfig
 from launcher.methods.registry import find_method
 from launcher.output import align
 from launcher.plan import Facts, LaunchPlan
-from launcher.plan.every import described
 from launcher.plan.extent import Extent, extent_of
+from launcher.plan.length import described
+from launcher.plan.queue import fits_kill_wait, needs_s
 from launcher.plan.save import SavePlan
-from launcher.plan.shutdown import fits_kill_wait, needs_s
 from launcher.run import RunDir
 from launcher.units import duration, number, percent, plural, significant
 

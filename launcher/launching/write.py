@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from launcher.clusters.choose import job_cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.config import Config
 from launcher.errors import RunError

@@ -15,7 +15,7 @@ from launcher.look.gpus import ask_torch, find_gpus, torch_version
 from launcher.look.job import read_request
 from launcher.look.network import MeetingServer, infiniband_gb_s, interfaces, meet
 from launcher.look.record import NodeRecord
-from launcher.supervise.limits import raise_limits
+from launcher.supervise.preflight import raise_limits
 
 
 def main(arguments: list[str]) -> int:

@@ -1,10 +1,9 @@
 """A client for files and fine-tuning jobs of an OpenAI-compatible API, which uses httpx.
 
-It uses httpx instead of OpenAI's SDK because it decides for each request whether a retry is safe, while the SDK has one rule
-for all requests. Source: OpenAI's API reference, "Files" and "Fine-tuning". The key is read from the environment for each
-request and is sent only in its Authorization header.
+The address of the API and its key come from the environment. Neither is ever written to a file.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -12,11 +11,11 @@ from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from launcher.errors import ConfigError, Exit, LauncherError
-from launcher.managed.access import api_key, base_url
 
+_EXAMPLE = "https://provider.example/v1"
 _TIMEOUT_S = 60.0
 _TRIES = 5
 _BUSY = (429, 503)
@@ -25,6 +24,40 @@ _BROKEN = (500, 502, 504)
 """Status codes after which only a request that changes nothing can be retried."""
 _LONGEST_WAIT_S = 60.0
 _LONGEST_MESSAGE = 400
+
+
+def base_url() -> str:
+    """OPENAI_BASE_URL without a slash at its end; ConfigError if it is not set, or if the key would be sent unencrypted."""
+    found = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
+    if not found:
+        raise ConfigError(
+            "OPENAI_BASE_URL is not set, and there is no default: export the address of your provider's fine-tuning API, "
+            f"such as OPENAI_BASE_URL={_EXAMPLE}"
+        )
+    parts = urlsplit(found)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ConfigError(
+            "OPENAI_BASE_URL must be an http(s) address without a name or password in it, such as " + _EXAMPLE
+        )
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ConfigError(
+            f"OPENAI_BASE_URL={found} would send the key unencrypted to {parts.hostname}; use https"
+        )
+    return found
+
+
+def api_key() -> str:
+    """OPENAI_API_KEY; ConfigError if it is not set, or if it is not allowed in a header."""
+    key = os.environ.get("OPENAI_API_KEY", "")
+    if not key:
+        raise ConfigError(
+            "OPENAI_API_KEY is not set; export it in your shell (it is never written to a file)"
+        )
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            "OPENAI_API_KEY holds a character that is not allowed in an HTTP header; was a line end copied with it?"
+        )
+    return key
 
 
 class ApiError(LauncherError):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.data.asked import CheckOptions
 from launcher.data.check import check
+from launcher.data.portion import CheckOptions
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded

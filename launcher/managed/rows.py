@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.data.convert import write_row
 from launcher.data.examples import read_examples
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import kind_of
-from launcher.data.write import write_row
 from launcher.errors import DataError
 
 LEAST = 10

@@ -8,12 +8,12 @@ from launcher.config import Config, StrategyConfig
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
-from launcher.plan.host_limit import host_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory, estimate_room
 from launcher.plan.rules import Combination, broken_rules
 from launcher.plan.time import estimate_time
 from launcher.plan.traits import Traits
+from launcher.plan.verdict import host_limit
 from launcher.strategies import Degrees, Strategy, candidates
 from launcher.units import significant
 

@@ -1,4 +1,7 @@
-"""What a model's decoder blocks hold: every tensor by its path, from the shape alone."""
+"""What a model's decoder blocks hold: every tensor by its path, from the shape alone; and how many tokens a token attends to.
+
+Windows and linear attention see less than the sequence.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -158,3 +161,30 @@ def _experts(shape: ArchitectureConfig) -> dict[str, tuple[int, ...]]:
         "mlp.experts.gate_up_proj": (each, 2 * width, hidden),
         "mlp.experts.down_proj": (each, hidden, width),
     }
+
+
+def full_blocks(shape: ArchitectureConfig) -> int:
+    """Blocks whose attention sees the whole sequence."""
+    full = shape.full_attention_layers
+    return shape.num_hidden_layers if full is None else full
+
+
+def windowed_blocks(shape: ArchitectureConfig) -> int:
+    """Blocks whose attention sees a window; those with linear attention do not count, which compares no pairs of tokens."""
+    return shape.num_hidden_layers - full_blocks(shape) if shape.sliding_window else 0
+
+
+def seen_in_window(shape: ArchitectureConfig, length: int) -> float:
+    """Mean number of tokens that a token of a sequence of that length sees through the window."""
+    window = min(shape.sliding_window or length, length)
+    return window * (1 - window / (2 * length))
+
+
+def seen_tokens(shape: ArchitectureConfig, length: int) -> float:
+    """Mean number of tokens that a token attends to, summed over all blocks, by causal attention."""
+    return full_blocks(shape) * length / 2 + windowed_blocks(shape) * seen_in_window(shape, length)
+
+
+def attention_width(shape: ArchitectureConfig) -> int:
+    """Width of all heads of a block together."""
+    return shape.num_attention_heads * head_dim(shape)

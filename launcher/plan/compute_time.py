@@ -5,12 +5,12 @@ The constants are fitted to published rows of throughput; tests/benchmarks/publi
 
 from dataclasses import dataclass
 
+from launcher.plan.blocks import attention_width, seen_tokens
 from launcher.plan.gpu import Gpu
 from launcher.plan.memory.activations import adapted_layers
 from launcher.plan.memory.generation import cache_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.model import parameters_by_kind
-from launcher.plan.windows import attention_width, seen_tokens
 
 PASS_S = 3e-4
 """Seconds that one block's forward and backward pass takes besides its kernels' work, to launch them. An assumption."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from launcher.config import ContainerConfig, ContainerRuntime, GpuVendor
-from launcher.config.text import one_line
+from launcher.config.spelling import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from launcher.methods.registry import find_method
+from launcher.plan.blocks import attention_width, full_blocks, seen_in_window, windowed_blocks
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.model import parameters_by_kind
-from launcher.plan.windows import attention_width, full_blocks, seen_in_window, windowed_blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,15 +8,14 @@ from typing import Any
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, Init, Precision
-from launcher.config.time_limit import check_time
+from launcher.config.spelling import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
-from launcher.plan.every import steps_of
 from launcher.plan.facts import Facts
-from launcher.plan.length import RunLength, make_length
-from launcher.plan.loading import loads_once
+from launcher.plan.length import RunLength, make_length, steps_of
 from launcher.plan.meeting import Meeting, make_meeting
 from launcher.plan.memory import Adapter, Memory, Room
+from launcher.plan.memory.load import loads_once
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.place import (
     check_environment,

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Request
 from launcher.config import ClusterConfig, Config, ContainerRuntime, GpuVendor
-from launcher.config.text import one_line
+from launcher.config.spelling import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
 from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points

@@ -1,15 +1,22 @@
-"""How a run goes through the queue: whether the time limit ends it early, how many attempts it takes, and what it costs."""
+"""How a run goes through the queue: attempts, costs, and a shutdown in time.
 
+Whether the time limit ends it early, how many attempts it takes and what it costs; how long the run needs from the order to
+shut down, and how long before the time limit it gets it.
+"""
+
+import dataclasses
 import math
 from dataclasses import dataclass
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
-from launcher.config.time_limit import limit_s
+from launcher.config.spelling import limit_s
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.units import significant
 
 _HOUR_S = 3_600
+RESERVE_S = 5.0
+"""Seconds between SIGTERM and SIGKILL that are reserved for the supervisor itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +44,7 @@ def expect(config: Config, plan: LaunchPlan) -> ExpectedCourse | None:
 
     The useful time of an attempt is its time limit less the start and what is lost at the end: the time of the signal before
     the limit if the run then saves, else half an interval between saves. Without saves every attempt starts from step 0. Spare
-    nodes cost the same as nodes that train. Source: launcher/plan/interval.py for failures of nodes.
+    nodes cost the same as nodes that train. Source: launcher/plan/save.py for failures of nodes.
     """
     if plan.time is None or plan.time.total_h is None:
         return None
@@ -75,3 +82,31 @@ def _warned_before_s(plan: LaunchPlan) -> float | None:
     """Seconds before the time limit at which the run gets the signal to save and shut down, whoever chose the signal; None if
     it gets no signal, for example in an allocation, which was not requested with these options."""
     return None if plan.save is None else find_cluster(plan.cluster).notice_s(plan.job_options)
+
+
+def needs_s(plan: LaunchPlan) -> float:
+    """Seconds from the order to shut down until all is saved, for a plan that saves: two steps and a save, as measured by the
+    newest run of that name or as estimated."""
+    assert plan.save is not None
+    return plan.facts.shutdown_s or 2 * (plan.time.step_s if plan.time else 0.0) + plan.save.save_s
+
+
+def fits_kill_wait(plan: LaunchPlan) -> bool:
+    """Whether the shutdown is finished between the SIGTERM of a pre-emption and its SIGKILL."""
+    return needs_s(plan) + RESERVE_S <= plan.facts.kill_wait_s
+
+
+def notice_s(shutdown_s: float, time: str) -> int:
+    """Seconds before the time limit at which the run gets the signal to save and shut down: twice `shutdown_s` and a minute, at
+    least 120 s, and 30 s more because Slurm checks the time limit only every 30 s (slurm.conf(5), OverTimeLimit); at most a
+    third of the limit."""
+    return min(max(120, round(2 * shutdown_s) + 60) + 30, limit_s(time) // 3)
+
+
+def with_notice(config: Config, plan: LaunchPlan) -> LaunchPlan:
+    """The plan with a signal before its time limit, if it saves and the cluster has such a signal."""
+    if plan.save is None:
+        return plan
+    seconds = notice_s(needs_s(plan), config.resources.time)
+    options = find_cluster(plan.cluster).with_notice(plan.job_options, seconds)
+    return dataclasses.replace(plan, job_options=options)

@@ -4,9 +4,8 @@ from typing import Any
 
 from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
-from launcher.methods.checks import check_keys
-from launcher.methods.registry import find_method
-from launcher.plan.every import RULE, is_every
+from launcher.methods.registry import check_keys, find_method
+from launcher.plan.length import RULE, is_every
 from launcher.plan.names import check_names
 from launcher.plan.passed_on import passed_on
 from launcher.plan.topology import Batch

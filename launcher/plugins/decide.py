@@ -9,11 +9,10 @@ from launcher.errors import NotAsPlanned, RunError
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.auto import settle
 from launcher.plan.chat_format import format_from
-from launcher.plan.combine import check_needs, checked
+from launcher.plan.combine import check_needs, check_options, checked
 from launcher.plan.fit import with_length
 from launcher.plan.model import shape_from
-from launcher.plan.options import check_options
-from launcher.plan.shutdown import with_notice
+from launcher.plan.queue import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 from launcher.run.record import is_kind

@@ -130,7 +130,7 @@ class LoRA(LoRAOptions, Plugin):
         zero3: bool = is_deepspeed_zero3_enabled()  # pyright: ignore[reportUnknownVariableType]
         adapted = get_peft_model(model, config, autocast_adapter_dtype=four_bit or not zero3)
         if start := getattr(model, "start_adapter", None):
-            from launcher.plugins.on_rank.start_adapter import load_weights
+            from launcher.plugins.on_rank.initial import load_weights
 
             load_weights(adapted, start)
         if self.takes_weights:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import PlanError
-from launcher.plan.every import RULE, is_every, steps_of
+from launcher.plan.length import RULE, is_every, steps_of
 from launcher.plan.save import make_save_plan
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types

@@ -1,15 +1,21 @@
-"""The checks of a rehearsal: each really kills, signals or requeues the run and waits for a new checkpoint."""
+"""A rehearsal and its checks: each really kills, signals or requeues the run and waits for a new checkpoint."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
+from launcher.clusters.registry import make_cluster
 from launcher.errors import ClusterError
+from launcher.launching.hub_gate import check_hub
+from launcher.launching.launch import plan_launch, write
 from launcher.plan import LaunchPlan
+from launcher.rehearsal.copy import Settings, compose_copy
 from launcher.rehearsal.job import Failed, RehearsedJob
+from launcher.run import RunDir
+from launcher.run.events.base import How
 from launcher.run.events.checkpoints import Resumed, Saved, Stepping
 from launcher.run.events.supervisor import Ended, Stopped
-from launcher.run.events.words import How
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +128,33 @@ class RehearsalChecks:
         )
         took = f" after {stepping.restart_s:.1f} s" if stepping else ""
         return f"resumed from step {before}{took} and saved at step {saved.step}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """A rehearsal that has ended."""
+
+    run: RunDir
+    checks: list[Check]
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the failed checks; a check that the cluster cannot do does not count as failed."""
+        return [check.name for check in self.checks if check.passed is False]
+
+
+def rehearse(
+    overrides: list[str],
+    settings: Settings,
+    begin: Callable[[RunDir, LaunchPlan], None],
+    tell: Callable[[Check], None],
+) -> Rehearsed:
+    """Runs all checks of a rehearsal; `begin` is called with its run, and `tell` with each check as it ends."""
+    planned = plan_launch(compose_copy(overrides, settings), datetime.now())
+    check_hub(planned.composed.config, planned.plan)
+    cluster = make_cluster(planned.plan.cluster)
+    run, plan = write(planned)
+    begin(run, plan)
+    return Rehearsed(
+        run=run, checks=RehearsalChecks(RehearsedJob(run, cluster, settings.patience_s), plan, tell).carry()
+    )

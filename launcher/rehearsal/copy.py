@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.config import Config
-from launcher.config.time_limit import check_time, limit_s
+from launcher.config.spelling import check_time, limit_s
 from launcher.data.files import read_rows
 from launcher.errors import ConfigError
 from launcher.launching.compose import Composed, compose

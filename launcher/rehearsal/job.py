@@ -14,9 +14,9 @@ from launcher.launching.launch import start_here
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, write_text
 from launcher.run.events import Event
+from launcher.run.events.base import How
 from launcher.run.events.launching import Submitted
 from launcher.run.events.supervisor import Ended, Finished, Requeued, Started, Stopped
-from launcher.run.events.words import How
 from launcher.run.history import HistoryReader
 from launcher.status.state import is_over
 

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from launcher.errors import ClusterError, RunError
 from launcher.output import say
 from launcher.remote.connection import connect
-from launcher.remote.progress import Progress
+from launcher.remote.send import Progress
 from launcher.remote.talk import Talk, ask, lost, talk
 from launcher.run.record import is_kind
 from launcher.run.remote import REMOTE, RunElsewhere

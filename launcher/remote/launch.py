@@ -17,10 +17,9 @@ from launcher.launching.elsewhere import ConfigElsewhere
 from launcher.launching.own_file.expand import expand as expand_file
 from launcher.launching.typed import expand
 from launcher.output import say
-from launcher.remote.code import CodeFolders, gather_code
 from launcher.remote.command import Command, run_there
 from launcher.remote.connection import SshConnection, connect
-from launcher.remote.content import Hashes, cache_here
+from launcher.remote.content import CodeFolders, Hashes, cache_here, gather_code
 from launcher.remote.paths import SENT, Sent, gather_paths
 from launcher.remote.send import send
 from launcher.remote.talk import LOOKED, LOOKED_WHOLE, ask

@@ -1,5 +1,7 @@
-"""Sends what a cluster does not have yet."""
+"""Sends what a cluster does not have yet, and shows the progress on a terminal."""
 
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,12 +9,27 @@ from launcher.errors import ClusterError
 from launcher.output import say
 from launcher.remote.connection import SshConnection
 from launcher.remote.content import Blob, Tree, missing
-from launcher.remote.progress import Progress
 from launcher.remote.talk import Talk, lost, talk
 from launcher.units import plural, size
 
+_EVERY_S = 0.5
 _PIECE = 1 << 20
 _TAKEN: Mapping[str, Any] = {"wrong": Sequence[str]}
+
+
+class Progress:
+    """Shows which share of the bytes is done, only on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._shown = total, 0, time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Adds bytes that are done."""
+        self._done += count
+        if sys.stderr.isatty() and time.monotonic() - self._shown > _EVERY_S:
+            self._shown = time.monotonic()
+            share = self._done / self._total
+            print(f"\r{share:4.0%} of {size(self._total)}", end="\r", file=sys.stderr, flush=True)
 
 
 def send(

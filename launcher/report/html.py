@@ -1,9 +1,10 @@
-"""Renders a Page as HTML: one file that needs no network and cannot access one."""
+"""Renders a Page as HTML, with secrets hidden: one file that needs no network and cannot access one."""
 
 import base64
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,14 +12,36 @@ from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from launcher.report.conceal import conceal
+from launcher.masking import HIDDEN, IN_ADDRESS, LOOKS, SHORTEST
+from launcher.plan.place import SECRET_NAME
 from launcher.report.page import Page
 from launcher.units import number
 
+_NAMED = re.compile(
+    r"(?P<name>[\w.+-]*(?:TOKEN(?!IZ|S)|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)[\w.]*\s*[=:]\s*)(?P<value>[^\s,;'\"]+)",
+    re.IGNORECASE,
+)
 MARK = '<meta name="generator" content="launcher report">'
 """A tag near the beginning of every page, by which a page of this project is recognised."""
 _FOLDER = Path(__file__).parent / "page"
 _LIBRARY = "echarts.min.js"
+
+
+def known_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of environment variables whose names look like secrets, longest first."""
+    values = {
+        value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= SHORTEST
+    }
+    return tuple(sorted(values, key=len, reverse=True))
+
+
+def conceal(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` with every secret in it hidden."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    text = LOOKS.sub(HIDDEN, text)
+    text = IN_ADDRESS.sub(rf"\g<scheme>{HIDDEN}@", text)
+    return _NAMED.sub(rf"\g<name>{HIDDEN}", text)
 
 
 def render_page(page: Page, secrets: Iterable[str] = ()) -> str:

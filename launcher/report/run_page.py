@@ -7,10 +7,9 @@ from typing import Any
 
 from launcher import units
 from launcher.report import sections
-from launcher.report.attempts import find_attempts
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import LoggedCurves, is_number, points, stayed
-from launcher.report.facts import RunFacts, at, listing, mapping
+from launcher.report.facts import RunFacts, at, find_attempts, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
 from launcher.run.attempts import Attempt
 from launcher.units import plural

@@ -5,9 +5,8 @@ from typing import Any
 
 from launcher import units
 from launcher.report import charts
-from launcher.report.attempts import RUNNING, what_came_next
 from launcher.report.curves import LoggedCurves, is_number
-from launcher.report.facts import RunFacts, at, listing, mapping
+from launcher.report.facts import RUNNING, RunFacts, at, listing, mapping, what_came_next
 from launcher.report.page import Chart, Section, Table
 from launcher.run.attempts import Attempt
 from launcher.run.events import Other

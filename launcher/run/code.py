@@ -8,7 +8,7 @@ from typing import Any
 
 from launcher.errors import RunError
 from launcher.reading import read_json
-from launcher.run.write import write_text
+from launcher.run.lines import write_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

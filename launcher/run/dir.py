@@ -17,8 +17,7 @@ from launcher.reading import read_json
 from launcher.run.events import Event, EventReader, make
 from launcher.run.events.launching import Submitted
 from launcher.run.kinds import check_kinds
-from launcher.run.lines import append_line, now
-from launcher.run.write import write_text
+from launcher.run.lines import append_line, now, write_text
 
 if TYPE_CHECKING:  # whoever launches a run reads no metrics
     from launcher.run.metrics import Line

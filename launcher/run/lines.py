@@ -1,9 +1,11 @@
-"""Files of JSON lines: several hosts append to them; they are read completely or from a reader's last offset.
+"""How files of a run dir are written and read: lines of JSON, to which several hosts append, and whole texts at once.
 
-An append locks the file itself by lockf, which works between hosts on NFS. filelock is not used: it uses flock, and if the file
-system has no locks it fails or needs a second file for each file; a line must be written even without a lock.
+Lines are read completely or from a reader's last offset. An append locks the file itself by lockf, which works between hosts
+on NFS. filelock is not used: it uses flock, and if the file system has no locks it fails or needs a second file for each
+file; a line must be written even without a lock.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -180,3 +182,24 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a whole file or nothing: under a temporary name, then renamed.
+
+    `durable`: after a loss of power the file is the old one or the new one, and not an empty one. It costs an fsync.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(2).hex()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(path)  # write(2) does not say it
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

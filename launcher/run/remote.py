@@ -8,8 +8,8 @@ from typing import Any
 
 from launcher.errors import Elsewhere, RunError
 from launcher.reading import read_json
+from launcher.run.lines import write_text
 from launcher.run.owner import other_owner
-from launcher.run.write import write_text
 
 REMOTE = "remote.json"
 """A folder with this file stands for a run on a cluster; what `fetch` brought lies beside it."""

@@ -7,11 +7,11 @@ from launcher.errors import Exit
 from launcher.run.course import seconds
 from launcher.run.dir import RunDir
 from launcher.run.events import Event
+from launcher.run.events.base import How, StopReason
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.launching import Cancelled, Planned, Replanned, Submitted
 from launcher.run.events.ranks import Crashed, Diverged
 from launcher.run.events.supervisor import Ended, Finished, Pruned, Requeued, Slow, Started, Stopped
-from launcher.run.events.words import How, StopReason
 from launcher.run.history import History
 
 _FROM_OUTSIDE = (Planned, Submitted, Replanned)

@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Annotated, TypedDict
 
-from launcher.checkpoint.commit import retain
-from launcher.checkpoint.find import Broken, FoundCheckpoint, committed, find_all
-from launcher.checkpoint.keep import reasons_to_keep
-from launcher.checkpoint.verify import first_difference
+from launcher.checkpoint.folders import (
+    Broken,
+    FoundCheckpoint,
+    committed,
+    find_all,
+    first_difference,
+    reasons_to_keep,
+    retain,
+)
 from launcher.clusters.base import RunState
 from launcher.errors import RunError
 from launcher.run import RunDir

@@ -18,6 +18,7 @@ from launcher.output import visible
 from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
+from launcher.run.events.base import How
 from launcher.run.events.checkpoints import Resumed
 from launcher.run.events.ranks import (
     Crashed,
@@ -32,11 +33,10 @@ from launcher.run.events.ranks import (
     Working,
 )  # fmt: skip
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
-from launcher.run.events.words import How
 from launcher.run.history import History, HistoryReader
 from launcher.run.metrics import Logged, MetricsReader
 from launcher.run.totals import ended_by
-from launcher.status.exported import failed_check
+from launcher.status.record import failed_check
 from launcher.status.state import is_over, read_status
 from launcher.status.waiting import read_waiting
 

@@ -1,10 +1,12 @@
-"""The attempts and the next save of a run, as status shows them."""
+"""The attempts and the next save of a run, as status shows them; and whether its exported model was checked and pushed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from launcher.run.attempts import Attempt
 from launcher.run.events.checkpoints import Interval, Saved
+from launcher.run.events.launching import NotPushed, Pushed
+from launcher.run.events.ranks import Exported
 from launcher.run.history import History
 
 _SHOWN = 8
@@ -94,3 +96,18 @@ def attempt_lines(record: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         + lines
         + [("slow host", f"{host}: {speed:.2f} of the others' speed") for host, speed in slow.items()]
     )
+
+
+def failed_check(found: Exported | None) -> str | None:
+    """One sentence on an export that was kept although its check failed; None for any other."""
+    if found is None or not found.why:
+        return None
+    return f"the check of {found.path} failed, but it was kept: {found.why}"
+
+
+def failed_push(history: History, run: str) -> str | None:
+    """One sentence on a result that was not pushed; None if it was, or nobody asked for it."""
+    failed, pushed = history.newest(NotPushed), history.newest(Pushed)
+    if failed is None or (pushed is not None and pushed.time >= failed.time):
+        return None
+    return f"it was not pushed to {failed.repository}: {failed.reason}; push it with python -m launcher push {run}"

@@ -8,9 +8,8 @@ from types import MappingProxyType
 from typing import Any, TypedDict
 
 from launcher.clusters.base import Cluster, RunState
-from launcher.clusters.choose import job_cluster
 from launcher.clusters.local import process_id
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.errors import ClusterError, RunError
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
@@ -20,7 +19,6 @@ from launcher.run.events.ranks import Exported, Measured, Training
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
-from launcher.status.exported import failed_check, failed_push
 from launcher.status.learning import (
     GeneralText,
     StoppedEarly,
@@ -29,7 +27,7 @@ from launcher.status.learning import (
     general,
     overfitting,
 )
-from launcher.status.record import AttemptRow, NextSave, attempt_rows, next_save
+from launcher.status.record import AttemptRow, NextSave, attempt_rows, failed_check, failed_push, next_save
 
 _STATES = {
     Standing.PLANNED: RunState.PLANNED,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from launcher.clusters.base import RunState
-from launcher.clusters.choose import job_cluster
+from launcher.clusters.registry import job_cluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 from launcher.status.state import Status

@@ -10,8 +10,7 @@ from launcher.errors import PlanError
 from launcher.strategies._deepspeed_keys import check_passed, merged
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.moment import Moment
-from launcher.strategies.trained import Trained, Units
+from launcher.strategies.trained import Moment, Trained, Units
 
 ENGINE = "deepspeed"
 BUCKET = 500_000_000

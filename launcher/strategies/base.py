@@ -10,8 +10,7 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.moment import Moment
-from launcher.strategies.trained import Trained, Units
+from launcher.strategies.trained import Moment, Trained, Units
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""

@@ -10,8 +10,7 @@ from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.moment import Moment
-from launcher.strategies.trained import Trained, Units
+from launcher.strategies.trained import Moment, Trained, Units
 
 _BOTH = "cuda:nccl,cpu:gloo"
 """The process group of a run that offloads: the norm of gradients on the host is summed there, by gloo. accelerate 1.15 chooses

@@ -18,7 +18,7 @@ STRATEGIES = Registry(
     package="launcher.strategies",
     group="launcher.strategies",
     spec=Strategy,
-    skipped=frozenset({"base", "registry", "degrees", "moment", "trained"}),
+    skipped=frozenset({"base", "registry", "degrees", "trained"}),
 )
 
 

@@ -10,8 +10,7 @@ from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero
 from launcher.strategies.base import Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.moment import Moment
-from launcher.strategies.trained import Trained, Units
+from launcher.strategies.trained import Moment, Trained, Units
 
 LIVE = 1_000_000_000
 """stage3_max_live_parameters: the most elements that are gathered at once."""

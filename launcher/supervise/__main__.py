@@ -29,7 +29,7 @@ from launcher.run.events.checkpoints import Saved
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
-from launcher.supervise.attempt_context import AttemptContext
+from launcher.supervise.addresses import choose_port
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.children import StopSignal, wait_for_all
 from launcher.supervise.fetching import Fetcher
@@ -38,9 +38,8 @@ from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.notify import FAILED, FINISHED, Notifier
 from launcher.supervise.place import Place, lives_here, who
-from launcher.supervise.policy import Action, Do, EndedAttempt, How, StopReason
+from launcher.supervise.policy import Action, AttemptContext, Do, EndedAttempt, How, StopReason
 from launcher.supervise.pushing import push
-from launcher.supervise.rendezvous import choose_port
 from launcher.supervise.steady import SteadyRun, steadily
 
 _PORT_TRIES = 5

@@ -44,19 +44,15 @@ from launcher.protocol.agents import (
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
-from launcher.supervise.addresses import LOOPBACK, interface_of, is_loopback, split, why
+from launcher.supervise.addresses import LOOPBACK, bind, choose_port, interface_of, is_loopback, split, why
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.connection import Connection, ConnectionClosed
-from launcher.supervise.fetch_process import FetchProcess
-from launcher.supervise.handshake import introduce
-from launcher.supervise.key import read_key
-from launcher.supervise.limits import raise_limits
+from launcher.supervise.fetching import FetchProcess
+from launcher.supervise.handshake import introduce, read_key
 from launcher.supervise.link_check import LinkCheck
-from launcher.supervise.nccl_cards import nccl_variables
 from launcher.supervise.orphaned import queue_again
-from launcher.supervise.preflight import look_at_node
+from launcher.supervise.preflight import look_at_node, nccl_variables, raise_limits
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
-from launcher.supervise.rendezvous import bind, choose_port
 from launcher.supervise.starters import ColdStarter, WarmStarter
 from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, HEARTBEAT_S, SUPERVISOR_LOST_S
 

@@ -22,15 +22,13 @@ from launcher.protocol.agents import (
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.ranks import Crashed
-from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.fetching import Fetcher
-from launcher.supervise.hang_limits import HangLimits
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
-from launcher.supervise.policy import EndedAttempt, How, StopReason
-from launcher.supervise.slow_hosts import SpeedProbes
+from launcher.supervise.pace import HangLimits, SpeedProbes
+from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopReason
 from launcher.timeouts import ANSWER_S, SAVE_HANGS
 
 _POLL_S = 0.05

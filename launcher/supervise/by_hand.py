@@ -10,10 +10,10 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
+from launcher.supervise.addresses import bind, choose_port
 from launcher.supervise.children import StopSignal
-from launcher.supervise.nccl_cards import nccl_variables
+from launcher.supervise.preflight import nccl_variables
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
-from launcher.supervise.rendezvous import bind, choose_port
 from launcher.supervise.starters import ColdStarter
 
 _POLL_S = 0.02

@@ -1,20 +1,27 @@
-"""The leader's side of fetching from a hub: before any rank starts, one node fetches what the run needs.
+"""Fetching from a hub: before any rank starts, one node fetches what the run needs.
 
-The leader waits for it outside of any collective, so that a slow hub delays a run and never hangs its ranks.
+The leader's side is Fetcher. The agent's side is a process that runs launcher.train.fetch.
 """
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from launcher.errors import Exit
 from launcher.hub import HubInputs
+from launcher.processes import death_with_parent, exit_code
 from launcher.protocol.agents import FetchEnded, FetchFromHub, FetchProgress, KillRanks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
-from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.children import StopSignal
 from launcher.supervise.nodes import Node, Nodes
-from launcher.supervise.policy import EndedAttempt, How
+from launcher.supervise.policy import AttemptContext, EndedAttempt, How
 from launcher.timeouts import FETCH_STALLED_S
 
 _POLL_S = 0.05
@@ -83,3 +90,54 @@ class Fetcher:
 def _failed(node: Node, end: FetchEnded) -> EndedAttempt:
     why = end.error or f"fetching model and data ended with exit code {end.code}; see logs/"
     return EndedAttempt(how=How.CRASHED, code=end.code, reason=f"{node.host}: {why}")
+
+
+class FetchProcess:
+    """The process that fetches model and data into the cache, on one node of the job."""
+
+    def __init__(self, wanted: str, env: Mapping[str, str], log: int, folder: Path) -> None:
+        """`wanted`: launcher.hub.Wanted as JSON; `log`: a file descriptor."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "launcher.train.fetch", wanted],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=death_with_parent(),
+        )
+        assert self._process.stdout
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._read = b""
+        self._newest: dict[str, Any] = {}
+
+    def poll(self) -> FetchProgress | FetchEnded | None:
+        """What is new: the bytes so far, or the end; None for nothing."""
+        assert self._process.stdout
+        code = self._process.poll()
+        piece = self._process.stdout.read() or b""
+        *lines, self._read = (self._read + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"{"):  # a library may print something too
+                try:
+                    self._newest = json.loads(line)
+                except ValueError:
+                    continue
+        number = self._newest.get("bytes")
+        fetched = number if isinstance(number, int) else 0
+        if code is not None:
+            commit, error = self._newest.get("commit"), self._newest.get("error")
+            return FetchEnded(
+                code=exit_code(code),
+                error=str(error or ""),
+                commit=str(commit) if commit else None,
+                bytes=fetched,
+            )
+        return FetchProgress(bytes=fetched) if lines else None
+
+    def close(self) -> None:
+        """Kills the process if it still lives."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()

@@ -1,26 +1,96 @@
-"""How a supervisor and an agent show each other that they hold the job's key, before either believes anything.
+"""The key of a job, and how a supervisor and an agent show each other that they hold it, before either believes anything.
 
-The supervisor sends a nonce. The agent answers with its index, a nonce of its own and the HMAC of all three, and the supervisor
-with an HMAC of the same under another role. What is sent before that is bounded in bytes, in time and in number.
+The key is a file in the run dir that this user alone can read. It is neither in the environment nor on a command line, and a
+new one is made for every job. The supervisor sends a nonce. The agent answers with its index, a nonce of its own and the HMAC
+of all three, and the supervisor with an HMAC of the same under another role. What is sent before that is bounded in bytes, in
+time and in number.
 """
 
 import contextlib
+import hmac
+import json
+import os
+import secrets
 import select
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from launcher.errors import RunError
 from launcher.protocol.codec import ProtocolError
 from launcher.protocol.handshake import FROM_AGENT, FROM_SUPERVISOR, Challenge, Proof, Welcome, nonce
+from launcher.run import RunDir
 from launcher.supervise.connection import Connection, ConnectionClosed
-from launcher.supervise.key import is_proof, prove
 from launcher.timeouts import CONNECT_ONE_S, HANDSHAKE_S
 
+_FILE = ".key"
+_BYTES = 32
+_TEXT = 2 * _BYTES
 LONGEST = 512
 """Bytes of a line that is read before the other end has proved that it belongs to the job; a proof has 180."""
 _FEWEST = 256
 """Connections without a proof at once; a job with more nodes than half of that has twice its nodes."""
 _FULL_S = 0.05
+
+
+def key_path(run: RunDir) -> Path:
+    """Where the key of the run's present job is."""
+    return run.path / _FILE
+
+
+def write_key(run: RunDir) -> bytes:
+    """A new key, once it is in place of an older one."""
+    key, path = secrets.token_hex(_BYTES), key_path(run)
+    temporary = path.with_name(f"{_FILE}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, key.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    return key.encode()
+
+
+def read_key(run: RunDir) -> bytes:
+    """The key of the run's present job; RunError if it is missing or no key."""
+    path = key_path(run)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            key = os.read(descriptor, _TEXT + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}); every node of the job must see the run dir, as the same user"
+        ) from None
+    if len(key) != _TEXT:
+        raise RunError(f"{path} holds {len(key)} bytes and no key; cancel the job and resume the run")
+    return key
+
+
+def remove_key(run: RunDir, key: bytes) -> None:
+    """Removes the key, unless a later job has its own there."""
+    try:
+        if read_key(run) == key:
+            key_path(run).unlink()
+    except (OSError, RunError):
+        return
+
+
+def prove(key: bytes, role: str, *said: str) -> str:
+    """What only a holder of the key can say in answer to `said`; `role` keeps one side's words from serving as the other's.
+
+    Source: RFC 2104, HMAC with SHA-256.
+    """
+    return hmac.new(key, json.dumps((role, *said)).encode(), "sha256").hexdigest()
+
+
+def is_proof(given: str, wanted: str) -> bool:
+    """Whether a proof is the wanted one, in a time that tells nothing."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from launcher.supervise.rendezvous import bind, choose_port
+from launcher.supervise.addresses import bind, choose_port
 from launcher.timeouts import LINK_S
 
 MESSAGE = 1 << 20

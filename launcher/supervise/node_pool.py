@@ -1,10 +1,17 @@
-"""The nodes of this job over all attempts: how they are started, gathered, checked, chosen and ended."""
+"""The nodes of this job over all attempts: how they are started, gathered, checked, chosen and ended.
 
+The messages of the command that starts them are passed on to the job's log, and kept for the reason of a failure.
+"""
+
+import collections
+import re
 import secrets
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
@@ -13,18 +20,22 @@ from launcher.protocol.agents import CheckLink, EndAgent, LinkChecked, LinkListe
 from launcher.protocol.codec import Message
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Preflight
-from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.children import StopSignal
+from launcher.supervise.handshake import remove_key, write_key
 from launcher.supervise.hosts import note_faults
-from launcher.supervise.key import remove_key, write_key
 from launcher.supervise.link_check import blame_hosts
 from launcher.supervise.nodes import Node, Nodes
-from launcher.supervise.policy import EndedAttempt, How
-from launcher.supervise.step_output import StepOutput
+from launcher.supervise.policy import AttemptContext, EndedAttempt, How
 from launcher.timeouts import END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
 
 _POLL_S = 0.05
 Answer = TypeVar("Answer", bound=Message)
+_KEPT = 20
+_TRANSIENT = re.compile(
+    r"(?i)node failure|communication connection failure|launch for .* failed on node|nodes are busy|socket timed out|timeout|"
+    r"unable to contact|job credential|i/o error|cancelled|force terminated|step killed|connection refused"
+)
+"""What a command says of a fault that other nodes, or another time, can be free of."""
 
 
 class NodePool:
@@ -193,3 +204,35 @@ def _names(nodes: list[Node]) -> dict[int, str]:
         node.index: node.host if hosts.count(node.host) == 1 else f"{node.host} (node {node.index})"
         for node in nodes
     }
+
+
+class StepOutput:
+    """Reads the standard error of a step in a thread of its own, and writes it to this process's."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._lines: collections.deque[str] = collections.deque(maxlen=_KEPT)
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def words(self) -> str:
+        """The command's own message on one line, the newest words last; empty if it wrote nothing. Call it once it has
+        ended."""
+        self._thread.join(1.0)
+        own = [
+            line
+            for line in self._lines
+            if re.match(r"(srun|slurmstepd|launcher|bash|node\.sh|execve)\b", line)
+        ]
+        return "; ".join(dict.fromkeys(own or list(self._lines)[-1:]))
+
+    def is_transient(self) -> bool:
+        """Whether the command names a fault of a node or of the network."""
+        return _TRANSIENT.search(" ".join(self._lines)) is not None
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream:
+            for line in stream:
+                sys.stderr.buffer.write(line)
+                sys.stderr.buffer.flush()
+                if text := line.decode(errors="replace").strip():
+                    self._lines.append(text)

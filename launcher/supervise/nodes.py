@@ -11,11 +11,10 @@ from launcher import environment
 from launcher.plan.meeting import Meeting
 from launcher.protocol.agents import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartbeat, Ping, RankState
 from launcher.protocol.codec import Message, ProtocolError
-from launcher.supervise.addresses import address_of, candidates, is_loopback, join
+from launcher.supervise.addresses import address_of, bind, candidates, choose_port, is_loopback, join
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import Door
-from launcher.supervise.limits import raise_open_files
-from launcher.supervise.rendezvous import bind, choose_port
+from launcher.supervise.preflight import raise_open_files
 from launcher.timeouts import AGENT_LOST_S, PING_S
 
 Answer = TypeVar("Answer", bound=Message)

@@ -15,7 +15,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.plan import LaunchPlan
-from launcher.plan.shutdown import RESERVE_S
+from launcher.plan.queue import RESERVE_S
 from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of

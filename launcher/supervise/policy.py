@@ -1,10 +1,11 @@
 """What follows the end of an attempt: a pure function of how the attempt ended and of the run's history."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from launcher.errors import Exit
-from launcher.run.events.words import How, StopReason
+from launcher.run.events.base import How, StopReason
 from launcher.run.totals import Faults
 from launcher.supervise.hosts import SUSPECT
 
@@ -123,3 +124,17 @@ def blamed(faults: Faults) -> dict[str, int]:
 def suspects(faults: Faults) -> tuple[str, ...]:
     """The hosts that another allocation should avoid."""
     return tuple(host for host, times in blamed(faults).items() if times >= SUSPECT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptContext:
+    """One attempt: its number, its log folder, and what its runner has to know of the job."""
+
+    number: int
+    """From 1, over all jobs of the run."""
+    folder: str
+    """Name of its folder below logs/."""
+    blamed: Iterable[str]
+    """Hosts to use only if there are no others."""
+    explain_signal: Callable[[int], tuple[StopReason, float]]
+    """Signal -> why the job must end, and how many seconds remain at most."""

@@ -1,21 +1,23 @@
-"""The job arrays of a sweep: their scripts, and their submission, which can be repeated after an interruption at any point.
+"""The job arrays of a sweep: their scripts, their submission, and those that are in the queue of its cluster.
 
-The lock of a submit is flock(2) on sweep.json itself, taken before the file gets its name, so that no sweep is visible
-without it. filelock is not used, because it opens the file that it locks by its name.
+The submission can be repeated after an interruption at any point. The lock of a submit is flock(2) on sweep.json itself,
+taken before the file gets its name, so that no sweep is visible without it. filelock is not used, because it opens the file
+that it locks by its name.
 """
 
 import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from launcher.clusters.base import Cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, make_cluster
 from launcher.clusters.submission import submitted
 from launcher.config.schema import shipped_dir
+from launcher.errors import ClusterError, ConfigError
 from launcher.plan import LaunchPlan
 from launcher.render import render_script
 from launcher.run import job_number, now, write_text
@@ -143,3 +145,29 @@ def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
 def _is_cut(sweep: SweepDir, request: str) -> bool:
     spec = sweep.read_spec()
     return spec["request"] == request and not spec["dry_run"] and not _is_reported(sweep)
+
+
+def check_starts(sweep: SweepDir, spec: Mapping[str, Any]) -> None:
+    """ConfigError for a dry run, ClusterError if the trials cannot be started from here; called before anything changes."""
+    if spec["dry_run"]:
+        raise ConfigError(f"{sweep.name} was a dry run; run its command without dry_run=true")
+    make_cluster(str(spec["cluster"]))
+
+
+def queue_of(spec: Mapping[str, Any]) -> Cluster | None:
+    """The cluster whose queue has the arrays of the sweep; None if its workers are processes of a command."""
+    cluster = find_cluster(str(spec["cluster"]))
+    if not cluster.queued:
+        return None
+    cluster.reach()
+    return cluster
+
+
+def queued_jobs(sweep: SweepDir, cluster: Cluster) -> list[str]:
+    """Job numbers of the sweep's arrays that are still in the queue; ClusterError if the queue does not answer."""
+    found = cluster.jobs_of(sweep.path)
+    if found is None:
+        raise ClusterError(
+            f"{cluster.title} does not say whether it has jobs of {sweep.name}; run the command again later"
+        )
+    return list(dict.fromkeys(job_number(job_id) for job_id in found))

@@ -9,20 +9,58 @@ import contextlib
 import json
 import os
 import secrets
+import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from launcher.errors import RunError
+from launcher.clusters.base import RunState
+from launcher.clusters.job import Job
+from launcher.clusters.registry import job_cluster
+from launcher.errors import ClusterError, RunError
+from launcher.processes import start_ticks
 from launcher.reading import read_json
 from launcher.run import now
 from launcher.run.kinds import CLAIM, fits
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.worker import Worker
 
 _KEPT = ("values", "params")
 """Keys that later claims keep, because the values that a sampler chose belong to the trial and not to the worker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker: a process that trains trials."""
+
+    task: str | None
+    """Id of its task in the sweep's array, which a requeue does not change. None outside of an array."""
+    host: str
+    pid: int
+    started: int | None
+    """Start time in ticks since boot, which distinguishes it from a later process with the same id."""
+
+    @classmethod
+    def here(cls, job: Job | None) -> "Worker":
+        """This process, in that job."""
+        return cls(
+            task=job.id if job and job.index is not None else None,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started=start_ticks(os.getpid()),
+        )
+
+
+def is_gone(kind: str, worker: Mapping[str, Any]) -> bool:
+    """Whether the worker of a claim has certainly ended; `kind` is the cluster of the sweep."""
+    if worker["task"]:
+        try:
+            state = job_cluster(kind).state(str(worker["task"]))
+        except ClusterError:
+            return False
+        return state not in (None, RunState.RUNNING, RunState.PENDING)
+    here = worker["host"] == socket.gethostname()
+    return here and start_ticks(int(worker["pid"])) != worker["started"]
 
 
 def read_claims(sweep: SweepDir) -> dict[int, dict[str, Any]]:

@@ -16,17 +16,16 @@ from launcher.launching.freeze.freeze import with_code
 from launcher.plugins.decide import facts_from
 from launcher.run import read_lines, write_text
 from launcher.run.code import read_code
-from launcher.sweep.array import described, script, submit, written
-from launcher.sweep.budget import check_deadline
+from launcher.sweep.array import check_starts, described, queue_of, queued_jobs, script, submit, written
 from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
 from launcher.sweep.outcome import CANCELLED, WAITING
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
 from launcher.sweep.result import Extended, SweepResult, Tell
 from launcher.sweep.resume_sweep import reopen, start_again
+from launcher.sweep.settings import check_deadline
 from launcher.sweep.trials import facts_line, make_arrays
 
 BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}

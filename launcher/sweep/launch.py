@@ -8,8 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.clusters.base import Refused
-from launcher.clusters.choose import choose_kind, make_cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.errors import RunError
 from launcher.launching.compose import MultirunRequest
 from launcher.launching.freeze.freeze import freeze, with_code

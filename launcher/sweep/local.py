@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from launcher import environment as variables
-from launcher.clusters.choose import make_cluster
+from launcher.clusters.registry import make_cluster
 from launcher.config.schema import shipped_dir
 from launcher.errors import Exit
 from launcher.launching.freeze.keep import unpack

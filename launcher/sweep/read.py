@@ -10,10 +10,10 @@ from launcher.run import RunDir, read_lines
 from launcher.run.history import read_history
 from launcher.run.kinds import fits
 from launcher.run.totals import gpu_s, gpus_held
-from launcher.sweep.budget import spent
 from launcher.sweep.claims import read_claims
 from launcher.sweep.folder import SweepDir, read_numbered
 from launcher.sweep.outcome import FINISHED, RUNNING, STATES, WAITING, outcome_of, reports
+from launcher.sweep.settings import spent
 
 __all__ = ["STATES", "Sweep", "Trial", "read_sweep", "why_spent"]
 

@@ -7,15 +7,13 @@ from typing import Any
 from launcher.clusters.base import Cluster
 from launcher.errors import RunError
 from launcher.run import read_lines, write_text
-from launcher.sweep.array import submit, submit_one
-from launcher.sweep.claims import give_up, read_claims
+from launcher.sweep.array import check_starts, queue_of, queued_jobs, submit, submit_one
+from launcher.sweep.claims import give_up, is_gone, read_claims
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.jobs import check_starts, queue_of, queued_jobs
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
 from launcher.sweep.read import Sweep, read_sweep
 from launcher.sweep.result import ResumedSweep, SweepResult, Tell
 from launcher.sweep.trials import ranges
-from launcher.sweep.worker import is_gone
 
 
 def resume_sweep(sweep: SweepDir, tell: Tell, *, only_failed: bool) -> SweepResult:

@@ -8,9 +8,9 @@ from launcher.clusters.job import Job
 from launcher.output import say
 from launcher.supervise.children import StopSignal
 from launcher.sweep import claims
+from launcher.sweep.claims import Worker, is_gone
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.read import why_spent
-from launcher.sweep.worker import Worker, is_gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

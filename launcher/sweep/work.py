@@ -12,20 +12,18 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from launcher.clusters.choose import job_cluster
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.errors import Exit, LauncherError
 from launcher.output import say
 from launcher.run import now, read_lines, write_text
 from launcher.supervise.children import StopSignal
 from launcher.sweep import claims
-from launcher.sweep.carry import carry
+from launcher.sweep.carry import carry, write_trial
+from launcher.sweep.claims import Worker
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, settle
 from launcher.sweep.study import Study, as_typed
 from launcher.sweep.take import Taker
-from launcher.sweep.trial import write_trial
-from launcher.sweep.worker import Worker
 
 _CUT = (Exit.REQUEUED, Exit.ALREADY_RUNNING)
 """Exit codes of a supervisor after which the trial continues in another job."""

@@ -5,8 +5,7 @@ from typing import Any
 
 from launcher.errors import NotAsPlanned
 from launcher.plan import LaunchPlan
-from launcher.plan.every import steps_of
-from launcher.plan.length import RunLength, count_steps, derive, final_args
+from launcher.plan.length import RunLength, count_steps, derive, final_args, steps_of
 from launcher.plan.save import SavePlan
 
 

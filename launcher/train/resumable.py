@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import seed_worker
 
-from launcher.checkpoint.find import FoundCheckpoint, committed
+from launcher.checkpoint.folders import FoundCheckpoint, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
 from launcher.plugins.on_rank.agree import from_rank_0

@@ -1,4 +1,4 @@
-"""One training session on one rank: model, data, trainer, resume, export."""
+"""One training session on one rank: the store at which the ranks meet, model, data, trainer, resume, export."""
 
 import hashlib
 import os
@@ -31,14 +31,11 @@ from launcher.train.data.shared import Shared
 from launcher.train.data.tokens import check_renders
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.length import check_arguments, settle_saves
-from launcher.train.meter import Meter
-from launcher.train.methods.choose import make_arguments, make_trainer
-from launcher.train.methods.parts import Parts
+from launcher.train.meter import Meter, Probe
+from launcher.train.methods.parts import Parts, make_arguments, make_trainer
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.node_cache import NodeCache, near
-from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
-from launcher.train.store import serve_store
 from launcher.train.strategies.base import on_rank
 from launcher.train.tracking import RankTracking
 from launcher.train.upstream.trl_reference_adapter import forget_copy
@@ -212,3 +209,23 @@ def _go_on(
     begins = found is None or weights_only
     trainer.args.eval_on_start = trainer.args.eval_on_start and begins
     return None if begins or found is None else str(found.path)
+
+
+def serve_store() -> dist.TCPStore | None:
+    """The store, served on the inherited socket, if this is rank 0 and an agent has started it; None otherwise.
+
+    With TORCHELASTIC_USE_AGENT_STORE, torch's env:// rendezvous makes every rank a client of it, as under torchrun
+    (torch/distributed/rendezvous.py, _create_c10d_store). The agent sets it for all ranks or none.
+    """
+    descriptor = os.environ.pop(environment.STORE_FD, None)
+    if descriptor is None:
+        return None
+    return dist.TCPStore(
+        host_name=os.environ[environment.MASTER_ADDR],
+        port=int(os.environ[environment.MASTER_PORT]),
+        world_size=int(os.environ[environment.WORLD_SIZE]),
+        is_master=True,
+        wait_for_workers=False,
+        master_listen_fd=int(descriptor),
+        use_libuv=True,
+    )

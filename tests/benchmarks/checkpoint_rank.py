@@ -23,9 +23,9 @@ from launcher.train.callbacks import Recorder
 from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
-from launcher.train.data.collate import Collator
+from launcher.train.data.packing import Collator
 from launcher.train.data.tokens import tokenized
-from launcher.train.methods.choose import make_arguments
+from launcher.train.methods.parts import make_arguments
 from launcher.train.methods.sft import ResumableSFT
 from launcher.train.model import load_model, load_tokenizer
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from launcher.plan.interval import best_interval_s, effective_training_time
+from launcher.plan.save import best_interval_s, effective_training_time
 
 PHASES = ("detect", "stop", "start", "import", "load", "first step")
 Line = Mapping[str, Any]
@@ -94,7 +94,7 @@ def effective(figures: Line, step_s: float) -> float:
 def ceiling(figures: Line, step_s: float) -> float:
     """The best that can be had at this arm's cost of a step, a save and a restart, for the faults that hit it.
 
-    Source: Daly, as in launcher.plan.interval, at his best interval; an interval is at least a step.
+    Source: Daly, as in launcher.plan.save, at his best interval; an interval is at least a step.
     """
     speed = step_s / figures["step_s"]
     if not figures["hits"]:

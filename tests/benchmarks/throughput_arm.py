@@ -111,7 +111,7 @@ def train_bare(model: Any, rows: Any, settings: dict[str, Any], turns: Turns) ->
     """Nothing but forward, backward and step, on batches that were made before: the shape and layout are ours."""
     import torch
 
-    from launcher.train.data.collate import Collator
+    from launcher.train.data.packing import Collator
     from launcher.train.methods.sft import takes_lengths
 
     device = next(model.parameters()).device

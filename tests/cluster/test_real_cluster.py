@@ -11,7 +11,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from launcher.clusters.slurm.header import directive
+from launcher.clusters.slurm.script import directive
 from launcher.resources import resource_dir
 from tests.support.lab import Lab
 from tests.support.paths import ROOT

@@ -134,7 +134,7 @@ import sys
 from pathlib import Path
 
 from launcher.run import RunDir
-from launcher.run.events.words import How
+from launcher.run.events.base import How
 from launcher.run.history import read_history
 from launcher.run.totals import faults
 from launcher.supervise.policy import Capacity, Ended, decide

@@ -3,9 +3,8 @@
 import shlex
 from pathlib import Path
 
-from launcher.cli.find import find_verb, verb_names
 from launcher.cli.parser import parse
-from launcher.cli.verb import Verb
+from launcher.cli.verb import Verb, find_verb, verb_names
 
 
 def words_of(text: str) -> list[str]:

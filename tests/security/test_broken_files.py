@@ -15,9 +15,8 @@ import pytest
 from launcher.errors import AlreadyRunning
 from launcher.run import RunDir
 from launcher.supervise.lease import Lease
-from launcher.sweep.claims import claim, read_claim
+from launcher.sweep.claims import Worker, claim, read_claim
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.worker import Worker
 from tests.security.broken import FILES, SWEEP_FILES, damage, fill, plan_run, plan_sweep, restore
 from tests.security.calls import call, programs
 

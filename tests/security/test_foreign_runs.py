@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launcher.clusters.slurm.ask import split
+from launcher.clusters.slurm.client import split
 from launcher.errors import ClusterError
 from launcher.launching.hub_ask import token_of
 from launcher.run import RunDir

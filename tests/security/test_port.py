@@ -19,8 +19,7 @@ from launcher.protocol.handshake import FROM_AGENT, FROM_SUPERVISOR, Challenge, 
 from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM
 from launcher.run import RunDir
 from launcher.supervise.connection import Connection, ConnectionClosed
-from launcher.supervise.handshake import LONGEST, introduce
-from launcher.supervise.key import key_path, prove, read_key, remove_key, write_key
+from launcher.supervise.handshake import LONGEST, introduce, key_path, prove, read_key, remove_key, write_key
 from launcher.supervise.link_check import LinkCheck
 from launcher.supervise.nodes import Nodes
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from launcher.cli.find import find_verb
 from launcher.cli.run import DEFAULT, ErrorReport, split
-from launcher.cli.verb import NOTHING, Verb
+from launcher.cli.verb import NOTHING, Verb, find_verb
 from launcher.reference.shapes import alternatives, fields_of, is_object
 
 _PLAIN = {int: int, float: (int, float), str: str, Path: str, bool: bool, type(None): type(None)}

@@ -12,9 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from launcher.data.mask import IGNORED
 from launcher.errors import ConfigError
-from launcher.train.data.collate import Collator
-from launcher.train.data.packable import check_packable
-from launcher.train.data.packing import pack
+from launcher.train.data.packing import Collator, check_packable, pack
 from launcher.train.loss import PlainLoss
 from tests.support.runs import Finished
 

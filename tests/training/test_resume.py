@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from launcher.checkpoint.find import committed
+from launcher.checkpoint.folders import committed
 from launcher.run import RunDir
 from tests.support import preloaded
 from tests.support.runs import environment

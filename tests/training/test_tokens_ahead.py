@@ -22,8 +22,7 @@ from launcher.train.data.ahead import answer
 from launcher.train.data.encoders import ALONE, Encoders
 from launcher.train.data.shared import Shared
 from launcher.train.heartbeat import Heartbeat
-from launcher.train.methods.choose import make_rows
-from launcher.train.methods.parts import RowParts
+from launcher.train.methods.parts import RowParts, make_rows
 from launcher.train.model import load_tokenizer
 from tests.support.runs import Finished, launch
 from tests.support.shapes import check_printed, differences

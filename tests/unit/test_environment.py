@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from launcher import environment
-from launcher.clusters.slurm.variables import VARIABLES as SLURM_VARIABLES
+from launcher.clusters.slurm.environment import VARIABLES as SLURM_VARIABLES
 from launcher.environment import VARIABLES
 from launcher.trackers.registry import TRACKERS
 from tests.support.paths import ROOT
 
 TRACKED = {one.name: one for tracker in TRACKERS.own() for one in tracker.environment}
 LISTED = {**VARIABLES, **SLURM_VARIABLES, **TRACKED}
-LISTS = ("launcher/environment.py", "launcher/clusters/slurm/variables.py")
+LISTS = ("launcher/environment.py", "launcher/clusters/slurm/environment.py")
 MODULES = [
     path for path in sorted((ROOT / "launcher").rglob("*.py")) if str(path.relative_to(ROOT)) not in LISTS
 ]

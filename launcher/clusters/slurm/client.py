@@ -1,17 +1,115 @@
-"""Actions on jobs: sbatch, scancel, scontrol requeue."""
+"""Calls of Slurm's commands, and the actions on jobs: sbatch, scancel, scontrol requeue."""
 
 import os
 import re
-from collections.abc import Sequence
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from launcher.clusters.base import AGAIN, Refused
-from launcher.clusters.slurm.ask import ask, split, words_of
-from launcher.clusters.slurm.shell import directives, for_sbatch
+from launcher.clusters.base import AGAIN, GRACE_S, Refused
+from launcher.clusters.slurm.shell import directives, for_questions, for_sbatch
 from launcher.errors import ClusterError
 
+TIMEOUT_S = 30.0
+_ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,18})?(;[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 # "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
+
+
+def ask(
+    command: list[str],
+    timeout_s: float = TIMEOUT_S,
+    keep_open: tuple[int, ...] = (),
+    environ: Mapping[str, str] | None = None,
+    given: str | None = None,
+) -> subprocess.CompletedProcess[str] | None:
+    """The finished command; None if it is not installed or does not answer in time. By default its environment has no
+    variable that changes an answer. `given` is the stdin of the command."""
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL if given is None else None,
+            input=given,
+            pass_fds=keep_open,
+            env=for_questions(os.environ) if environ is None else environ,
+        )
+    except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired):
+        return None
+
+
+def words_of(done: subprocess.CompletedProcess[str] | None) -> str:
+    """Why a command failed: its own message on one line."""
+    if done is None:
+        return "no answer"
+    return "; ".join(done.stderr.split("\n")).strip("; ") or f"exit code {done.returncode}"
+
+
+def is_id(job_id: str) -> bool:
+    """Whether it is a job id of Slurm: digits, `_` and a task's index, `;` and a cluster. It may come from a file of another
+    user."""
+    return _ID.fullmatch(job_id) is not None
+
+
+def split(job_id: str) -> tuple[str, list[str]]:
+    """The number of a job id, and the option for its cluster if the id names one; ClusterError for any other text, which
+    the command could take for an option."""
+    if not is_id(job_id):
+        raise ClusterError(
+            f"{job_id[:80]!r} is not a job id of Slurm; was job.json or events.jsonl edited? squeue --me shows your jobs"
+        )
+    number, _, cluster = job_id.partition(";")
+    return number, ["--clusters", cluster] if cluster else []
+
+
+def is_configured() -> bool:
+    """Whether sbatch is on PATH and belongs to a cluster.
+
+    Debian's package alone, without any slurm.conf, does not count. A controller that does not answer still
+    counts: a cluster can be down for a minute.
+    """
+    sbatch = shutil.which("sbatch")
+    if sbatch is None:
+        return False
+    scontrol = Path(sbatch).with_name("scontrol")
+    configurations = (Path("/etc/slurm/slurm.conf"), Path("/run/slurm/conf/slurm.conf"))
+    if not scontrol.exists() or any(path.exists() for path in configurations):
+        return True
+    done = ask([str(scontrol), "ping"])
+    return done is None or "configuration source" not in done.stderr + done.stdout
+
+
+def largest_array(timeout_s: float) -> int:
+    """MaxArraySize, the exclusive upper bound of an array's indices. 1001, Slurm's default, if Slurm does not answer."""
+    return int(_number("MaxArraySize", timeout_s) or 1001)
+
+
+def kill_wait_s(timeout_s: float) -> float:
+    """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, if Slurm does not answer."""
+    return float(_number("KillWait", timeout_s) or GRACE_S)
+
+
+def settings(timeout_s: float) -> dict[str, str]:
+    """The settings of slurm.conf(5) by name; empty if Slurm does not answer."""
+    done = ask(["scontrol", "show", "config"], timeout_s)
+    pairs = (line.partition("=") for line in (done.stdout.splitlines() if done else ()))
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def _number(name: str, timeout_s: float) -> str | None:
+    """The number that a setting begins with; None for no answer."""
+    found = re.match(r"\d+", settings(timeout_s).get(name, ""))
+    return found[0] if found else None
+
+
+def host_names(nodes: str) -> list[str]:
+    """The host names of a node list such as `n[01-04],m2`, expanded by scontrol; empty if scontrol fails."""
+    done = ask(["scontrol", "show", "hostnames", nodes])
+    return [] if done is None or done.returncode else done.stdout.split()
 
 
 def submit_command(script: Path, *options: str) -> list[str]:

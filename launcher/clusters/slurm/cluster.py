@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Options, RunState
 from launcher.clusters.job import Job, JobRecord, Start
-from launcher.clusters.slurm import ask, client, environment, queue, shell, step
+from launcher.clusters.slurm import client, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -24,7 +24,7 @@ class Slurm(SlurmScript):
     auto_order = 1
     arrays = True
 
-    def __init__(self, timeout_s: float = ask.TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float = client.TIMEOUT_S) -> None:
         self.timeout_s = timeout_s
         """Seconds to wait for a command's answer."""
 
@@ -43,7 +43,7 @@ class Slurm(SlurmScript):
     def is_here(self, environ: Mapping[str, str]) -> bool:
         """Whether sbatch belongs to a cluster."""
         del environ
-        return ask.is_configured()
+        return client.is_configured()
 
     def reach(self) -> None:
         """Raises ClusterError if sbatch is not on PATH."""
@@ -133,7 +133,7 @@ class Slurm(SlurmScript):
 
     def largest_array(self) -> int:
         """MaxArraySize."""
-        return ask.largest_array(self.timeout_s)
+        return client.largest_array(self.timeout_s)
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
         """The job that SLURM_JOB_ID or the variables of an array name."""
@@ -149,7 +149,7 @@ class Slurm(SlurmScript):
 
     def grace_s(self) -> float:
         """KillWait."""
-        return ask.kill_wait_s(self.timeout_s)
+        return client.kill_wait_s(self.timeout_s)
 
     def keeps_job_without_head(self, spares: int) -> bool:
         """A job with spares is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
@@ -157,7 +157,7 @@ class Slurm(SlurmScript):
 
     def hosts(self, nodes: str) -> list[str]:
         """The host names as scontrol expands them."""
-        return ask.host_names(nodes)
+        return client.host_names(nodes)
 
     def step_command(self, options: Sequence[str], environ: Mapping[str, str]) -> list[str]:
         """The argv of srun with node.sh."""

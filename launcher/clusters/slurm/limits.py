@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from launcher.config.time_limit import is_limit, limit_s
+from launcher.config.spelling import is_limit, limit_s
 from launcher.errors import PlanError
 
 ANY = "any"

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from launcher.clusters.site_facts import Partition, SiteFact
-from launcher.clusters.slurm.ask import ask, settings
-from launcher.config.time_limit import is_limit
+from launcher.clusters.slurm.client import ask, settings
+from launcher.config.spelling import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
 
 _FIELDS = "%P|%a|%l|%D|%c|%m|%G|%f"

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from launcher.clusters.base import Options
 from launcher.clusters.job import Start
-from launcher.clusters.slurm.ask import ask, words_of
-from launcher.clusters.slurm.header import header
+from launcher.clusters.slurm.client import ask, words_of
+from launcher.clusters.slurm.script import header
 from launcher.clusters.slurm.shell import for_sbatch
-from launcher.config.time_limit import limit_s
+from launcher.config.spelling import limit_s
 from launcher.units import plural
 
 # "sbatch: Job 7 to start at 2026-11-29T03:00:00 using 8 processors on nodes n[1-2] in partition main", on stderr.

@@ -5,15 +5,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from launcher.cli.parser import OWN_FILE
+from launcher.cli.parser import OWN_FILE, positive
 from launcher.cli.reading import add_reading, reading_of_options
-from launcher.cli.values import positive
 from launcher.cli.verb import Verb
 from launcher.config import Config
-from launcher.data.asked import CheckOptions
 from launcher.data.check import check
-from launcher.data.free import check_free
-from launcher.data.portion import Portion, asked_portion
+from launcher.data.convert import check_free
+from launcher.data.portion import CheckOptions, Portion, asked_portion
 from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of

@@ -5,12 +5,10 @@ from pathlib import Path
 
 from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.verb import Verb
-from launcher.data.convert import convert
-from launcher.data.free import check_free
+from launcher.data.convert import check_free, convert, targets
 from launcher.data.places import find_files, is_address
 from launcher.data.printed import ConvertedData
 from launcher.data.progress import progress
-from launcher.data.write import targets
 from launcher.errors import DataError, Exit
 from launcher.output import print_json
 from launcher.units import plural

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from launcher.after.tokenize import Tokenized, cores, describe, plan_tokens, tokenize
 from launcher.after.tokens_job import TokensQueued, describe_job, parse_options, queue
-from launcher.cli.values import positive
+from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
-from launcher.config.time_limit import is_limit
+from launcher.config.spelling import is_limit
 from launcher.errors import Exit, UsageError
 from launcher.launching.compose import compose
 from launcher.output import print_json

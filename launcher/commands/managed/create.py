@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from launcher.cli.values import auto_or_number, auto_or_whole, seconds
+from launcher.cli.parser import auto_or_number, auto_or_whole, seconds
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api

@@ -2,7 +2,7 @@
 
 import argparse
 
-from launcher.cli.values import seconds
+from launcher.cli.parser import seconds
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api

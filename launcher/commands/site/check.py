@@ -5,7 +5,7 @@ import os
 from typing import TypedDict
 
 from launcher.cli.verb import Verb
-from launcher.clusters.choose import choose_kind, job_cluster
+from launcher.clusters.registry import choose_kind, job_cluster
 from launcher.clusters.site_check import faults
 from launcher.errors import Exit
 from launcher.launching.compose import compose

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.clusters.base import Cluster
-from launcher.clusters.choose import choose_kind, job_cluster
+from launcher.clusters.registry import choose_kind, job_cluster
 from launcher.clusters.site_facts import SiteFact
 from launcher.clusters.site_file import check_new, render, write_new
 from launcher.config import ClusterConfig

@@ -6,7 +6,7 @@ from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import print_json
-from launcher.sweep.cancel import cancel_sweep
+from launcher.sweep.ending import cancel_sweep
 from launcher.sweep.printed import SweepCancelled
 
 

@@ -8,14 +8,13 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 
 from launcher.config import TrainerConfig
-from launcher.config.time_limit import check_time
-from launcher.data.asked import CheckOptions
+from launcher.config.spelling import check_time
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
+from launcher.data.portion import CheckOptions
 from launcher.errors import ConfigError, UsageError
 from launcher.launching.own_file.write import Entry, to_text
-from launcher.methods.registry import METHODS, find_method
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import METHODS, check_serves, find_method
 from launcher.resources import resource_dir
 
 _SEQUENCES = 32

@@ -4,7 +4,7 @@ from launcher.plan.blocks import blocks_of, head_dim, is_plain
 from launcher.plan.memory.listed import listed_block_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 
 STASHED = 5
 """Tensors that trl keeps on the GPU while it offloads activations."""

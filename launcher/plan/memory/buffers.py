@@ -5,11 +5,10 @@ from launcher.plan.memory.activations import block_pass_bytes, reference_pass_by
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
-from launcher.strategies.moment import Moment
-from launcher.strategies.trained import Units
+from launcher.strategies.trained import Moment, Units
 
 PROBE = 2 * 4096**2
-"""Bytes of the matrix with which each of several ranks measures its speed (launcher/train/probe.py)."""
+"""Bytes of the matrix with which each of several ranks measures its speed (launcher/train/meter.py)."""
 
 
 def buffer_bytes(load: Load, moment: Moment) -> float:

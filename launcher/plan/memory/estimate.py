@@ -15,7 +15,7 @@ from launcher.plan.memory.logits import LOGITS
 from launcher.plan.memory.optimizer import OPTIMIZER
 from launcher.plan.memory.term import GIB, Term
 from launcher.plan.memory.weights import WEIGHTS
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""

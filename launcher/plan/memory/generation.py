@@ -4,7 +4,7 @@ from launcher.plan.blocks import head_dim
 from launcher.plan.memory.activations import block_pass_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 
 SAMPLING = 24
 """Bytes per entry of the vocabulary and answer: the head's logits, their fp32 copy, the scaled scores, their sorted copy with

@@ -1,4 +1,4 @@
-"""The load of one GPU, which every formula of this package takes."""
+"""The load of one GPU, which every formula of this package takes; and which ranks load the weights of a sharded model."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
-from launcher.plan.loading import loads_once
 from launcher.plan.model import (
     block_norms,
     count_linear,
@@ -18,7 +17,7 @@ from launcher.plan.model import (
 )
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 
 CONTEXT_GIB = 1.0
 """CUDA context, cuBLAS workspaces and communicators, until cluster.context_gib says it."""
@@ -266,3 +265,13 @@ def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | N
         trained_tensors=trained_tensors(shape, adapter) if adapter else tensors,
         all_tensors=tensors,
     )
+
+
+def loads_once(strategy: Strategy, adapter: Adapter | None, *, moves_weights: bool) -> bool:
+    """Whether one rank of each node loads the weights, and the others get theirs from rank 0 (strategy: the acting one).
+
+    Every rank loads quantised weights, which torch cannot broadcast with their constants, and those that an adapter's
+    initialisation takes a part of (PiSSA, OLoRA), since each rank keeps that part for the export.
+    """
+    quantised = adapter is not None and (adapter.four_bit or adapter.eight_bit)
+    return strategy.cpu_ram_efficient_loading and not quantised and not moves_weights

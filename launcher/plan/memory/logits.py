@@ -2,7 +2,7 @@
 
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 
 TILE_TOKENS, TILE_VOCABULARY = 4096, 32768
 """Size of one tile of trl's fused head."""

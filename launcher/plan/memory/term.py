@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.plan.memory.load import Load
-from launcher.strategies.moment import Moment
+from launcher.strategies.trained import Moment
 
 GIB = 2**30
 ON_CPU_RANKS = "ranks on a CPU, to the byte"

@@ -1,7 +1,8 @@
-"""What all events have in common, and how one becomes a line of events.jsonl."""
+"""What all events have in common, how one becomes a line of events.jsonl, and the words for the end of an attempt."""
 
 import re
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, ClassVar
 
 from launcher.run.record import EMPTY, Record
@@ -12,6 +13,38 @@ program may append to one file. It is raised when a field changes its meaning; a
 without "v" are older than the schema and read as version 1."""
 
 _SHARED = ("attempt", "time", "more")
+
+
+class How(Enum):
+    """How an attempt of the ranks ended."""
+
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    """A rank ended with an exit code, or by a signal that the launcher did not send."""
+    HUNG = "hung"
+    """A rank made no progress for too long."""
+    LOST = "lost"
+    """A node no longer answers."""
+    SHUT_DOWN = "shut_down"
+    """The ranks saved and ended because they were ordered to shut down. Launchers before 0.2 wrote `left`."""
+    CUT = "cut"
+    """The ranks were ended before they could save, because the supervisor had to end."""
+    FENCED = "fenced"
+    """Ended because another supervisor has the run's lease."""
+
+
+class StopReason(Enum):
+    """Why the supervisor had to end."""
+
+    NOTHING = "nothing"
+    TIME_LIMIT = "time limit"
+    PREEMPTED = "pre-empted"
+    """The scheduler queues the job again by itself."""
+    ASKED = "asked to shut down"
+    """Only a signal came: the cluster wants its nodes back, and does not queue the job again."""
+    CANCELLED = "cancelled"
+    PRUNED = "pruned"
+    """The sweep's pruner ended the trial, because it is not among the promising ones."""
 
 
 class Event(Record):

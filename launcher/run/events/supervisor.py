@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from launcher.run.events.base import Event
-from launcher.run.events.words import How
+from launcher.run.events.base import Event, How
 
 _EARLIER_SHUT_DOWN = "left"
 
@@ -80,7 +79,7 @@ class Told(Event):
     """
 
     why: str
-    """A value of launcher.run.events.words.StopReason."""
+    """A value of launcher.run.events.base.StopReason."""
     seconds: float | None = None
     """Seconds that the ranks have to save."""
 
@@ -92,7 +91,7 @@ class Ended(Event):
     """
 
     how: str
-    """A value of launcher.run.events.words.How."""
+    """A value of launcher.run.events.base.How."""
     exit_code: int | None = None
     """The exit code of the first rank that failed; 128 + N for signal N."""
     reason: str = ""
@@ -100,7 +99,7 @@ class Ended(Event):
     hosts: Sequence[str] = ()
     """The hosts to blame, if they are known."""
     told: str | None = None
-    """Why the supervisor had to end, a value of launcher.run.events.words.StopReason."""
+    """Why the supervisor had to end, a value of launcher.run.events.base.StopReason."""
     seconds: float | None = None
     """Seconds from the start of the attempt to its end."""
     stop_s: float | None = None

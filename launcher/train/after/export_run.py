@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from launcher.checkpoint.find import FoundCheckpoint, look
+from launcher.checkpoint.folders import FoundCheckpoint, look
 from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
@@ -29,8 +29,8 @@ from launcher.train.after.export import (
     write,
 )
 from launcher.train.after.load_back import is_adapter, load_back, open_whole, saved_dtype
-from launcher.train.after.merge import merge
 from launcher.train.after.rebuild import check_room, rebuild
+from launcher.train.merge import merge
 from launcher.train.model import load_tokenizer
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from launcher.checkpoint.find import FoundCheckpoint, look
+from launcher.checkpoint.folders import FoundCheckpoint, look
 from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run

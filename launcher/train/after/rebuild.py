@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from launcher.checkpoint.find import FoundCheckpoint
+from launcher.checkpoint.folders import FoundCheckpoint, first_difference
 from launcher.checkpoint.manifest import rank_file
 from launcher.checkpoint.pieces import PieceReader
-from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, RunError
 from launcher.plugins.decide import Decided
-from launcher.train.after.host_memory import fits, free_bytes
 from launcher.train.after.load_back import open_base
 from launcher.train.checkpoint.restore import read_into
 from launcher.train.checkpoint.shards import WEIGHT, clean
+from launcher.train.merge import fits, free_bytes
 
 _BYTES = {"float32": 4.0, "bfloat16": 2.0}
 

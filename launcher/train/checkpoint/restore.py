@@ -7,12 +7,11 @@ from typing import Any
 import numpy
 import torch
 
-from launcher.checkpoint.find import FoundCheckpoint
+from launcher.checkpoint.folders import FoundCheckpoint
 from launcher.checkpoint.manifest import Manifest, rank_file
 from launcher.checkpoint.pieces import Piece, PieceReader
 from launcher.errors import CheckpointError
-from launcher.train.checkpoint.shards import STEP, WEIGHT, Shard
-from launcher.train.checkpoint.snapshot import TORCH
+from launcher.train.checkpoint.shards import STEP, TORCH, WEIGHT, Shard
 from launcher.train.strategies.base import on_rank
 from launcher.train.upstream.transformers_trainer_hooks import not_logged, restore_not_logged
 

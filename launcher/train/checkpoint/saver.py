@@ -15,7 +15,7 @@ from typing import Any
 import torch.distributed as dist
 
 from launcher import environment
-from launcher.checkpoint.commit import commit, open_folder, retain
+from launcher.checkpoint.folders import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.errors import SaveFailedError
@@ -24,8 +24,7 @@ from launcher.run import RunDir
 from launcher.run.events import Event
 from launcher.run.events import checkpoints as noted
 from launcher.timeouts import SAVER_GIVES_UP
-from launcher.train.checkpoint.shards import Shard
-from launcher.train.checkpoint.snapshot import Snapshot
+from launcher.train.checkpoint.shards import Shard, Snapshot
 
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2

@@ -10,8 +10,7 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback
 
-from launcher.plan.interval import best_interval_s
-from launcher.plan.save import SavePlan
+from launcher.plan.save import SavePlan, best_interval_s
 from launcher.run import RunDir
 from launcher.run.events.checkpoints import Interval, Stepping
 from launcher.run.events.supervisor import Started

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from launcher.checkpoint.find import Broken, FoundCheckpoint, find_all, look, remove_leftovers
-from launcher.checkpoint.verify import first_difference
+from launcher.checkpoint.folders import (
+    Broken,
+    FoundCheckpoint,
+    find_all,
+    first_difference,
+    look,
+    remove_leftovers,
+)
 from launcher.errors import CheckpointError
 from launcher.plugins.on_rank.agree import from_rank_0
 from launcher.run import RunDir

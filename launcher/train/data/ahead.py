@@ -14,8 +14,7 @@ from launcher.train.after.__main__ import Say
 from launcher.train.data.cache import ROWS, Make, TokenCache
 from launcher.train.data.encoders import Encoders
 from launcher.train.data.tokens import check_renders
-from launcher.train.methods.choose import make_rows
-from launcher.train.methods.parts import RowParts
+from launcher.train.methods.parts import RowParts, make_rows
 from launcher.train.model import load_tokenizer
 
 _SAY_S = 0.2

@@ -14,8 +14,7 @@ from launcher.config import Config
 from launcher.data.kinds import Example, kind_of
 from launcher.data.mask import IGNORED, encode, encode_prompt
 from launcher.errors import DataError
-from launcher.methods.registry import find_method
-from launcher.methods.rows import check_serves
+from launcher.methods.registry import check_serves, find_method
 from launcher.train.data.cache import ROWS, Progress
 from launcher.train.data.sources import chosen_sources
 from launcher.train.data.tokens import key_of, repeat

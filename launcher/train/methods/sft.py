@@ -4,8 +4,7 @@ from typing import Any
 
 from trl import SFTConfig, SFTTrainer
 
-from launcher.train.data.collate import Collator
-from launcher.train.data.packable import check_packable
+from launcher.train.data.packing import Collator, check_packable
 from launcher.train.data.tokens import shared_rows
 from launcher.train.loss import PlainLoss
 from launcher.train.methods.parts import Parts, RowParts

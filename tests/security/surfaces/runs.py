@@ -20,9 +20,8 @@ from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.code import Code, Root, read_code, write_code
 from launcher.supervise.lease import Lease
-from launcher.sweep.claims import claim, own, read_claims
+from launcher.sweep.claims import Worker, claim, is_gone, own, read_claims
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.worker import Worker, is_gone
 from tests.security.surfaces.base import (
     Surface,
     as_json,

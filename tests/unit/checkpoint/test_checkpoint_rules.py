@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.checkpoint.commit import commit, open_folder, retain
-from launcher.checkpoint.find import Broken, FoundCheckpoint, committed, find_all, remove_leftovers
-from launcher.checkpoint.keep import reasons_to_keep
+from launcher.checkpoint.folders import (
+    Broken,
+    FoundCheckpoint,
+    commit,
+    committed,
+    find_all,
+    first_difference,
+    open_folder,
+    reasons_to_keep,
+    remove_leftovers,
+    retain,
+)
 from launcher.checkpoint.manifest import FORMAT, Manifest
 from launcher.checkpoint.pieces import Piece, PieceReader, write_pieces
-from launcher.checkpoint.verify import first_difference
 from launcher.errors import CheckpointError, PlanError
-from launcher.plan.interval import best_interval_s, effective_training_time, mean_time_between_failures_s
+from launcher.plan.save import best_interval_s, effective_training_time, mean_time_between_failures_s
 
 
 def manifest(step: int, eval_loss: float | None = None) -> Manifest:

@@ -12,7 +12,7 @@ from typing import TypedDict
 import pytest
 
 from launcher.__main__ import main
-from launcher.cli.find import all_verbs
+from launcher.cli.verb import all_verbs
 from launcher.reference.shapes import alternatives, undocumented
 from launcher.run import RunDir, append_line
 from launcher.sweep.folder import SweepDir

@@ -11,9 +11,8 @@ import pytest
 
 from launcher import __version__
 from launcher.__main__ import main
-from launcher.cli.find import all_verbs, find_verb, verb_names
 from launcher.cli.parser import make_parser, parse
-from launcher.cli.verb import GROUPS, Verb
+from launcher.cli.verb import GROUPS, Verb, all_verbs, find_verb, verb_names
 from launcher.errors import UsageError
 
 VERBS = all_verbs()

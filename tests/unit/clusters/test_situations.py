@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.clusters.choose import choose_kind
-from launcher.clusters.registry import find_cluster
+from launcher.clusters.registry import choose_kind, find_cluster
 from launcher.clusters.slurm import environment, queue
 from launcher.clusters.slurm.cluster import Slurm
 from launcher.errors import ClusterError

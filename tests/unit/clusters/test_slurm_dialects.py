@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from launcher.clusters.base import RunState
-from launcher.clusters.slurm.ask import is_configured
+from launcher.clusters.slurm.client import is_configured
 from launcher.clusters.slurm.cluster import Slurm
-from launcher.clusters.slurm.parse import parse_state, parse_states
+from launcher.clusters.slurm.queue import parse_state, parse_states
 from launcher.errors import ClusterError
 from launcher.run import RunDir, now
 from launcher.status.state import read_status, read_statuses

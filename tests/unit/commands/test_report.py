@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from launcher.report.attempts import find_attempts, what_came_next
-from launcher.report.conceal import conceal, known_secrets
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import smooth, stayed, thin
-from launcher.report.facts import RunFacts
-from launcher.report.html import as_script_data, render_page
+from launcher.report.facts import RunFacts, find_attempts, what_came_next
+from launcher.report.html import as_script_data, conceal, known_secrets, render_page
 from launcher.report.importance import find_importance
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page

@@ -10,9 +10,9 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.data import part, survey
-from launcher.data.advice import STEPS, advise
 from launcher.data.findings import RULES
 from launcher.data.part import Part
+from launcher.data.whole import STEPS, advise
 
 WORDS = "lamp oil keeper gull storm rope ladder bell lens clock tide chart boat stove letter coat window wick stair rail"
 NOUNS = WORDS.split(" ")

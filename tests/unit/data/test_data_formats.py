@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.__main__ import main
+from launcher.data.convert import targets, write_row
 from launcher.data.examples import read_examples
 from launcher.data.findings import RULES, BrokenRow
 from launcher.data.kinds import kind_of
 from launcher.data.read import detect, read_example
-from launcher.data.write import targets, write_row
 from launcher.formats.registry import FORMATS, known_formats
 from tests.support.paths import ROOT
 

@@ -7,9 +7,9 @@ import pytest
 
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import kind_of
-from launcher.data.marked import is_chat
 from launcher.data.read import read_row
 from launcher.data.reading import make_reading
+from launcher.data.transcript import is_chat
 from launcher.errors import ConfigError
 from tests.support.paths import ROOT
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from launcher.clusters.slurm.header import directive
+from launcher.clusters.slurm.script import directive
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan, make_plan

@@ -10,7 +10,7 @@ import pytest
 from launcher.errors import ConfigError
 from launcher.launching.compose import Composed
 from launcher.launching.compose import compose as composed_of
-from launcher.plugins.from_adapter import options_of
+from launcher.plugins.lora_options import options_of
 
 MADE: dict[str, Any] = {
     "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "me/base", "revision": "v2", "r": 8,

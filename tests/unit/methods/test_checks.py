@@ -3,8 +3,7 @@
 import dataclasses
 
 from launcher.config import TrainerConfig
-from launcher.methods.checks import FOR_ALL
-from launcher.methods.registry import METHODS
+from launcher.methods.registry import FOR_ALL, METHODS
 
 
 def test_a_key_that_every_method_uses_belongs_to_none_of_them():

@@ -9,12 +9,11 @@ from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.errors import ConfigError
 from launcher.launching.inspect_model import inspect_model, inspected
 from launcher.launching.summary import not_estimated
-from launcher.plan.blocks import blocks_of
+from launcher.plan.blocks import blocks_of, seen_tokens
 from launcher.plan.fit import make_load
 from launcher.plan.memory.activations import activation_bytes
 from launcher.plan.memory.weights import weight_bytes
 from launcher.plan.model import count_linear, count_parameters, read_windows
-from launcher.plan.windows import seen_tokens
 
 EIGHT_B = ("+experiment=llama8b_lora", "trainer.packing=false")
 

@@ -8,7 +8,7 @@ from launcher.errors import ConfigError, PlanError
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.train.length import settle_length, settle_saves
-from launcher.train.methods.choose import make_arguments
+from launcher.train.methods.parts import make_arguments
 
 RUN = (
     "+experiment=llama8b_lora",

@@ -7,9 +7,9 @@ import pytest
 
 from launcher.errors import PlanError
 from launcher.plan import check_fits, little_memory
+from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
 from launcher.plan.memory.host import pinned, snapshot_bytes
-from launcher.plan.options import notes
 
 GIB = 2**30
 FULL_70B = (

@@ -8,6 +8,7 @@ import yaml
 
 from launcher.errors import PlanError
 from launcher.plan import check_fits
+from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
 from launcher.plan.memory import Load, estimate
 from launcher.plan.memory.activations import working_bytes
@@ -23,7 +24,6 @@ from launcher.plan.model import (
     read_architecture,
     shape_from,
 )
-from launcher.plan.options import notes
 from launcher.resources import resource_dir
 from tests.support.paths import ROOT
 

@@ -3,7 +3,7 @@
 import pytest
 
 from launcher.errors import PlanError
-from launcher.plan.options import notes
+from launcher.plan.combine import notes
 
 FULL = ("+experiment=llama8b_full_zero3", "strategy=fsdp2")
 

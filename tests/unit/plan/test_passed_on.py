@@ -13,7 +13,7 @@ from launcher.launching.plan_warnings import unchecked
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.passed_on import _OWN, FIELDS, SET_HERE, _answer
 from launcher.run import RunDir
-from launcher.train.methods.choose import make_arguments
+from launcher.train.methods.parts import make_arguments
 
 TINY = ("+experiment=tiny",)
 OF = {

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from launcher.config import ClusterConfig
-from launcher.config.time_limit import limit_s
+from launcher.config.spelling import limit_s
 from launcher.errors import PlanError
 from launcher.launching.estimates import estimate_lines
 from launcher.plan import close_call, few_cores

@@ -5,8 +5,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from launcher.errors import ConfigError
+from launcher.remote.command import words_there
 from launcher.remote.content import Hashes
-from launcher.remote.forward import words_there
 from launcher.remote.paths import SENT, gather_paths
 from launcher.remote.words import flags_of, overrides_there
 

@@ -10,9 +10,9 @@ from launcher.run import RunDir, now, read_lines
 from launcher.run.attempts import find_attempts
 from launcher.run.describe import describe_events, describe_metrics, shared_fields
 from launcher.run.events import VERSION, Event, EventReader, Other, all_kinds, parse
+from launcher.run.events.base import How
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.supervisor import Ended, Started
-from launcher.run.events.words import How
 from launcher.run.history import read_history
 from launcher.run.metrics import Line
 

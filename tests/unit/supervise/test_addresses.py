@@ -4,11 +4,13 @@ import errno
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from launcher.errors import RunError
 from launcher.supervise import addresses
+from launcher.supervise.addresses import bind, choose_port
 
 
 def test_this_host_has_its_loopback_address():
@@ -64,7 +66,7 @@ def test_a_failure_is_called_what_it_is(error: OSError, says: str):
 
 LIMITS = """
 import resource
-from launcher.supervise.limits import raise_limits
+from launcher.supervise.preflight import raise_limits
 print(raise_limits())
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
@@ -77,3 +79,14 @@ def test_soft_limits_become_the_hard_ones_and_a_low_hard_one_is_reported():
     )  # fmt: skip
     low, limits = done.stdout.splitlines()
     assert "open files is 2048" in low and limits == "(2048, 2048)"
+
+
+def test_a_port_is_outside_the_range_that_the_kernel_hands_out():
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert all(not low <= choose_port() <= high for _ in range(200))
+
+
+def test_a_port_is_held_from_the_moment_it_is_bound():
+    port = choose_port()
+    with bind(port), pytest.raises(OSError):
+        bind(port)

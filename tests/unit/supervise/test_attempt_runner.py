@@ -16,12 +16,11 @@ from launcher.protocol.codec import Message
 from launcher.run import RunDir
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.supervisor import Told
-from launcher.supervise.attempt_context import AttemptContext
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.fetching import Fetcher
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
-from launcher.supervise.policy import EndedAttempt, How, StopReason
+from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopReason
 
 PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,

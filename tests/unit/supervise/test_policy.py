@@ -9,17 +9,17 @@ from datetime import datetime
 
 import pytest
 
-from launcher.clusters.slurm.parse import parse_record
-from launcher.config.time_limit import limit_s
+from launcher.clusters.slurm.queue import parse_record
+from launcher.config.spelling import limit_s
 from launcher.errors import AlreadyRunning, Exit
-from launcher.plan.shutdown import notice_s
+from launcher.plan.queue import notice_s
 from launcher.run import RunDir
 from launcher.run.totals import Faults, faults
-from launcher.supervise.hang_limits import HangLimits
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
 from launcher.supervise.link_check import LinkCheck, blame_hosts
 from launcher.supervise.orphaned import is_orphaned, is_own
+from launcher.supervise.pace import SUSTAINED, HangLimits, SpeedProbes
 from launcher.supervise.place import why_ended
 from launcher.supervise.policy import (
     TRIES,
@@ -32,7 +32,6 @@ from launcher.supervise.policy import (
     decide,
     suspects,
 )
-from launcher.supervise.slow_hosts import SUSTAINED, SpeedProbes
 from tests.support.events import history_of
 
 WHOLE = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)

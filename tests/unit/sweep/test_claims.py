@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.sweep.claims import claim, give_up, note, own, read_claim, read_claims
+from launcher.sweep.claims import Worker, claim, give_up, note, own, read_claim, read_claims
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.worker import Worker
 
 RACES, WORKERS = 200, 4
 

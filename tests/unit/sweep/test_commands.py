@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import Exit
-from launcher.sweep.claims import claim, note, read_claims
+from launcher.sweep.claims import Worker, claim, note, read_claims
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import keep
 from launcher.sweep.read import read_sweep
 from launcher.sweep.resume_sweep import reopen
-from launcher.sweep.worker import Worker
 from tests.support import preloaded
 from tests.support.hub import serve
 from tests.support.shapes import check_printed

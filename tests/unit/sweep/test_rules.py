@@ -5,8 +5,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from launcher.errors import ConfigError
-from launcher.sweep.budget import check_deadline, spent
 from launcher.sweep.expand import search_lines
+from launcher.sweep.settings import check_deadline, spent
 from launcher.sweep.trials import make_arrays, ranges
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.supervise.nccl_cards import nccl_variables
+from launcher.supervise.preflight import nccl_variables
 
 OLD, NEW = "NVIDIA GeForce RTX 4090, 535.183.01", "NVIDIA GeForce RTX 4090, 550.54.15"
 BOTH = {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}

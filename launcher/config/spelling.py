@@ -1,7 +1,6 @@
-"""The spelling of resources.time and of every other time limit: minutes, minutes:seconds, hours:minutes:seconds, or with
-days- before hours.
+"""How texts of the configuration that other programs read are spelled: time limits, and a line of a script.
 
-Source: sbatch(1), --time.
+A time limit is minutes, minutes:seconds, hours:minutes:seconds, or with days- before hours. Source: sbatch(1), --time.
 """
 
 import re
@@ -44,3 +43,10 @@ def limit_s(time: str) -> int:
     if len(parts) == 3:
         return parts[0] * _HOUR_S + parts[1] * _MINUTE_S + parts[2]
     return parts[0] * _MINUTE_S + (parts[1] if len(parts) == 2 else 0)
+
+
+def one_line(key: str, value: str) -> str:
+    """`value` itself; PlanError when it holds a newline or another control character."""
+    if any(not character.isprintable() for character in value):
+        raise PlanError(f"{key}={value!r} holds a newline or control character; use one line of plain text")
+    return value

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from launcher.supervise.step_output import StepOutput
+from launcher.supervise.node_pool import StepOutput
 
 
 def output(text: str) -> StepOutput:
