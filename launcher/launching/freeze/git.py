@@ -24,7 +24,10 @@ _STATUS = (
     "--ignored=traditional",
     "--no-renames",
 )
-_DIFF = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--")
+_PATCH = ("--patch", "--no-color", "--no-ext-diff", "--no-textconv")
+_DIFF, _DIFF_OF_UNSTAGED = ("diff", *_PATCH, "HEAD", "--"), ("diff-files", *_PATCH, "--")
+"""From the commit, for which git reads the trees of all files, and from the index, which is that of the commit if nothing is
+staged."""
 _SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
 """A line of .gitmodules. Source: gitmodules(5)."""
 
@@ -68,18 +71,20 @@ class Git:
 
     def state(self) -> GitState:
         """The commit and what differs."""
-        commit, changed, tracked = None, list[str](), list[str]()
+        commit, changed, tracked, staged = None, list[str](), list[str](), False
         for line in self._status():
             kind, _, rest = line.partition(b" ")
             if line.startswith(b"# branch.oid ") and not line.endswith(b"(initial)"):
                 commit = line.split()[-1].decode()
             elif kind in (b"1", b"u"):
                 tracked.append(os.fsdecode(rest.split(b" ", 7 if kind == b"1" else 9)[-1]))
+                staged = staged or kind == b"u" or not rest.startswith(b".")
             elif kind == b"?":
                 changed.append(os.fsdecode(rest))
         # Only the changed files are named, since git would look at every other file once more.
         shown = [f":(top,literal){path}" for path in tracked if not _is_secret(path)][:_MOST_IN_DIFF]
-        diff = self._answer(self._ask(*_DIFF, *shown)) if commit and shown else b""
+        asked = _DIFF if staged else _DIFF_OF_UNSTAGED
+        diff = self._answer(self._ask(*asked, *shown)) if commit and shown else b""
         text = diff[:_LARGEST_DIFF].decode(errors="replace")
         here = os.fsdecode(self._prefix())
         for path, part in self._parts.items():

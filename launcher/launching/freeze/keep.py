@@ -101,8 +101,9 @@ def _write(root: Path, paths: Sequence[bytes], cache: Path, secrets: Mapping[str
     temporary = cache / f".{os.getpid()}.tar"
     try:
         left_out = _tar(root, paths, temporary)
-        content = temporary.read_bytes()
-        if named := _with_secret(temporary, content, secrets):
+        encoded = {name: _as_written(value) for name, value in secrets.items()}
+        digest, found = _scan(temporary, [value for values in encoded.values() for value in values])
+        if found and (named := _with_secret(temporary, encoded)):
             for path, variable in named.items():
                 if path.endswith(".py"):
                     raise ConfigError(
@@ -113,11 +114,12 @@ def _write(root: Path, paths: Sequence[bytes], cache: Path, secrets: Mapping[str
             kept = _write(root, rest, cache, secrets)
             told = {**kept.left_out, "files that hold the value of a secret": [*named]}
             return Kept(archive=kept.archive, files=kept.files, bytes=kept.bytes, left_out=told)
-        archive = cache / f"{hashlib.sha256(content).hexdigest()[:40]}.tar"
+        size = temporary.stat().st_size
+        archive = cache / f"{digest[:40]}.tar"
         temporary.replace(archive)
     finally:
         temporary.unlink(missing_ok=True)
-    return Kept(archive=archive, files=len(paths), bytes=len(content), left_out=left_out)
+    return Kept(archive=archive, files=len(paths), bytes=size, left_out=left_out)
 
 
 def _tar(root: Path, paths: Sequence[bytes], to: Path) -> dict[str, list[str]]:
@@ -140,12 +142,23 @@ def _tar(root: Path, paths: Sequence[bytes], to: Path) -> dict[str, list[str]]:
     return {"unreadable": sorted(set(unread))} if unread else {}
 
 
-def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> dict[str, str]:
+def _scan(archive: Path, values: Sequence[bytes]) -> tuple[str, bool]:
+    """The SHA-256 of the archive, and whether one of the values is in it."""
+    digest, piece, before = hashlib.sha256(), memoryview(bytearray(_PIECE)), b""
+    longest = max(map(len, values), default=0)
+    found = False
+    with archive.open("rb", buffering=0) as file:
+        while size := file.readinto(piece):
+            digest.update(piece[:size])
+            if values and not found:
+                text = before + piece[:size]
+                found = any(value in text for value in values)
+                before = text[-longest:]
+    return digest.hexdigest(), found
+
+
+def _with_secret(archive: Path, encoded: Mapping[str, Sequence[bytes]]) -> dict[str, str]:
     """Path -> variable, for each file that holds the value of one, in UTF-8 or in UTF-16, which editors of Windows write."""
-    encoded = {name: _as_written(value) for name, value in secrets.items()}
-    found = {name: values for name, values in encoded.items() if any(value in content for value in values)}
-    if not found:
-        return {}
     import tarfile  # imported here: most launches open no archive
 
     named: dict[str, str] = {}
@@ -153,7 +166,7 @@ def _with_secret(archive: Path, content: bytes, secrets: Mapping[str, str]) -> d
         for member in members:
             file = members.extractfile(member)
             text = file.read() if file else b""
-            for name, values in found.items():
+            for name, values in encoded.items():
                 if any(value in text for value in values):
                     named[member.name.removeprefix("./")] = name
     return named

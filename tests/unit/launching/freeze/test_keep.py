@@ -208,5 +208,20 @@ def test_git_tells_commit_changes_and_ignored_folders(tmp_path, monkeypatch):
     assert set(state.changed) == {"a.py", ".env", "new.py"}
     assert "+two" in state.diff
     assert ".env" not in state.diff
+    git("add", "a.py")
+    assert Git(tmp_path).state().diff == state.diff  # the same, although it is staged
     monkeypatch.setenv("PATH", "")
     assert Git(tmp_path).state().commit is None
+
+
+def test_a_secret_is_found_where_two_pieces_of_the_archive_meet(tmp_path):
+    secret = "hf_" + "a" * 60
+    folder = tmp_path / "work"
+    write(folder, "a.py")
+    before = 3 * 512  # two headers of tar and the other file
+    for size in range(
+        (1 << 20) - before - 60, (1 << 20) - before, 15
+    ):  # the value begins in the first MiB and ends in the second
+        (folder / "notes.txt").write_text("x" * size + secret)
+        kept = keep(folder, look(folder, (), (), ()), tmp_path / "cache", {"HF_TOKEN": secret})
+        assert kept.left_out == {"files that hold the value of a secret": ["notes.txt"]}
