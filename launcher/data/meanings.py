@@ -19,7 +19,7 @@ _KNOWN = {
     "choices": "a row with choices is a question of an exam, whose answer is a number or a letter; write the question with its "
     "choices as prompt, and the text of the right one as completion",
 }
-"""What rows are that have such a column and no format."""
+"""What rows with such a column are, if they are of no known format."""
 
 
 def misspelt(name: str, known: Iterable[str]) -> str | None:
