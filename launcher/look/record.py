@@ -111,7 +111,7 @@ def _read(path: Path) -> NodeRecord:
             made[key] = [_made(kind, one) for one in data[key]]
         return _made(NodeRecord, made)
     except TypeError as error:
-        raise RunError(f"{path} is not what a node writes ({error}); was it edited?") from None
+        raise RunError(f"{path} is not a valid record of a node ({error}); was it edited?") from None
 
 
 def _made(kind: type[T], values: Mapping[str, Any]) -> T:

@@ -15,7 +15,7 @@ from launcher.run.record import is_kind
 TAG = "launcher"
 """Key of the tag in a job's metadata; the tag finds the job again."""
 _RECORD: Mapping[str, Any] = {"begun": str, "tag": str, "job": Mapping[str, Any] | None}
-"""What a record of a job has at least."""
+"""Fields that every record of a job has."""
 
 
 class Records:
@@ -92,7 +92,7 @@ class Records:
 
 
 def _read(path: Path, kinds: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The object in a file with the values of these kinds; None without the file. RunError for anything else."""
+    """The object in a file, whose values have these kinds; None if there is no file. RunError for any other content."""
     try:
         found = read_json(path)
     except FileNotFoundError:

@@ -113,9 +113,7 @@ def facts_from(written: Any) -> Facts:
         values["data_sources"] = tuple(values["data_sources"])
         values["data_files"] = {path: tuple(files) for path, files in values["data_files"].items()}
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise NotAsPlanned(
-            f"plan.json: facts are not what a launch writes ({error}); plan the run again"
-        ) from None
+        raise NotAsPlanned(f"plan.json: the facts are invalid ({error}); plan the run again") from None
     for name, kind in get_type_hints(Facts).items():
         if not is_kind(values[name], kind):
             raise NotAsPlanned(f"plan.json: facts.{name} is {str(values[name])[:60]!r}; plan the run again")

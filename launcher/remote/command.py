@@ -23,7 +23,7 @@ _STATUS: Mapping[str, Any] = {
     "run": str, "run_dir": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None,
     "job_id": str | None,
 }  # fmt: skip
-"""What the list needs of a status."""
+"""The fields of a status that the list shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
         rows = _rows(printed)
         if code or rows is None:
             warn(
-                f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are not known"
+                f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are unknown"
             )
             continue
         found |= {str(row["run_dir"]): row for row in rows}
@@ -152,7 +152,7 @@ def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
 
 
 def _rows(printed: bytes) -> list[dict[str, Any]] | None:
-    """The statuses in the text of a cluster; None if it is another one."""
+    """The statuses in the output of a cluster; None if the output is anything else."""
     try:
         values: Any = json.loads(printed)
     except (ValueError, RecursionError):
@@ -160,7 +160,7 @@ def _rows(printed: bytes) -> list[dict[str, Any]] | None:
     found: list[dict[str, Any]] = []
     for value in cast("list[Any]", values) if isinstance(values, list) else [None]:
         row = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-        if "ssh" in row:  # on a further cluster
+        if "ssh" in row:  # a run of another cluster, of which that cluster has only a record
             continue
         if not fits(row, _STATUS) or not _STATUS.keys() <= row.keys():
             return None

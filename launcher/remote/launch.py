@@ -28,7 +28,7 @@ from launcher.run.kinds import fits
 from launcher.run.remote import RemoteRun, list_remote, read_remote, write_remote
 
 _RUN = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*){1,2}")
-"""name/date_time, name/sweep_date_time, and a trial: what becomes a folder here."""
+"""Names that become folders on this machine: name/date_time, name/sweep_date_time, or that of a trial."""
 PYTHON = "python3"
 """The interpreter on the login node if cluster.python is not set."""
 
@@ -88,9 +88,7 @@ def checked(ssh: str, python: str, there: dict[str, Any]) -> dict[str, Any]:
             f"{' '.join(there['absent'])}, or name another interpreter with cluster.python"
         )
     if not LOOKED_WHOLE.keys() <= there.keys() or not fits(there, LOOKED_WHOLE):
-        raise ClusterError(
-            f"cluster.ssh={ssh}: what answers there is not the launcher; look at cluster.python"
-        )
+        raise ClusterError(f"cluster.ssh={ssh}: the answer is not from the launcher; check cluster.python")
     return there
 
 
@@ -181,7 +179,7 @@ def _record_answer(
 def _record(
     report: dict[str, Any], runs_dir: Path, ssh: str, python: str, base: str, code: CodeFolders
 ) -> tuple[RemoteRun, str]:
-    """The record, which is written, and the name by which the run or the sweep is found here."""
+    """Writes the record, and returns it with the name by which the run or the sweep is found here."""
     run, run_dir = _named(report)
     folder, number = runs_dir / run, 1
     while folder.exists():

@@ -93,7 +93,7 @@ class Strategy:
     gathers_by_module: ClassVar[bool] = False
     """Whether weights are gathered, in one number format, only while the module that owns them runs."""
     gathers_to_generate: ClassVar[bool] = False
-    """Whether the whole model is gathered once while answers are generated; else what is sharded is gathered for each token."""
+    """Whether the whole model is gathered once while answers are generated; otherwise shards are gathered for each token."""
     loads_shards: ClassVar[bool] = False
     """Whether a rank loads only its own share of the weights."""
     four_bit_on_host: ClassVar[bool] = False

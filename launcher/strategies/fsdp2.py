@@ -116,11 +116,15 @@ class Fsdp2(Strategy):
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of the gathered head, which is not resharded between the passes, and of the current block and the next with
         their gradients. A model that predicts no tokens has no such head; its embedding is gathered at its own backward pass.
+        What was gathered is copied into place, and its flat copy lives until the next one is in place: the embedding's until
+        the first block's.
 
-        Source: torch's fully_shard; accelerate 1.15's fsdp_utils.py.
+        Source: torch 2.13's fully_shard (_fsdp_param_group.py, wait_for_unshard); accelerate 1.15's fsdp_utils.py.
         """
         if moment is Moment.STEP:
             return 0
+        if moment is Moment.BEGIN:
+            return 2 * (units.head + units.block)
         head = 0 if load.scores and moment not in (Moment.LAST_BLOCK, Moment.EMBEDDING) else units.head
         blocks = 2 if moment.in_blocks else 1
         gradients = 2 * units.block if moment.in_blocks and load.adapter is None else 0

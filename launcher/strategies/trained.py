@@ -66,8 +66,13 @@ class Trained(Protocol):
         ...
 
     @property
+    def reference(self) -> bool:
+        """Whether the loss needs a forward pass of the model before training."""
+        ...
+
+    @property
     def scores(self) -> int:
-        """Outputs of the head, if the model predicts no tokens; there is then no table of a head."""
+        """Outputs of the head of a model that predicts no tokens, which has no table; 0 if the model predicts tokens."""
         ...
 
     @property
@@ -134,6 +139,8 @@ class Trained(Protocol):
 class Moment(Enum):
     """Moments of a step, in order of time. Activations are freed while gradients are computed, so all of both never coexist."""
 
+    BEGIN = "begin"
+    """The forward pass of the first block, before which the embedding was gathered: no activation is kept yet."""
     FORWARD = "forward"
     """The head's forward pass: every activation is kept."""
     REFERENCE = "reference"
@@ -161,12 +168,12 @@ class Moment(Enum):
     @property
     def before_gradients(self) -> bool:
         """Whether the blocks have no gradients yet, except those of earlier micro-steps."""
-        return self in (Moment.FORWARD, Moment.REFERENCE, Moment.HEAD, Moment.FIRST_BLOCK)
+        return self in (Moment.BEGIN, Moment.FORWARD, Moment.REFERENCE, Moment.HEAD, Moment.FIRST_BLOCK)
 
     @property
     def before_backward(self) -> bool:
         """Whether this micro-step has had no backward pass yet, except that of the head."""
-        return self in (Moment.FORWARD, Moment.REFERENCE, Moment.HEAD)
+        return self in (Moment.BEGIN, Moment.FORWARD, Moment.REFERENCE, Moment.HEAD)
 
     @property
     def in_blocks(self) -> bool:

@@ -84,8 +84,12 @@ class Zero3(Zero):
         """Bytes of one gradient bucket, the gathered weights, and the small tensors that are not sharded.
 
         LIVE limits what is gathered ahead. During the backward passes of the blocks, the gathered head exists in addition.
+        A block's weights are released after its backward pass. Where the same model makes two forward passes before a backward
+        pass, as an adapter's own reference does, DeepSpeed's record of the order never completes: a block is released at once.
+        Of the gradients outside of the bucket, the largest that is computed and the one before it, which is reduced, exist.
 
-        Source: DeepSpeed 0.19.8, stage3.py and partitioned_param_coordinator.py.
+        Source: DeepSpeed 0.19.8, stage3.py, partitioned_param_coordinator.py (release_sub_module) and parameter_offload.py
+        (_start_of_forward_hook). Lifetimes on a fake CUDA device, no kernels.
         """
         if moment is Moment.STEP:
             return 0
@@ -99,8 +103,14 @@ class Zero3(Zero):
         reduced = 0 if moment.before_backward or moment.between_steps else bucket * load.width
         if moment is Moment.GENERATE:  # trl gathers the whole model (ds3_gather_for_generation)
             return load.parameters * load.width + persistent
-        gradients = units.block if moment.in_blocks and load.adapter is None else 0
-        return max(whole, units.head + 2 * units.block) + persistent + reduced + gradients
+        sizes_of_blocks = [size_of(dims) for dims, _ in load.trained_tensors if size_of(dims) != load.table]
+        gradients = 2 * load.width * max(sizes_of_blocks, default=0) if moment.in_blocks else 0
+        gathered = max(whole, units.head + 2 * units.block)
+        if load.reference and load.adapter is not None:
+            gathered = units.head + units.block
+        elif moment in (Moment.LAST_BLOCK, Moment.EMBEDDING):
+            gathered = units.head + (2 * units.block if moment is Moment.LAST_BLOCK else 0)
+        return gathered + persistent + reduced + gradients
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Temporary bytes of the step of one sub-group. Source: DeepSpeed 0.19.8, stage3.py."""

@@ -100,7 +100,8 @@ def _optimizer() -> None:
 
 
 def _groups(world_size: int) -> None:
-    """Process groups of torch's fake backend, in which every collective is done at once. What was asked for is kept."""
+    """Process groups of torch's fake backend, in which every collective is done at once and every rank has the same objects.
+    What was asked for is kept."""
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     importlib.import_module("torch.distributed._tools.fake_collectives")
@@ -115,8 +116,12 @@ def _groups(world_size: int) -> None:
         kept = {key: value for key, value in options.items() if key not in ("backend", "timeout")}
         return new_group(*arguments, **kept, backend="fake")
 
+    def all_gather_object(objects: list[Any], one: Any, group: Any = None) -> None:
+        objects[:] = [one] * len(objects)
+
     for module in (dist, dist.distributed_c10d):
         module.init_process_group, module.new_group = init_process_group, make_group
+        module.all_gather_object = all_gather_object
 
 
 def _ddp() -> None:

@@ -70,7 +70,7 @@ def _filled(name: str, options: Mapping[str, str], job_id: str) -> str:
         known |= {"j": job_id, "J": job_id}
     open_ended = False
 
-    from glob import escape  # by need: every launch imports this module
+    from glob import escape  # imported here because every launch imports this module
 
     def fill(match: re.Match[str]) -> str:
         nonlocal open_ended

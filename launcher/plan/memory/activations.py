@@ -15,14 +15,14 @@ def activation_bytes_at(load: Load, moment: Moment) -> float:
     stream = load.stream_width * load.shape.hidden_size * load.tokens
     whole = activation_bytes(load)
     block = max(one for one, _ in _blocks(load))
-    if load.offloads_activations and moment is not Moment.EMBEDDING:
+    if load.offloads_activations and moment not in (Moment.BEGIN, Moment.EMBEDDING):
         whole = min(whole, stashed_bytes(load) + (block if moment.in_blocks else 0))
         block = min(block + stashed_bytes(load), whole)
     if moment is Moment.STEP or moment.between_steps:
         return 0
     if moment is Moment.REFERENCE and load.generated:  # its pass comes before that of the trained model
         return 0
-    if moment is Moment.EMBEDDING:
+    if moment in (Moment.BEGIN, Moment.EMBEDDING):
         return stream
     if moment is Moment.LAST_BLOCK:
         return block + stream

@@ -23,7 +23,7 @@ def logit_bytes(load: Load, moment: Moment) -> float:
         return measured_bytes(load) if moment is Moment.MEASURE else 0
     if moment.in_blocks:
         return load.acting.held_head_bytes(load) if load.trains_head else 0
-    if moment in (Moment.REFERENCE, Moment.EMBEDDING, Moment.STEP) or load.scores:
+    if moment in (Moment.BEGIN, Moment.REFERENCE, Moment.EMBEDDING, Moment.STEP) or load.scores:
         return 0
     if load.whole_logits:
         return whole_logit_bytes(load, moment)

@@ -12,6 +12,7 @@ from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
 from launcher.plan.memory import Load, estimate
 from launcher.plan.memory.activations import working_bytes
+from launcher.plan.memory.buffers import buffer_bytes
 from launcher.plan.memory.gradients import gradient_bytes
 from launcher.plan.memory.optimizer import optimizer_bytes, step_bytes
 from launcher.plan.memory.weights import weight_bytes
@@ -25,6 +26,7 @@ from launcher.plan.model import (
     shape_from,
 )
 from launcher.resources import resource_dir
+from launcher.strategies.trained import Moment
 from tests.support.paths import ROOT
 
 FULL_8B = (
@@ -312,3 +314,28 @@ def test_adafactor_makes_two_values_of_each_parameter_of_the_largest_tensor(comp
 def test_compiled_blocks_are_said_to_be_estimated_as_the_others(compose, plan):
     overrides = ("+experiment=llama8b_lora", "trainer.torch_compile=true", "strategy=ddp")
     assert any("as without it" in one for one in notes(compose(*overrides), plan(*overrides)))
+
+
+def test_fsdp2_begins_a_pass_with_the_flat_copy_of_the_embedding_and_its_own(compose, plan):
+    """A short dpo run with an adapter was planned 14 % too low on a fake CUDA device."""
+    overrides = (*FULL_8B, "strategy=fsdp2", "plugin=[lora,gradient_checkpointing]", "model.max_length=128")
+    load = make_load(compose(*overrides), plan(*overrides))
+    assert load is not None
+    assert buffer_bytes(load, Moment.BEGIN) > 2 * load.width * load.table
+    assert plan(*overrides).memory.parts["activations"] < 0.01  # it is the peak
+
+
+def test_an_adapters_own_reference_leaves_one_block_gathered_under_zero3(compose, plan):
+    """DeepSpeed's record of the order of modules never completes: such runs were planned 33 % too high."""
+    typed = (*FULL_8B, "strategy=zero3", "plugin=[lora,gradient_checkpointing]")
+    dpo, sft = (make_load(compose(*typed, *more), plan(*typed, *more)) for more in (("trainer=dpo",), ()))
+    assert dpo is not None and sft is not None
+    assert buffer_bytes(sft, Moment.FORWARD) > 2e9 > 1.6e9 > buffer_bytes(dpo, Moment.FORWARD)
+
+
+def test_a_reward_model_under_fsdp2_holds_no_gathered_head(compose, plan):
+    overrides = (*FULL_8B, "strategy=fsdp2", "trainer=reward")
+    load = make_load(compose(*overrides), plan(*overrides))
+    assert load is not None
+    table = load.width * load.table
+    assert buffer_bytes(load, Moment.FORWARD) < table < buffer_bytes(load, Moment.EMBEDDING)

@@ -1,0 +1,100 @@
+"""A verb about a run on a cluster: it runs there, with the code of the launcher that launched the run."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from launcher.errors import ClusterError
+from launcher.output import warn
+from launcher.remote.command import Command, capture_there, run_there
+from launcher.remote.connection import connect
+from launcher.run.kinds import fits
+from launcher.run.remote import REMOTE, RemoteRun, RunElsewhere
+
+_STATUS: Mapping[str, Any] = {
+    "run": str, "run_dir": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None,
+    "job_id": str | None,
+}  # fmt: skip
+"""The fields of a status that the list shows."""
+
+
+def run_about(verb: str, words: Sequence[str], reference: str | None, away: RunElsewhere) -> int:
+    """The exit code of the verb on the cluster; its arguments name the run by its folder there."""
+    remote = away.remote
+    connection = connect(remote.ssh)
+    return run_there(
+        connection,
+        remote.python,
+        Command(
+            words=[*verb.split(), *words_there(words, reference, remote.run_dir)],
+            folder=remote.base,
+            path=remote.path,
+            base=remote.base,
+        ),
+    )
+
+
+def words_there(words: Sequence[str], reference: str | None, run_dir: str) -> list[str]:
+    """The arguments with the run dir in place of the reference, and without --runs-dir."""
+    found: list[str] = []
+    rest, named = iter(words), False
+    for word in rest:
+        if word == "--runs-dir":
+            next(rest, None)
+        elif word.startswith("--runs-dir="):
+            continue
+        elif word == reference and not named:
+            found.append(run_dir)
+            named = True
+        else:
+            found.append(word)
+    return found if named else [run_dir, *found]
+
+
+def forget(away: RunElsewhere) -> None:
+    """Removes the record of a run that was removed on the cluster, and the folder of the record if it is empty."""
+    (away.folder / REMOTE).unlink(missing_ok=True)
+    if away.folder.is_dir() and not any(away.folder.iterdir()):
+        shutil.rmtree(away.folder)
+
+
+def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
+    """Run dir there -> its status, as `list --json` prints it there. Each cluster is asked once, with the code of its newest
+    launch. Runs of a cluster that does not answer are left out, with a warning."""
+    newest = {(one.ssh, one.base): one for one in runs}
+    found: dict[str, dict[str, Any]] = {}
+    for (ssh, base), one in newest.items():
+        command = Command(
+            words=["list", "--json", "--runs-dir", f"{base}/runs"], folder=base, path=one.path, base=base
+        )
+        try:
+            code, printed = capture_there(connect(ssh), one.python, command)
+        except ClusterError as error:
+            warn(str(error))
+            continue
+        rows = _rows(printed)
+        if code or rows is None:
+            warn(
+                f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are unknown"
+            )
+            continue
+        found |= {str(row["run_dir"]): row for row in rows}
+    return found
+
+
+def _rows(printed: bytes) -> list[dict[str, Any]] | None:
+    """The statuses in the output of a cluster; None if the output is anything else."""
+    try:
+        values: Any = json.loads(printed)
+    except (ValueError, RecursionError):
+        return None
+    found: list[dict[str, Any]] = []
+    for value in cast("list[Any]", values) if isinstance(values, list) else [None]:
+        row = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        if "ssh" in row:  # a run of another cluster, of which that cluster has only a record
+            continue
+        if not fits(row, _STATUS) or not _STATUS.keys() <= row.keys():
+            return None
+        found.append(row)
+    return found
