@@ -129,7 +129,7 @@ def forget(away: RunElsewhere) -> None:
 
 def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
     """Run dir there -> its status, as `list --json` prints it there. Each cluster is asked once, with the code of its newest
-    launch; the runs of one that does not answer are left out, and that is told."""
+    launch. Runs of a cluster that does not answer are left out, with a warning."""
     newest = {(one.ssh, one.base): one for one in runs}
     found: dict[str, dict[str, Any]] = {}
     for (ssh, base), one in newest.items():

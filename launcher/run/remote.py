@@ -24,7 +24,7 @@ class RemoteRun:
     """Where a run is, and how the launcher is called there."""
 
     ssh: str
-    """As cluster.ssh."""
+    """The value of cluster.ssh."""
     python: str
     """Python interpreter on the login node, as cluster.python of the launch names it."""
     base: str

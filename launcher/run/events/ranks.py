@@ -90,7 +90,7 @@ class Data(Event):
     documents: int | None = None
     """Texts in these sequences: examples, and each part of an example that was split."""
     tokens: int | None = None
-    """Tokens in all."""
+    """Tokens of all sequences."""
     trained_tokens: int | None = None
     """Tokens that the loss counts."""
     longest: int | None = None
