@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from launcher.packages import Package
-from launcher.trackers.base import Started, Tracker
+from launcher.trackers.base import Tracker, TrackingStart
 
 
 class Diary(Tracker):
@@ -39,7 +39,7 @@ class Diary(Tracker):
 
 class Log:
     def __init__(self, run):
-        self.started = Started(mode="file", id=run.id)
+        self.started = TrackingStart(mode="file", id=run.id)
         self.file = Path(run.folder, "diary.jsonl")
 
     def write(self, step, values, time_s):
