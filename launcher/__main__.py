@@ -6,6 +6,7 @@ Everything is imported inside functions, so that Ctrl-C during an import also en
 import contextlib
 import gc
 import sys
+from collections.abc import Callable
 
 _INTERRUPTED = 130
 """The exit code Exit.INTERRUPTED of launcher.errors, which may not be imported yet."""
@@ -33,9 +34,8 @@ def _run(arguments: list[str]) -> int:
 
     _settle_surroundings()
     try:
-        code = run(arguments)
-        if sys.stdout:  # None if the caller closed it, as `>&-` does
-            sys.stdout.flush()
+        code = _until_exit(run, arguments)
+        sys.stdout.flush()  # here a failure is told in a line
         return code
     except LauncherError as error:
         if _by_interrupt(error):
@@ -45,6 +45,16 @@ def _run(arguments: list[str]) -> int:
         return _pipe_closed()
     except OSError as error:
         return _not_to_be_used(error, arguments)
+
+
+def _until_exit(run: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The exit code, also of --help, after which argparse ends the process."""
+    try:
+        return run(arguments)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        return end.code or 0
 
 
 def script() -> int:

@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import json
 import math
+import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,11 +70,22 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def print_text(text: str = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
+    """Prints for a person, on stdout or on `file`. A name or a text of somebody else's is in most of what is printed, so what a
+    terminal would obey is shown instead."""
+    print(visible(text), end=end, file=file, flush=flush)
+
+
 def say(text: str) -> None:
     """Prints one line on stderr, with the program's name; nothing where stderr is full or its reader has gone, since what is
     said there is never what was asked for."""
-    with contextlib.suppress(OSError):
+    try:
         print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
+    except OSError:
+        with contextlib.suppress(
+            OSError
+        ):  # else what is left in its buffer would fail again at the interpreter's end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def warn(text: str) -> None:
@@ -88,7 +100,23 @@ def print_table(table: Any) -> None:
 
 def wide_console() -> "Console":
     """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
-    from rich.console import Console  # imported here: few commands need it
+    console = make_console()
+    return console if console.is_terminal else make_console(width=_WIDE)
 
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+
+def make_console(**options: Any) -> "Console":
+    """A console of rich's that shows what a terminal would obey, but for rich's own colours and movements."""
+    from rich.console import Console, ConsoleOptions, RenderableType  # imported here: few commands need it
+    from rich.segment import Segment
+
+    class VisibleConsole(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for one in super().render(renderable, options):
+                yield one if one.control else Segment(visible(one.text), one.style)
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end the process with exit code 1
+
+    return VisibleConsole(**options)

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from launcher.after.choose import chosen_checkpoint, exported
 from launcher.after.worker import ModelProcess, showing, worker
 from launcher.errors import UsageError
+from launcher.output import print_text
 from launcher.run import RunDir, find_run
 from launcher.run.owner import check_trusted
 
@@ -75,10 +76,10 @@ class Chat:
                 )  # a new generator for each reply, because Ctrl-C ends the current one
                 if "done" in reply:
                     if aloud:
-                        print(flush=True)
+                        print_text(flush=True)
                     return reply["done"]
                 if aloud and "text" in reply:
-                    print(reply["text"], end="", flush=True)
+                    print_text(reply["text"], end="", flush=True)
             except KeyboardInterrupt:
                 self._worker.interrupt()
 
@@ -91,7 +92,7 @@ class Chat:
             try:
                 line = input("you> ").strip()
             except EOFError:
-                print()
+                print_text()
                 return
             if line == "/new":
                 messages = list(begin)

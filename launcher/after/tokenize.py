@@ -19,7 +19,7 @@ from launcher.errors import ConfigError, RunError
 from launcher.launching.compose import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import for_plan
-from launcher.output import align, say
+from launcher.output import align, make_console, say
 from launcher.plan import LaunchPlan
 from launcher.plan.containers import TEMPLATES
 from launcher.plan.place import container_command
@@ -163,11 +163,10 @@ def _lines() -> Callable[[dict[str, Any]], None]:
 
 @contextmanager
 def _bar() -> Generator[Callable[[dict[str, Any]], None]]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda progress: bar.update(
             task, description=progress["what"], completed=progress.get("done", 0), total=progress.get("total")

@@ -13,6 +13,7 @@ from typing import Any
 
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import hides_token
+from launcher.output import make_console
 from launcher.packages import TRAINING_STACK
 from launcher.processes import death_with_parent
 
@@ -120,9 +121,8 @@ def showing() -> Generator[Callable[[dict[str, Any]], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
 
-    with Console(stderr=True).status("starting") as status:
+    with make_console(stderr=True).status("starting") as status:
         yield lambda progress: status.update(_words(progress))
 
 

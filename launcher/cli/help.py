@@ -8,7 +8,7 @@ import os
 from launcher.cli.parser import PROGRAM, make_parser
 from launcher.cli.verb import GROUPS, Verb, Verbs, all_verbs, find_verb, verb_names
 from launcher.errors import UsageError, unknown
-from launcher.output import align
+from launcher.output import align, print_text
 
 _HEAD = f"""usage: {PROGRAM} +experiment=NAME [key=value ...]   launch a run
        {PROGRAM} --config my_run.yaml [key=value ...]  launch what a file of your own says
@@ -75,7 +75,7 @@ def complete(words: list[str]) -> int:
 
     compose(words)
     if "install=bash" in words:
-        print(_FOR_PYTHON)
+        print_text(_FOR_PYTHON)
     return 0
 
 
@@ -84,12 +84,12 @@ def _complete_verb(line: str) -> bool:
     typed = line.split()[1:]
     last = "" if line.endswith(" ") or not typed else typed.pop()
     if not typed and last.replace("-", "").isalpha() and last[0] != "-":
-        print(" ".join(name for name in verb_names() if name.startswith(last)))
+        print_text(" ".join(name for name in verb_names() if name.startswith(last)))
         return True
     if typed and typed[0] in verb_names():
         verb = find_verb(typed[0])
         if not isinstance(verb, Verb):
-            print(
+            print_text(
                 " ".join(name for name in verb_names(typed[0]) if name.startswith(last))
                 if len(typed) == 1
                 else ""

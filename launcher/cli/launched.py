@@ -14,7 +14,7 @@ from launcher.launching.compose import Composed
 from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
-from launcher.output import as_json, print_json
+from launcher.output import as_json, print_json, print_text
 from launcher.run import RunDir, write_text
 
 _ANSWER = os.environ.pop(environment.ANSWER, None)
@@ -53,8 +53,8 @@ def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[
         if how.verbose:
             from launcher.launching.plan_text import plan_text  # imported here: only -v shows it
 
-            print(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
-        print(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
+            print_text(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
+        print_text(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
     answer(result)  # last: what was not printed was not told
 
 

@@ -9,7 +9,7 @@ from launcher import __version__
 from launcher.cli.parser import parse
 from launcher.cli.verb import Verb, find_verb, verb_names
 from launcher.errors import Elsewhere, Exit, LauncherError, UsageError, unknown
-from launcher.output import print_json, say
+from launcher.output import print_json, print_text, say
 
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
@@ -41,7 +41,7 @@ def run(words: Sequence[str]) -> int:
     if words and words[0] in _HELP:
         return _help("")
     if words and words[0] in _VERSION:
-        print(f"launcher {__version__}")
+        print_text(f"launcher {__version__}")
         return Exit.OK
     if any(word in ("-sc", "--shell-completion") for word in words):
         from launcher.cli.help import complete
@@ -92,7 +92,7 @@ def split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _help(name: str) -> int:
     from launcher.cli.help import help_text
 
-    print(help_text(name))
+    print_text(help_text(name))
     return 0
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher.cli.launched import answer
 from launcher.errors import Exit
-from launcher.output import print_json, say
+from launcher.output import print_json, print_text, say
 from launcher.sweep.folder import SweepDir, find_sweep
 from launcher.sweep.result import SweepResult, Tell
 
@@ -46,7 +46,7 @@ def teller(as_json: bool) -> Tell:
         if as_json:
             print_json(result.report())
         else:
-            print(result.text(), flush=True)
+            print_text(result.text(), flush=True)
         answer(result.report())
 
     return tell

@@ -9,7 +9,7 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.cluster_file import write_values
 from launcher.errors import Exit, RunError
-from launcher.output import align, print_json
+from launcher.output import align, print_json, print_text
 from launcher.plan.compute_time import PASS_S, step_flops
 from launcher.plan.fit import make_load
 from launcher.plan.gpu import gpu_of
@@ -71,12 +71,14 @@ def _run(options: argparse.Namespace) -> int:
         print_json({**found, "difference": difference} if options.write else found)
         return Exit.OK
     if options.write:
-        print(difference or f"{options.write} already has all of these values")
+        print_text(difference or f"{options.write} already has all of these values")
         return Exit.OK
     cluster = [(f"{key}:", f"{value:g}") for key, value in found["cluster"].items()]
-    print(f"# measured by {run.name}; put this into your cluster file")
-    print(align(cluster) if cluster else "# no cluster value was measured: the run did not use GPUs")
-    print(f"# achieved {found['achieved_tflops']:.4g} TFLOP/s per rank, {found['step_s']:.4g} s per step")
+    print_text(f"# measured by {run.name}; put this into your cluster file")
+    print_text(align(cluster) if cluster else "# no cluster value was measured: the run did not use GPUs")
+    print_text(
+        f"# achieved {found['achieved_tflops']:.4g} TFLOP/s per rank, {found['step_s']:.4g} s per step"
+    )
     return Exit.OK
 
 

@@ -8,7 +8,7 @@ from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
 from launcher.launching.ending import cancel
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.run.owner import say_owner
 from launcher.status.state import read_status
 
@@ -37,9 +37,9 @@ def _run(options: argparse.Namespace) -> int:
         result: CancelResult = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
         print_json(result)
     elif done.was_over:
-        print(f"{run.name} is {done.state}: there is nothing to cancel")
+        print_text(f"{run.name} is {done.state}: there is nothing to cancel")
     else:
-        print(f"{run.name}: job {done.job_id} was cancelled")
+        print_text(f"{run.name}: job {done.job_id} was cancelled")
     return Exit.OK
 
 

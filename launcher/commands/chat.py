@@ -7,7 +7,7 @@ from launcher.after.chat import HELP, ChatAnswer, ChatSettings, chatting
 from launcher.cli.parser import add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def _run(options: argparse.Namespace) -> int:
     begin = [{"role": "system", "content": options.system}] if options.system else []
     with chatting(options.runs_dir.absolute(), options.run, request) as chat:
         if prompt is None:
-            print(f"{options.run or 'the newest run'}, on {chat.device}. {HELP}")
+            print_text(f"{options.run or 'the newest run'}, on {chat.device}. {HELP}")
             chat.converse(begin)
             return Exit.OK
         done = chat.ask([*begin, {"role": "user", "content": prompt}], aloud=not options.json)

@@ -5,7 +5,7 @@ import argparse
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import columns, print_json
+from launcher.output import columns, print_json, print_text
 from launcher.run import RunDir
 from launcher.status.checkpoints import CheckpointRow, Checkpoints, list_checkpoints, prune, read_retention
 from launcher.units import age, mebibytes
@@ -33,9 +33,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _show(run: RunDir, rows: list[CheckpointRow], deleted: list[int]) -> None:
     if deleted:
-        print(f"deleted steps {', '.join(map(str, sorted(deleted)))}")
+        print_text(f"deleted steps {', '.join(map(str, sorted(deleted)))}")
     if not rows:
-        print(f"{run.name} has no checkpoints yet")
+        print_text(f"{run.name} has no checkpoints yet")
         return
     cells = [
         (
@@ -50,7 +50,7 @@ def _show(run: RunDir, rows: list[CheckpointRow], deleted: list[int]) -> None:
         )
         for row in rows
     ]
-    print(columns(("step", "age", "size", "committed", "verified", "for", "saved at", ""), cells))
+    print_text(columns(("step", "age", "size", "committed", "verified", "for", "saved at", ""), cells))
 
 
 VERB = Verb(

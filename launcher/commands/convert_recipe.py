@@ -7,7 +7,7 @@ from typing import TypedDict
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import align, print_json
+from launcher.output import align, print_json, print_text
 
 
 class RecipeKey(TypedDict):
@@ -96,16 +96,16 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json(result)
         return Exit.OK
-    print(f"{options.out}: {converted.method}, from {options.file}, a recipe of {converted.tool.title}")
-    print(f"{counts['carried']} keys carried over, {counts['same']} need no key here")
+    print_text(f"{options.out}: {converted.method}, from {options.file}, a recipe of {converted.tool.title}")
+    print_text(f"{counts['carried']} keys carried over, {counts['same']} need no key here")
     for fate in (Fate.lost, Fate.absent, Fate.unknown):
         if found := converted.of(fate):
-            print(f"\n{len(found)} not carried over: {fate.value}")
-            print(align([(f"  {one.key}", one.why) for one in found]))
+            print_text(f"\n{len(found)} not carried over: {fate.value}")
+            print_text(align([(f"  {one.key}", one.why) for one in found]))
     if converted.stand_ins:
-        print("\nset these values before the launch; the recipe does not give them:")
-        print(align([(f"  {key}", why) for key, why in converted.stand_ins.items()]))
-    print(f"\nnext  {following}")
+        print_text("\nset these values before the launch; the recipe does not give them:")
+        print_text(align([(f"  {key}", why) for key, why in converted.stand_ins.items()]))
+    print_text(f"\nnext  {following}")
     return Exit.OK
 
 

@@ -7,7 +7,7 @@ from launcher.after.evaluate import METRICS, BaseComparison, evaluate
 from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import columns, print_json
+from launcher.output import columns, print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _show(result: BaseComparison) -> None:
     left_out = f", {result['left_out']:,} left out: no trained token" if result["left_out"] else ""
-    print(
+    print_text(
         f"{result['run']} on {result['data']}: {result['rows']:,} rows, {result['tokens']:,} trained tokens{left_out}"
     )
     rows: list[tuple[str, str, str, str]] = []
@@ -52,9 +52,9 @@ def _show(result: BaseComparison) -> None:
         else:
             change = f"{tuned - base:+.4f}" if name == "loss" else f"{tuned / base - 1:+.1%}"
             rows.append((name, f"{base:,.4f}", f"{tuned:,.4f}", change))
-    print(columns(("", "base", "tuned", "change"), rows))
+    print_text(columns(("", "base", "tuned", "change"), rows))
     if result["questions"]:
-        print(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
+        print_text(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
 
 
 VERB = Verb(

@@ -8,7 +8,7 @@ from launcher.after.gguf import DIRECT, ExportedGguf, describe_gguf, export_gguf
 from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import print_json, warn
+from launcher.output import print_json, print_text, warn
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(result)
     else:
-        print(describe(result))
+        print_text(describe(result))
     return Exit.FAILED if result["why"] else Exit.OK
 
 
@@ -64,7 +64,7 @@ def _run_gguf(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if result["warning"]:
         warn(result["warning"])
-    print_json(result) if options.json else print(describe_gguf(result))
+    print_json(result) if options.json else print_text(describe_gguf(result))
     return Exit.OK
 
 

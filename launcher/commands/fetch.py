@@ -9,7 +9,7 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit, RunError, UsageError
 from launcher.launching.compose import compose
 from launcher.launching.fetch import FetchedInputs, fetch_all
-from launcher.output import print_json, warn
+from launcher.output import print_json, print_text, warn
 from launcher.remote.fetch import Brought, bring
 from launcher.run import find_run
 from launcher.run.remote import RunElsewhere
@@ -42,10 +42,10 @@ def _run(options: argparse.Namespace) -> int:
             print_json(result)
         else:
             new = gibibytes(result.get("bytes", 0))
-            print(f"{', '.join(result['names'])}: in {result.get('cache')}, {new} of it new", flush=True)
+            print_text(f"{', '.join(result['names'])}: in {result.get('cache')}, {new} of it new", flush=True)
     if nothing:
         none: FetchedInputs = {"names": []}
-        print_json(none) if options.json else print("this run reads nothing from a hub")
+        print_json(none) if options.json else print_text("this run reads nothing from a hub")
     return Exit.OK
 
 
@@ -61,7 +61,7 @@ def _bring(options: argparse.Namespace, reference: str) -> int:
         return Exit.OK
     for name in brought["kept"]:
         warn(f"{name} is not overwritten: it is newer here than there, or is not a regular file here")
-    print(
+    print_text(
         f"{brought['run']}: {plural(brought['files'], 'new file')}, {size(brought['bytes'])}, in {brought['run_dir']}"
     )
     return Exit.OK

@@ -6,7 +6,7 @@ from typing import TypedDict
 from launcher.cli.help import help_text
 from launcher.cli.verb import Verb, all_verbs
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 
 class VerbLine(TypedDict):
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json(result)
     else:
-        print(help_text(" ".join(options.verb)))
+        print_text(help_text(" ".join(options.verb)))
     return Exit.OK
 
 

@@ -8,7 +8,7 @@ from typing import TypedDict
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 _TIME = "04:00:00"
 
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json(result)
     else:
-        print(f"{options.out}: {first.method} on {options.data} ({first.seen})\nnext  {following}")
+        print_text(f"{options.out}: {first.method} on {options.data} ({first.seen})\nnext  {following}")
     return Exit.OK
 
 
@@ -108,7 +108,7 @@ def _number(question: str) -> int:
         text = _answer(question, "1")
         if text.isdigit() and int(text) > 0:
             return int(text)
-        print("type a whole number of at least 1")
+        print_text("type a whole number of at least 1")
 
 
 VERB = Verb(

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
-from launcher.output import columns, fields, print_json, warn
+from launcher.output import columns, fields, print_json, print_text, warn
 from launcher.run import RunDir, list_runs
 from launcher.run.remote import REMOTE, RemoteRun, list_remote, read_remote
 from launcher.status.learning import damaged_lines
@@ -59,17 +59,17 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.OK
     hidden = len(every) + len(there) - len(listed) - len(remote)
     if not entries:
-        print(
+        print_text(
             f"no {'dry runs' if options.planned else 'runs'} under {options.runs_dir}{_others(hidden, options.planned)}"
         )
         return Exit.OK
     rows = [_row(cluster, one) for cluster, one in entries]
-    print(columns(("run", "state", "step", "loss", "job"), rows))
+    print_text(columns(("run", "state", "step", "loss", "job"), rows))
     for status in statuses:
         for line in damaged_lines(status.damaged):
-            print(f"{status.run}: {line}")
+            print_text(f"{status.run}: {line}")
     if hidden and not options.planned:
-        print(_others(hidden, planned=False).strip(" ;"))
+        print_text(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK
 
 

@@ -9,7 +9,7 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.status.logs import LogPrinter, log_files
 from launcher.status.state import is_over, read_status
 
@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         time.sleep(_POLL_S)
         printer.print_new(log_files(run))
     if not printer.printed:
-        print(f"{run.name} has no logs yet: it is {read_status(run).state.value}", file=sys.stderr)
+        print_text(f"{run.name} has no logs yet: it is {read_status(run).state.value}", file=sys.stderr)
     return Exit.OK
 
 

@@ -11,7 +11,7 @@ from launcher.launching.inspect_model import inspect_model
 from launcher.launching.plan_text import PLAN_PRINTS, PlanRow, make_table, plan_dict, plan_text, table_rows
 from launcher.launching.plan_warnings import plan_notes, print_warnings
 from launcher.launching.planning import look
-from launcher.output import align, print_json, print_table, say
+from launcher.output import align, print_json, print_table, print_text, say
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -53,13 +53,13 @@ def _run(options: argparse.Namespace) -> int:
             if options.json:
                 print_json(explain_dict(plan), indent=2)
             else:
-                print(align(explain_lines(plan)))
+                print_text(align(explain_lines(plan)))
             continue
         notes = [*counted, *([looked.note] if looked.note else []), *plan_notes(composed, plan)]
         if options.json:
             print_json(plan_dict(run, plan, composed.config, warnings, notes), indent=2)
         else:
-            print(plan_text(run, plan, composed.config, notes))
+            print_text(plan_text(run, plan, composed.config, notes))
     return Exit.OK
 
 

@@ -8,7 +8,7 @@ from launcher.after.upload import PushResult, describe
 from launcher.cli.parser import add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import print_json, warn
+from launcher.output import print_json, print_text, warn
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     if result["warning"]:
         warn(result["warning"])
-    print_json(result) if options.json else print(describe(result))
+    print_json(result) if options.json else print_text(describe(result))
     return Exit.OK
 
 

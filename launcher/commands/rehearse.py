@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.rehearsal.checks import Check, rehearse
 from launcher.rehearsal.copy import Settings
 
@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def say(text: str) -> None:
         if not options.json:
-            print(text, flush=True)
+            print_text(text, flush=True)
 
     done = rehearse(
         options.overrides, settings,

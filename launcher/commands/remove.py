@@ -7,7 +7,7 @@ from typing import TypedDict
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.launching.ending import Removable, removable, remove
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.sweep.ending import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.sweep.folder import SweepDir
 from launcher.units import plural, size
@@ -59,12 +59,12 @@ def _run(options: argparse.Namespace) -> int:
     named = [reference for reference in options.runs if reference not in sweeps]
     found = [*removable(runs_dir, named, planned=options.planned), *whole.values()]
     if found and not options.yes and not _confirmed(found, as_json=options.json):
-        print("nothing was removed")
+        print_text("nothing was removed")
         return Exit.FAILED
     for one in found:
         remove_sweep(SweepDir(one.run.path)) if one.run.path in whole else remove(one)
         if not options.json:
-            print(f"removed {one.run.path}")
+            print_text(f"removed {one.run.path}")
     if options.json:
         result: RemoveResult = {
             "removed": [
@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json(result)
     elif not found:
-        print(f"no dry runs under {options.runs_dir}")
+        print_text(f"no dry runs under {options.runs_dir}")
     return Exit.OK
 
 
@@ -82,7 +82,7 @@ def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
     if as_json or not sys.stdin.isatty():
         raise UsageError(f"{plural(len(found), 'folder')} would be deleted permanently; confirm with --yes")
     for one in found:
-        print(f"{one.run.path}  {one.state}, {size(one.size)}")
+        print_text(f"{one.run.path}  {one.state}, {size(one.size)}")
     question = f"permanently delete {plural(len(found), 'folder')} with checkpoints and models? [y/N] "
     try:
         return input(question).strip().lower() in ("y", "yes")

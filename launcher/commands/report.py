@@ -15,7 +15,7 @@ from launcher import __version__
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
-from launcher.output import print_json, warn
+from launcher.output import print_json, print_text, warn
 from launcher.reading import read_text
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.html import MARK, known_secrets, render_page
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json({page.kind: page.name, **written})
     else:
-        print(
+        print_text(
             f"{out.absolute()}  ({mebibytes(out.stat().st_size)}; open it in any browser, or send it to someone)"
         )
     return Exit.OK

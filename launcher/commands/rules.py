@@ -5,7 +5,7 @@ import textwrap
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.plan.rules import all_rules
 from launcher.rule import Rule, RuleRow
 
@@ -17,7 +17,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([rule.row() for rule in all_rules()], indent=2)
     else:
-        print("\n".join(_lines(rule) for rule in all_rules()))
+        print_text("\n".join(_lines(rule) for rule in all_rules()))
     return Exit.OK
 
 

@@ -7,7 +7,7 @@ from launcher.after.base_model import Verdict, look_at_base
 from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
-from launcher.output import align, fields, print_json
+from launcher.output import align, fields, print_json, print_text
 
 _EXITS = {"same": Exit.OK, "moved": Exit.MOVED, "cannot_tell": Exit.CANNOT_TELL}
 
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     else:
         word = {"same": "not moved", "moved": "moved", "cannot_tell": "not known"}[verdict.verdict]
         lines = [("run", run.name), ("model", verdict.model), ("base model", f"{word}: {verdict.reason}")]
-        print(align(lines))
+        print_text(align(lines))
     return _EXITS[verdict.verdict]
 
 

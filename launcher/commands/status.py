@@ -9,7 +9,7 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
-from launcher.output import align, fields, print_json
+from launcher.output import align, fields, print_json, print_text
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
 from launcher.status.spent import Spent, read_spent, spent_line
@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         lines.append(("spent", spent_line(spent)))
     if run.export.is_dir():
         lines.append(("model", str(run.export)))
-    print(align([*lines, ("run dir", status.run_dir)]))
+    print_text(align([*lines, ("run dir", status.run_dir)]))
     return Exit.OK
 
 

@@ -9,7 +9,7 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError, UsageError
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.packages import missing
 from launcher.run import RunDir, list_runs
 from launcher.status.state import read_status
@@ -94,9 +94,9 @@ def _tell(as_json: bool, rows: list[SyncRow]) -> None:
         outcome = (
             f"not sent: {row['error']}" if row["error"] else f"sent, {plural(row['attempts'], 'attempt')}"
         )
-        print(f"{row['run']}  {outcome}")
+        print_text(f"{row['run']}  {outcome}")
     if not rows:
-        print("there is nothing to send")
+        print_text("there is nothing to send")
 
 
 VERB = Verb(

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from sys import stderr
 
+from launcher.output import make_console
+
 _SHOW_FROM = 8 << 20
 """Size in bytes from which a bar is shown."""
 
@@ -17,7 +19,6 @@ def progress(place: str | Path, what: str, unit: str = "bytes") -> Generator[Cal
     if size < _SHOW_FROM or not stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # imported here, because small files do not need it
     from rich.progress import (
         BarColumn,
         Progress,
@@ -33,7 +34,7 @@ def progress(place: str | Path, what: str, unit: str = "bytes") -> Generator[Cal
         else (TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
     )
     with Progress(
-        TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True
+        TextColumn("{task.description}"), *columns, console=make_console(stderr=True), transient=True
     ) as bar:
         task = bar.add_task(what, total=size if unit == "bytes" else None)
         yield lambda done: bar.advance(task, done)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from launcher.data.places import find_files, is_address, size_of, state_of
 from launcher.reading import object_in
 from launcher.registry import entry_point_places, has_other_finder, holds_no_distribution
 from launcher.run import write_text
+from launcher.run.kinds import fits
 
 _KEPT_FROM = 8 << 20
 """File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
 _known: dict[str, dict[str, Any]] = {}
+_LOOK: Mapping[str, Any] = {"places": Mapping[str, int | None], "without": Mapping[str, int | None]}
+"""What a look for row formats leaves."""
 _SETTLED_NS = 2_000_000_000
 """A place that changed less than this ago may change again within the resolution of its time stamp, so it proves nothing."""
 
@@ -125,18 +128,17 @@ def _code() -> str:
 
 def _none_found(kept: Path, path: tuple[str, ...]) -> bool:
     """Whether an earlier look found no format, and nothing has changed since."""
-    try:
-        known: dict[str, dict[str, Any]] = json.loads(kept.read_text())
-        places, without = known["places"], known["without"]
-        if any(_stamp(place) != stamp for place, stamp in places.items()):
-            return False
-        others = [folder for folder in path if folder not in places]
-        return all(
-            (folder in without and _stamp(folder) == without[folder]) or holds_no_distribution(folder)
-            for folder in others
-        )
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+    known = object_in(kept) or {}
+    if not fits(known, _LOOK) or not known.keys() >= _LOOK.keys():
         return False
+    places, without = known["places"], known["without"]
+    if any(_stamp(place) != stamp for place, stamp in places.items()):
+        return False
+    others = [folder for folder in path if folder not in places]
+    return all(
+        (folder in without and _stamp(folder) == without[folder]) or holds_no_distribution(folder)
+        for folder in others
+    )
 
 
 def _stamp(place: str) -> int | None:

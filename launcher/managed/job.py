@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from launcher.managed.api import Api
 from launcher.managed.records import Records
-from launcher.output import align, print_json
+from launcher.output import align, print_json, print_text
 
 SUCCEEDED, FAILED, CANCELLED = "succeeded", "failed", "cancelled"
 _OVER = (SUCCEEDED, FAILED, CANCELLED)
@@ -86,7 +86,7 @@ def wait_for(api: Api, records: Records, job_id: str, every_s: float, *, quiet: 
         news = [event for event in api.events(job_id) if event["id"] not in seen]
         for event in news:
             seen.add(event["id"])
-            print(f"{job_id}  {' '.join(str(event['message']).split())}", file=out, flush=True)
+            print_text(f"{job_id}  {' '.join(str(event['message']).split())}", file=out, flush=True)
         if job["status"] in _OVER:
             return job
         wait_s = every_s if news else min(wait_s * 1.5, max(_LONGEST_POLL_S, every_s))
@@ -115,7 +115,7 @@ def print_job(job: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(job_dict(job))
     else:
-        print(align(job_lines(job)), flush=True)
+        print_text(align(job_lines(job)), flush=True)
 
 
 def job_lines(job: dict[str, Any]) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from launcher import environment
 from launcher.plugins.base import Plugin
+from launcher.reading import object_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Rehearsal(Plugin):
 
         class Die(TrainerCallback):
             def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                if request.exists() and json.loads(request.read_text())["rank"] == rank:
+                if (object_in(request) or {}).get("rank") == rank:
                     request.unlink()
                     os.kill(os.getpid(), signal.SIGKILL)
 

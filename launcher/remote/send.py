@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.errors import ClusterError
-from launcher.output import say
+from launcher.output import print_text, say
 from launcher.remote.connection import SshConnection
 from launcher.remote.content import Blob, Tree, missing
 from launcher.remote.talk import Talk, lost, talk
@@ -29,7 +29,7 @@ class Progress:
         if sys.stderr.isatty() and time.monotonic() - self._shown > _EVERY_S:
             self._shown = time.monotonic()
             share = self._done / self._total
-            print(f"\r{share:4.0%} of {size(self._total)}", end="\r", file=sys.stderr, flush=True)
+            print_text(f"\r{share:4.0%} of {size(self._total)}", end="\r", file=sys.stderr, flush=True)
 
 
 def send(

@@ -170,7 +170,8 @@ def _make(sent: Path, tree: dict[str, Any]) -> None:
             shutil.copyfile(source, path)
     if tree["archive"]:
         with tarfile.open(sent / "files" / tree["archive"]) as archive:
-            archive.extractall(folder)
+            safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            archive.extractall(folder, **safe)
     try:
         folder.rename(target)
     except OSError:

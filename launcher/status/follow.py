@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
 from launcher.methods.registry import find_method
-from launcher.output import visible
+from launcher.output import make_console, visible
 from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
@@ -63,7 +63,7 @@ def follow_run(run: RunDir, *, quiet: bool) -> int:
             f"{run.name} was only planned (a dry run); start it with python -m launcher resume {run.name} dry_run=false"
         )
     queried, queried_why, why, reader = 0.0, 0.0, "", HistoryReader(run)
-    console = Console(quiet=quiet)
+    console = make_console(quiet=quiet)
 
     def ended() -> int | None:
         nonlocal queried, queried_why, why
@@ -115,7 +115,7 @@ def follow_process(run: RunDir, process: subprocess.Popen[bytes], *, quiet: bool
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
-    code = show(run, ended, Console(quiet=quiet), all_of_it=False)
+    code = show(run, ended, make_console(quiet=quiet), all_of_it=False)
     return stopped or code
 
 

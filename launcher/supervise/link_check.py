@@ -9,6 +9,7 @@ import hmac
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from launcher.supervise.addresses import bind, choose_port
@@ -77,6 +78,12 @@ def _take(connection: socket.socket, secret: bytes, over: threading.Event) -> No
         if not left:
             connection.sendall(b"\n")
             over.set()
+
+
+def name_nodes(hosts: Mapping[int, str]) -> dict[int, str]:
+    """Index of a node -> its host, with the index where several nodes say the same name."""
+    counts = Counter(hosts.values())
+    return {index: host if counts[host] == 1 else f"{host} (node {index})" for index, host in hosts.items()}
 
 
 def blame_hosts(ring: Sequence[str], failed: Mapping[str, str]) -> dict[str, str]:

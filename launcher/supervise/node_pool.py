@@ -23,7 +23,7 @@ from launcher.run.events.supervisor import Preflight
 from launcher.supervise.children import StopSignal
 from launcher.supervise.handshake import remove_key, write_key
 from launcher.supervise.hosts import note_faults
-from launcher.supervise.link_check import blame_hosts
+from launcher.supervise.link_check import blame_hosts, name_nodes
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
 from launcher.timeouts import END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
@@ -152,7 +152,7 @@ class NodePool:
                 self._mark(node, f"its clock is off by {skew:.0f} s", context)
         good = self.good()
         if new and len(good) > 1 and not find_cluster(self.plan.cluster).one_machine:
-            ring = _names(good)
+            ring = name_nodes({node.index: node.host for node in good})
             failed = {ring[index]: why for index, why in self._check_links(good).items()}
             bad = blame_hosts(list(ring.values()), failed)
             for node in good:
@@ -195,15 +195,6 @@ class NodePool:
                 if answers := self.nodes.answers(node, kind):
                     found[node.index] = answers[-1]
         return found
-
-
-def _names(nodes: list[Node]) -> dict[int, str]:
-    """Index -> the node's host, with the index where several nodes say the same name."""
-    hosts = [node.host for node in nodes]
-    return {
-        node.index: node.host if hosts.count(node.host) == 1 else f"{node.host} (node {node.index})"
-        for node in nodes
-    }
 
 
 class StepOutput:

@@ -15,6 +15,7 @@ from launcher.clusters.registry import make_cluster
 from launcher.config.schema import shipped_dir
 from launcher.errors import Exit
 from launcher.launching.freeze.keep import unpack
+from launcher.output import make_console
 from launcher.processes import death_with_parent
 from launcher.run.code import read_code
 from launcher.sweep.folder import SweepDir
@@ -52,7 +53,7 @@ def run_here(sweep: SweepDir, *, quiet: bool) -> int:
                     preexec_fn=death_with_parent(), env=environment, cwd=sweep.path,
                 )
             )  # fmt: skip
-        _follow(sweep, workers, Console(quiet=quiet))
+        _follow(sweep, workers, make_console(quiet=quiet))
     ended = read_sweep(sweep.path)
     if stopped:
         return stopped

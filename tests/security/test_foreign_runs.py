@@ -2,6 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -9,13 +13,17 @@ import yaml
 
 from launcher.clusters.slurm.client import split
 from launcher.errors import ClusterError
+from launcher.hub import Wanted, hides_token
 from launcher.launching.hub_ask import token_of
 from launcher.run import RunDir
+from launcher.supervise.addresses import LOOPBACK, interface_addresses
 from tests.security.broken import fill, plan_run, plan_sweep
 from tests.security.calls import call, programs
+from tests.support.paths import ROOT
 
 OTHER = 65_533
 """A user id that is not this user's."""
+HIDDEN = {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +182,52 @@ def test_the_best_trial_has_a_sane_name_or_none(tmp_path, name: object):
 )
 def test_a_token_is_never_sent_over_plain_http(hub: str, sent: str):
     assert token_of({"HF_TOKEN": "t0ken", "HF_ENDPOINT": hub}) == sent
+
+
+@pytest.mark.parametrize(
+    ("hub", "hidden"),
+    [
+        ("http://mirror.example", True),
+        ("HTTP://[bad", True),
+        ("http://localhost:9", False),
+        ("https://hub.example", False),
+        ("", False),
+    ],
+)
+def test_the_hubs_library_sends_no_token_of_its_own_over_plain_http(hub: str, hidden: bool):
+    assert hides_token({"HF_ENDPOINT": hub}) == (HIDDEN if hidden else {})
+
+
+def test_a_fetch_over_plain_http_sends_no_token(tmp_path):
+    """The hub is at an address of this machine that is not its loopback, as a mirror of a site is."""
+    address = next(
+        (one for name, own in interface_addresses().items() if name != LOOPBACK for one in own if "." in one),
+        None,
+    )
+    if address is None:
+        pytest.skip("this machine has no network")
+    heard: list[str] = []
+
+    class Listening(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            heard.append(str(self.headers))
+            self.send_error(404)
+
+        do_GET = do_HEAD
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((address, 0), Listening) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "HF_TOKEN": "hf_secret_of_mine",
+            "HF_ENDPOINT": f"http://{address}:{server.server_port}",
+        }  # fmt: skip
+        wanted = Wanted(model="some/model", revision="main", gguf_file=None, code=False, data=()).to_json()
+        subprocess.run(
+            [sys.executable, "-m", "launcher.train.fetch", wanted], env=environment, cwd=ROOT, capture_output=True, timeout=120
+        )  # fmt: skip
+        server.shutdown()
+    assert len(heard) >= 2  # the look whether it answers, and the library's own
+    assert "hf_secret" not in "".join(heard)

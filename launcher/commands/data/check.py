@@ -18,7 +18,7 @@ from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
 from launcher.data.template import ChatTemplate
 from launcher.errors import Exit, UsageError
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.plan.chat_format import ChatFormat
 from launcher.run import write_text
 
@@ -129,9 +129,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(report.to_dict())
     else:
-        print(describe(report))
+        print_text(describe(report))
     if options.sample and not options.json:
-        print(f"\n{len(report.sample)} rows to read: {options.sample_out}")
+        print_text(f"\n{len(report.sample)} rows to read: {options.sample_out}")
     return Exit.REFUSED if report.verdict == "error" else Exit.OK
 
 

@@ -10,7 +10,7 @@ from launcher.data.places import find_files, is_address
 from launcher.data.printed import ConvertedData
 from launcher.data.progress import progress
 from launcher.errors import DataError, Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.units import plural
 
 
@@ -45,11 +45,11 @@ def _run(options: argparse.Namespace) -> int:
         print_json(result)
         return Exit.OK
     left_out, invalid = counts["rejected_left_out"], counts["invalid_left_out"]
-    print(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
+    print_text(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
     if invalid:
-        print(f"{plural(invalid, 'invalid row')} left out")
+        print_text(f"{plural(invalid, 'invalid row')} left out")
     if left_out:
-        print(f"{left_out:,} rejected answers were left out: {options.to} cannot hold them")
+        print_text(f"{left_out:,} rejected answers were left out: {options.to} cannot hold them")
     return Exit.OK
 
 

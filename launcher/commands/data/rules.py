@@ -6,7 +6,7 @@ from typing import TypedDict
 from launcher.cli.verb import Verb
 from launcher.data.findings import RULES
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 
 class DataRule(TypedDict):
@@ -27,7 +27,7 @@ def _run(options: argparse.Namespace) -> int:
         print_json(result)
         return Exit.OK
     for name, rule in RULES.items():
-        print(f"{name:<18}  {rule.level:<7}  {rule.reason}")
+        print_text(f"{name:<18}  {rule.level:<7}  {rule.reason}")
     return Exit.OK
 
 

@@ -10,7 +10,7 @@ from launcher.cli.verb import Verb
 from launcher.config.spelling import is_limit
 from launcher.errors import Exit, UsageError
 from launcher.launching.compose import compose
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 _CORES = 16
 _TIME = "04:00:00"
@@ -52,10 +52,10 @@ def _run(options: argparse.Namespace) -> int:
                 time=options.time,
                 given=given,
             )
-            print_json(job) if options.json else print(describe_job(job), flush=True)
+            print_json(job) if options.json else print_text(describe_job(job), flush=True)
             continue
         result = tokenize(composed, plan, options.workers or cores(), quiet=options.json)
-        print_json(result) if options.json else print(describe(result), flush=True)
+        print_json(result) if options.json else print_text(describe(result), flush=True)
     return Exit.OK
 
 

@@ -21,7 +21,7 @@ from launcher.managed.job import (
 )
 from launcher.managed.records import Records
 from launcher.managed.rows import METHODS, prepare
-from launcher.output import align, print_json
+from launcher.output import align, print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     held_out = prepare(options.eval, records.data, options.method, least=1) if options.eval else None
     about = estimate(prepared, options.epochs, options.price_per_million)
     out = sys.stderr if options.json else sys.stdout
-    print(align(estimate_lines(about)), file=out, flush=True)
+    print_text(align(estimate_lines(about)), file=out, flush=True)
     training = upload(api, records, options.file, prepared)["file"]
     validation = upload(api, records, options.eval, held_out)["file"] if held_out else None
     contents = {
@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.FAILED if has_failed(job) else Exit.OK
     note = [("note", "the same job was requested before; --again creates another")] if known else []
     result: ManagedCreated = {**job_dict(job), "estimate": about, "existing": known}
-    print_json(result) if options.json else print(align([*job_lines(job), *note]), flush=True)
+    print_json(result) if options.json else print_text(align([*job_lines(job), *note]), flush=True)
     return Exit.OK
 
 

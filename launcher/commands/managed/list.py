@@ -6,7 +6,7 @@ from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
 from launcher.managed.job import ManagedJobs, job_dict
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.OK
     for job in jobs:
         line = f"{job['id']}  {job['status']:<16}  {job['model']}  {job.get('fine_tuned_model') or ''}"
-        print(line.rstrip())
+        print_text(line.rstrip())
     if not jobs:
-        print("no jobs")
+        print_text("no jobs")
     return Exit.OK
 
 

@@ -11,7 +11,7 @@ from launcher.managed.create import upload
 from launcher.managed.job import Uploaded
 from launcher.managed.records import Records
 from launcher.managed.rows import METHODS, prepare
-from launcher.output import align, print_json
+from launcher.output import align, print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
         prepared = prepare(options.file, records.data, options.method)
     found = upload(api, records, options.file, prepared)
     lines = [("file", str(found["file"])), ("rows", f"{prepared.rows:,}")]
-    print_json(found) if options.json else print(align(lines), flush=True)
+    print_json(found) if options.json else print_text(align(lines), flush=True)
     return Exit.OK
 
 

@@ -9,7 +9,7 @@ from launcher.clusters.registry import choose_kind, job_cluster
 from launcher.clusters.site_check import faults
 from launcher.errors import Exit
 from launcher.launching.compose import compose
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 
 class SiteCheck(TypedDict):
@@ -31,7 +31,7 @@ def _run(options: argparse.Namespace) -> int:
         result: SiteCheck = {"kind": kind, "faults": found}
         print_json(result)
     else:
-        print("\n".join(found) if found else f"every value that {kind} can check is true")
+        print_text("\n".join(found) if found else f"every value that {kind} can check is true")
     return Exit.REFUSED if found else Exit.OK
 
 

@@ -19,7 +19,7 @@ from launcher.config import ClusterConfig
 from launcher.errors import ClusterError, Exit, UsageError
 from launcher.look.findings import findings_of
 from launcher.look.job import LOG, TIME, JobRequest, run_job, write_job
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 
 _GIVEN = "given to this command"
 
@@ -91,9 +91,9 @@ def _run(options: argparse.Namespace) -> int:
         }
         print_json(result)
         return Exit.OK
-    print(text, end="")
+    print_text(text, end="")
     if written:
-        print(f"# written to {written}")
+        print_text(f"# written to {written}")
     return Exit.OK
 
 

@@ -5,7 +5,7 @@ import argparse
 from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.sweep.best import write_best
 from launcher.sweep.printed import BestTrial
 
@@ -25,10 +25,10 @@ def _run(options: argparse.Namespace) -> int:
         print_json(result)
         return Exit.OK
     values = " ".join(f"{key}={value}" for key, value in best.trial.overrides.items())
-    print(f"trial       {best.trial.number}: {values}")
-    print(f"{best.sweep.objective:<11} {best.trial.value}")
-    print(f"experiment  {best.path}")
-    print(f"run it      {best.command}")
+    print_text(f"trial       {best.trial.number}: {values}")
+    print_text(f"{best.sweep.objective:<11} {best.trial.value}")
+    print_text(f"experiment  {best.path}")
+    print_text(f"run it      {best.command}")
     return Exit.OK
 
 

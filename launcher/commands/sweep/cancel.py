@@ -5,7 +5,7 @@ import argparse
 from launcher.cli.sweep import add_sweep, chosen_sweep
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_json
+from launcher.output import print_json, print_text
 from launcher.sweep.ending import cancel_sweep
 from launcher.sweep.printed import SweepCancelled
 
@@ -23,7 +23,7 @@ def _run(options: argparse.Namespace) -> int:
         print_json(result)
     else:
         outcome = f"cancelled: {', '.join(ended)}" if ended else "nothing was left to cancel"
-        print(f"{sweep.name}: {outcome}")
+        print_text(f"{sweep.name}: {outcome}")
     return Exit.OK
 
 

@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from launcher import environment
@@ -200,6 +200,7 @@ def unpack(folder: str, archive: str) -> None:
         raise RunError(
             f"{archive}, the code of the run, is missing; start it with the current code: freeze=false"
         )
+    _check_members(Path(archive))
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         if to.is_dir() and not _is_same(to, archive):
@@ -227,6 +228,31 @@ def unpack(folder: str, archive: str) -> None:
         raise RunError(
             f"{archive}, the code of the run, cannot be unpacked to {to}: {error.strerror}"
         ) from None
+
+
+def _check_members(archive: Path) -> None:
+    """RunError for an archive that holds what no launch puts into one: a link, a device, a path outside of its folder."""
+    import tarfile
+
+    with _reading(archive), tarfile.open(archive, "r:") as members:
+        for member in members:
+            path = PurePosixPath(member.name)
+            if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
+                raise RunError(
+                    f"{archive}, the code of a run, holds {member.name[:100]!r}, which no launch writes; was it edited?"
+                )
+
+
+@contextmanager
+def _reading(archive: Path) -> Generator[None]:
+    """RunError for a file that is not an archive."""
+    import tarfile
+
+    try:
+        yield
+    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+        said = str(error).partition("\n")[0]
+        raise RunError(f"{archive}, the code of a run, is not an archive ({said}); was it edited?") from None
 
 
 def _is_same(folder: Path, archive: str) -> bool:
@@ -258,15 +284,11 @@ def _digests(archive: Path) -> dict[str, bytes]:
     import tarfile
 
     found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive, "r:") as members:
-            for member in members:
-                file = members.extractfile(member) if member.isfile() else None
-                digest = hashlib.sha256()
-                while file and (piece := file.read(_PIECE)):
-                    digest.update(piece)
-                found[member.name.removeprefix("./")] = digest.digest()
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
-        said = str(error).partition("\n")[0]
-        raise RunError(f"{archive}, the code of a run, is not an archive ({said}); was it edited?") from None
+    with _reading(archive), tarfile.open(archive, "r:") as members:
+        for member in members:
+            file = members.extractfile(member) if member.isfile() else None
+            digest = hashlib.sha256()
+            while file and (piece := file.read(_PIECE)):
+                digest.update(piece)
+            found[member.name.removeprefix("./")] = digest.digest()
     return found

@@ -28,10 +28,8 @@ def test_every_module_in_the_folder_is_a_verb_and_every_folder_a_group():
 @pytest.mark.parametrize("name", VERBS)
 def test_every_verb_has_help_with_one_line_and_an_example_that_parses(name, capsys):
     verb = VERBS[name]
-    with pytest.raises(SystemExit) as ended:
-        main([*name.split(), "--help"])
+    assert main([*name.split(), "--help"]) == 0
     said = capsys.readouterr().out
-    assert ended.value.code == 0
     assert f"usage: python -m launcher {name}" in said and "--json" in said
     assert " ".join(verb.line[1:].split()) in " ".join(said.split())
     assert f"example: python -m launcher {verb.example.splitlines()[0]}" in said

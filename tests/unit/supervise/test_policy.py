@@ -17,7 +17,7 @@ from launcher.run import RunDir
 from launcher.run.totals import Faults, faults
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
-from launcher.supervise.link_check import LinkCheck, blame_hosts
+from launcher.supervise.link_check import LinkCheck, blame_hosts, name_nodes
 from launcher.supervise.orphaned import is_orphaned, is_own
 from launcher.supervise.pace import SUSTAINED, HangLimits, SpeedProbes
 from launcher.supervise.place import why_ended
@@ -389,6 +389,12 @@ def test_the_ring_names_the_bad_host(failed, bad):
 def test_of_two_hosts_that_do_not_reach_each_other_the_second_is_bad():
     assert list(blame_hosts(["n1", "n2"], {"n1": "timed out", "n2": "timed out"})) == ["n2"]
     assert list(blame_hosts(["n1", "n2"], {"n1": "timed out"})) == ["n2"]
+
+
+def test_of_two_nodes_that_say_the_same_name_the_bad_one_is_known():
+    names = name_nodes({0: "n1", 1: "node", 2: "node"})
+    bad = blame_hosts(list(names.values()), {names[1]: "timed out", names[0]: "timed out"})
+    assert list(bad) == [names[1]] == ["node (node 1)"]
 
 
 def sent(address: str, port: int) -> str:
