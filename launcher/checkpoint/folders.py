@@ -1,6 +1,6 @@
 """The folders of a run's checkpoints: how one is found, compared with its manifest, committed, kept and deleted.
 
-Saves and deletions that were interrupted leave folders, which are no checkpoints.
+Saves and deletions that were interrupted leave folders that are not checkpoints.
 """
 
 import os

@@ -77,7 +77,7 @@ def _write(example: Example) -> dict[str, Any]:
     system = turns.pop(0)["content"] if turns[0]["role"] == "system" else ""
     if len(turns) != 2 or not turns[1].get("tool_calls") or turns[1].get("content"):
         raise BrokenRow(
-            "format", "function_calls holds one question that is answered by calls alone; use --to messages"
+            "format", "function_calls holds one question that is answered only by calls; use --to messages"
         )
     calls = [call["function"] for call in turns[1]["tool_calls"]]
     row = {

@@ -87,7 +87,7 @@ def _check_same(prompt: list[Message], shared: list[Message]) -> None:
         raise BrokenRow(
             "format",
             "chosen and rejected are whole chats, and prompt is not among the turns that they share; "
-            "data.drop=[prompt] reads the chats alone",
+            "data.drop=[prompt] reads only the chats",
         )
 
 

@@ -75,7 +75,7 @@ class Method:
     max_length: bool = True
     """Whether trl's class of arguments has max_length, the longest sequence."""
     check: Callable[[Config], None] = _nothing
-    """Raises PlanError for values that are not allowed together. It is called after each key was checked by itself."""
+    """Raises PlanError for values that are not allowed together. It is called after each key was checked separately."""
     rules: tuple[Rule, ...] = ()
     """Combinations specific to this method that are known not to work. Methods of other packages raise in `check` instead."""
     unit: str = "sequences"
@@ -103,7 +103,7 @@ class Method:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     """Fields of trl's class that trainer.args refuses for this method alone, with the reason."""
     figures: tuple[str, ...] = ()
-    """Prefixes of names: metrics.jsonl gets the figures besides the loss that its trainer logs under such names."""
+    """Prefixes of names of figures that its trainer logs in addition to the loss; metrics.jsonl gets these figures."""
 
     def __post_init__(self) -> None:
         if self.not_estimated is None and self.draws is not None and not self.draws.on_ranks:

@@ -62,7 +62,7 @@ _INFO = "dataset_info.json"
 
 
 def _path(name: str, known: dict[str, Any], folder: str) -> str:
-    """The file or data set behind a name of dataset_info.json; empty if it is not known."""
+    """The file or data set that dataset_info.json gives for a name; empty if it gives none."""
     if known.get("hf_hub_url"):
         return parts.hub_name(str(known["hf_hub_url"]), known.get("subset"), known.get("split"))
     file = str(known.get("file_name") or "")

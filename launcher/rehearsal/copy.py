@@ -45,7 +45,7 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
     plugins = dict(zip(config.plugins, make_plugins(config.plugins), strict=True))
     if not any(plugin.traits.saves for plugin in plugins.values()):
         raise ConfigError(
-            "plugin has no sharded_checkpoint, so the run saves nothing and survives nothing; add it to 'plugin=[...]'"
+            "plugin has no sharded_checkpoint, so the run saves nothing and cannot survive a failure; add it to 'plugin=[...]'"
         )
     limit = min(check_time(config.resources.time), check_time(settings.time), key=limit_s)
     changed = [
@@ -71,8 +71,8 @@ def _weights_only(config: Config) -> list[str]:
         return ["resume_weights_only=false"]
     if not config.resume_weights_only:
         raise ConfigError(
-            "plugins.sharded_checkpoint.weights_only=true saves no optimizer state, so the run survives nothing; set "
-            "resume_weights_only=true if it may go on with a new optimizer, or take it out"
+            "plugins.sharded_checkpoint.weights_only=true saves no optimizer state, so the run cannot resume; set "
+            "resume_weights_only=true if it may continue with a new optimizer, or take weights_only out"
         )
     return []
 

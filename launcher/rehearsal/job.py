@@ -109,7 +109,9 @@ class RehearsedJob:
                 if isinstance(event, kind) and attempt in (None, event.attempt):
                     return event
                 if isinstance(event, Stopped | Finished) and not may_stop:
-                    raise Failed(f"it ended: {event.reason if isinstance(event, Stopped) else event.kind}")
+                    raise Failed(
+                        f"the run ended: {event.reason if isinstance(event, Stopped) else event.kind}"
+                    )
             moment = time.monotonic()
             if self._queued(events):
                 deadline = moment + self.patience_s

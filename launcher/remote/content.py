@@ -161,7 +161,7 @@ def gather_code(
         if seen.too_large:
             raise ConfigError(
                 f"cluster.ssh: {source.folder} holds more than {MOST_FILES:,} files or 512 MiB of code, which would all be "
-                "sent; launch from your project's folder alone, or name its data folders in .gitignore"
+                "sent; launch from the folder of your project, or name its data folders in .gitignore"
             )
         kept = keep(source.folder, seen, cache / "code", secrets)
         if source.kind in ("work", "path"):

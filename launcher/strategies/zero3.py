@@ -73,7 +73,7 @@ class Zero3(Zero):
         return degrees.world_size
 
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
-        """The rank's share of every tensor, each sharded by itself. Source: DeepSpeed 0.19.8, partition_parameters.py."""
+        """The rank's share of every tensor, each sharded separately. Source: DeepSpeed 0.19.8, partition_parameters.py."""
         return sum(-(-size_of(dims) // degrees.shard_size) * count for dims, count in tensors)
 
     def gradient_bytes_at(self, load: Trained, moment: Moment) -> float:

@@ -20,7 +20,7 @@ from launcher.launching.model_gate import refuse_other_kinds
 from launcher.plan.model import count_parameters, read_windows
 
 _NUMBERED = re.compile(r"(.*\bexperts)\.\d+\.(.*)")
-"""An expert that is a module of its own, as in code that is shipped with a model."""
+"""An expert that is a separate module, as in code that is shipped with a model."""
 _VISITED = (
     "num_experts_per_tok",
     "num_experts_per_token",

@@ -93,7 +93,7 @@ def merge(
     from peft import PeftModel
     from peft.tuners.tuners_utils import BaseTuner
 
-    # by need: it opens models by the module that merges a start adapter
+    # imported here, because load_back imports the module that merges a start adapter
     from launcher.train.after.load_back import open_base
 
     plan = decided.plan

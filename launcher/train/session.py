@@ -191,8 +191,8 @@ def _go_on(
     stripped = found is not None and found.manifest.weights_only
     if found is not None and stripped and not config.resume_weights_only:
         raise CheckpointError(
-            f"{found.path} has no optimizer state (plugins.sharded_checkpoint.weights_only=true); to go on from it with a new "
-            "optimizer: python -m launcher resume RUN resume_weights_only=true"
+            f"{found.path} has no optimizer state (plugins.sharded_checkpoint.weights_only=true); to continue from it with a "
+            "new optimizer: python -m launcher resume RUN resume_weights_only=true"
         )
     if found is not None:
         trainer.start_from(found, weights_only=weights_only)

@@ -88,7 +88,7 @@ VARIABLES = {
         _kept_away("SLURM_JWT", "A token for Slurm; kept in the environment, never written."),
         _kept_away("SLURM_SACK_JWKS", "Keys of Slurm's authentication; kept."),
         _kept_away("SLURM_CLUSTERS", "Clusters to submit to, unless cluster.sbatch.clusters is set."),
-        _kept_away("SBATCH_CLUSTERS", "The same, for sbatch alone."),
+        _kept_away("SBATCH_CLUSTERS", "Clusters to submit to, only for sbatch."),
         _kept_away(
             "SLURM_EXPORT_ENV",
             "Variables that srun passes to a step; this project always passes all of them.",

@@ -199,7 +199,7 @@ def gpu_options(request: Request) -> dict[str, str]:
 
 
 def join_gres(options: dict[str, str], site: str) -> str:
-    """The value of --gres with the site's other resources behind the GPUs, if those are requested by --gres.
+    """The value of --gres with the site's other resources after the GPUs, if those are requested by --gres.
 
     PlanError if the site's value names GPUs, which would count them twice.
     """

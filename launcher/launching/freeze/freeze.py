@@ -136,7 +136,7 @@ def _keep(
     if seen.too_large:
         warn(
             f"freeze: {folder} holds more than {MOST_FILES:,} files or 512 MiB of code, so its code is not kept and must not "
-            "change while this run is queued; launch from your project's folder alone, or name its data folders in .gitignore"
+            "change while this run is queued; launch from the folder of your project, or name its data folders in .gitignore"
         )
         return Root(kind=source.kind, source=str(folder), folder=str(folder), archive="")
     kept = keep(folder, seen, cache, secrets)

@@ -25,16 +25,16 @@ def load_weights(model: Any, folder: str) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         lines = str(error).strip().splitlines()
         raise ConfigError(
-            f"model.adapter={folder} does not fit this model ({lines[-1].strip() if lines else type(error).__name__}); is its "
-            "base model another one?"
+            f"model.adapter={folder} does not fit this model ({lines[-1].strip() if lines else type(error).__name__}); was it "
+            "trained on another base model?"
         ) from None
     trained = {name.replace(".default", "") for name, one in model.named_parameters() if one.requires_grad}
     lacking = sorted(name for name in found.missing_keys if name.replace(".default", "") in trained)
     if lacking or found.unexpected_keys:
         odd = lacking[0] if lacking else found.unexpected_keys[0]
         raise ConfigError(
-            f"model.adapter={folder}: {odd} is {'trained here but not in it' if lacking else 'not trained here'}; is its "
-            "base model another one, or was it trained with other settings?"
+            f"model.adapter={folder}: {odd} is {'trained here but not in the adapter' if lacking else 'not trained here'}; "
+            "was it trained on another base model, or with other settings?"
         )
 
 

@@ -19,7 +19,7 @@ from launcher.train.upstream.transformers_trainer_hooks import not_logged, resto
 def restore(trainer: Any, found: FoundCheckpoint, rank: int, world_size: int, *, weights_only: bool) -> None:
     """Loads weights and, unless `weights_only`, the state of optimizer and scheduler; CheckpointError if they do not fit.
 
-    A checkpoint without the optimizer's state leaves the optimizer as it is, new, at the checkpoint's step.
+    A checkpoint without the optimizer's state leaves the optimizer new, at the checkpoint's step.
     """
     manifest, strategy = found.manifest, on_rank(trainer.plan.strategy)
     has_state = not (weights_only or manifest.weights_only)

@@ -1,4 +1,4 @@
-"""Packed training rows: which documents share a row, whether a model keeps them separate, and the batch in which they are.
+"""Packed training rows: which documents share a row, whether a model keeps them separate, and the batch that holds them.
 
 Best fit, longest first, leaves little padding. No document attends to another.
 """

@@ -37,7 +37,7 @@ class DeepSpeedOnRank(OnRank):
 
     def settle(self, trainer: Any) -> None:
         """Waits for weights that ZeRO-3 has begun to gather for a next module, and frees them. DeepSpeed 0.19.8 stops with
-        "Cannot partition a param in flight" where such a weight is gathered once more."""
+        "Cannot partition a param in flight" if such a weight is gathered again."""
         if _is_stage3(trainer.model_wrapped.optimizer):
             trainer.model_wrapped.empty_partition_cache()
 
