@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.launching.ending import Removable, removable, remove
+from launcher.launching.freeze.unused import remove_copies, unused_copies
 from launcher.output import print_json, print_text
+from launcher.remote.content import cache_here
 from launcher.sweep.ending import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.sweep.folder import SweepDir
 from launcher.units import plural, size
@@ -22,6 +25,15 @@ class RemovedRun(TypedDict):
     """Absolute path of the folder."""
     bytes: int
     """Size of its files."""
+
+
+class CodeRemoved(TypedDict):
+    """The copies of code that were removed from the cache."""
+
+    copies: list[str]
+    """The hash of the content of each; empty if there was none."""
+    bytes: int
+    """Size of their files."""
 
 
 class RemoveResult(TypedDict):
@@ -41,13 +53,25 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--planned", action="store_true", help="all dry runs, which were never submitted, instead of RUN"
     )
+    parser.add_argument(
+        "--code",
+        action="store_true",
+        help="copies of code in the cache that no run has any more, instead of RUN",
+    )
+    parser.add_argument(
+        "--cache-dir", type=Path, metavar="DIR", help="with --code: cache_dir of the runs (default: as cache_dir)"
+    )  # fmt: skip
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    if bool(options.runs) is options.planned:
-        raise UsageError("name the runs to remove, or give --planned for all dry runs, but not both")
+    if [bool(options.runs), options.planned, options.code].count(True) != 1:
+        raise UsageError(
+            "name the runs to remove, or give --planned for all dry runs, or --code, but one of these"
+        )
+    if options.code:
+        return _remove_code(options)
     runs_dir = options.runs_dir.absolute()
     sweeps = {reference: sweep for reference in options.runs if (sweep := named_sweep(runs_dir, reference))}
     chosen = (
@@ -77,13 +101,40 @@ def _run(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _remove_code(options: argparse.Namespace) -> int:
+    cache = (options.cache_dir or cache_here()).absolute() / "code"
+    found = unused_copies(cache, options.runs_dir.absolute())
+    total = sum(one.bytes for one in found)
+    what = "copy of code" if len(found) == 1 else "copies of code"
+    if found and not options.yes:
+        if options.json or not sys.stdin.isatty():
+            raise UsageError(
+                f"{len(found)} {what} in {cache}, {size(total)}, would be deleted; confirm with --yes"
+            )
+        if not _agreed(f"delete {len(found)} {what} in {cache}, {size(total)}? [y/N] "):
+            print_text("nothing was removed")
+            return Exit.FAILED
+    remove_copies(cache, found)
+    if options.json:
+        result: CodeRemoved = {"copies": [one.name for one in found], "bytes": total}
+        print_json(result)
+    elif found:
+        print_text(f"removed {len(found)} {what}, {size(total)}")
+    else:
+        print_text(f"a run has each copy of code in {cache}, or it is from today")
+    return Exit.OK
+
+
 def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
     """The user's answer; UsageError if there is no terminal to ask on."""
     if as_json or not sys.stdin.isatty():
         raise UsageError(f"{plural(len(found), 'folder')} would be deleted permanently; confirm with --yes")
     for one in found:
         print_text(f"{one.run.path}  {one.state}, {size(one.size)}")
-    question = f"permanently delete {plural(len(found), 'folder')} with checkpoints and models? [y/N] "
+    return _agreed(f"permanently delete {plural(len(found), 'folder')} with checkpoints and models? [y/N] ")
+
+
+def _agreed(question: str) -> bool:
     try:
         return input(question).strip().lower() in ("y", "yes")
     except EOFError:
@@ -93,10 +144,12 @@ def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
 VERB = Verb(
     line="delete the folders of runs and sweeps that are over, with their checkpoints and models",
     about="It asks first, unless --yes is given. A run that is queued or running is refused, and nothing outside of its folder "
-    "is touched. A sweep goes as a whole, with all its trials. --planned deletes all dry runs.",
-    example="remove quickstart/2026-11-25_08-00-00\nremove tiny/sweep_2026-11-25_08-00-00\nremove --planned --yes",
+    "is touched. A sweep goes as a whole, with all its trials. --planned deletes all dry runs. --code deletes the copies of "
+    "code in the cache that no run dir has any more (see freeze).",
+    example="remove quickstart/2026-11-25_08-00-00\nremove tiny/sweep_2026-11-25_08-00-00\nremove --planned --yes\n"
+    "remove --code",
     add=_add,
     run=_run,
-    prints=RemoveResult,
+    prints={"": RemoveResult, "with --code": CodeRemoved},
     group="runs",
 )

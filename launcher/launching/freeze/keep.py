@@ -22,6 +22,8 @@ from launcher.run import write_text
 from launcher.run.kinds import fits
 
 _TAR_S = 600.0
+USES = "uses"
+"""The folder beside the archives with a file for each: a line for each run dir that has it."""
 _PIECE = 1 << 20
 _BLOCKS = 128
 """Blocks of 512 bytes that tar writes at once: with its default of 20 it takes a quarter longer for 10,000 files."""
@@ -182,7 +184,8 @@ def _as_written(value: str) -> list[bytes]:
 
 
 def copy(archive: Path, to: Path) -> None:
-    """Puts the archive into a run dir, as a second name of the same file where the file system allows it."""
+    """Puts the archive into a run dir, as a second name of the same file where the file system allows it, and notes beside it
+    that the run has it."""
     to.parent.mkdir(exist_ok=True)
     try:
         os.link(archive, to)
@@ -190,6 +193,11 @@ def copy(archive: Path, to: Path) -> None:
         return
     except OSError:
         shutil.copyfile(archive, to)
+    notes = archive.parent / USES / archive.stem
+    with suppress(OSError):  # the link to the archive, or code.json, says the same
+        notes.parent.mkdir(exist_ok=True)
+        with notes.open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{to}\n")
 
 
 def unpack(folder: str, archive: str) -> None:

@@ -55,6 +55,7 @@ COMMANDS = (
     "stale {run}",
     "init --model tiny --data {data} -o {folder}/mine.yaml",
     "remove --planned --yes --runs-dir {folder}/none",
+    "remove --code --yes --runs-dir {folder}/none --cache-dir {folder}/none",
     "convert-recipe {folder}/recipe.yml -o {folder}/converted.yaml",
     "list --planned",
     "rules",

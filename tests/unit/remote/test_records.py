@@ -128,3 +128,18 @@ def test_the_list_asks_a_cluster_for_the_state_of_its_runs(login, project, lapto
     # its queue is empty, so the job is lost
     row = next(line for line in capfd.readouterr().out.splitlines() if line.startswith(run))
     assert "lost on login" in row and row.endswith("4711")
+
+
+def test_the_results_of_a_sweep_are_fetched_without_the_checkpoints_of_its_trials(
+    project, laptop, monkeypatch, capfd
+):
+    folder, report = project
+    trial = Path(report["sweep_dir"]) / "0"
+    (trial / "checkpoints" / "step_1").mkdir(parents=True)
+    for name in ("metrics.jsonl", "checkpoints/step_1/weights"):
+        (trial / name).write_text("x\n")
+    monkeypatch.chdir(folder)
+    assert main(["fetch", report["sweep"], "--json"]) == 0
+    here = Path(json.loads(capfd.readouterr().out)["run_dir"])
+    assert here == folder / "runs" / report["sweep"] and (here / "0" / "metrics.jsonl").is_file()
+    assert not (here / "0" / "checkpoints").exists() and not (here / "code").exists()
