@@ -45,6 +45,10 @@ def _run(arguments: list[str]) -> int:
         return _pipe_closed()
     except OSError as error:
         return _not_to_be_used(error, arguments)
+    except MemoryError:
+        from launcher.errors import RunError
+
+        return refuse(RunError("this machine has not enough memory for that; use one with more"), arguments)
 
 
 def _until_exit(run: Callable[[list[str]], int], arguments: list[str]) -> int:

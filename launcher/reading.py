@@ -1,14 +1,18 @@
 """Reads small files that anybody may have written, as text or JSON; one sentence says what is wrong with a file."""
 
+import errno
 import json
 import os
+import select
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from launcher.errors import RunError
 
+_PIPE_S = 10.0
 _MOST = 64 << 20
 """Bytes. The files of a run that are read whole are much smaller."""
 
@@ -54,6 +58,32 @@ def read_text(path: Path) -> str:
             raise RunError(f"{path} is not UTF-8 text (byte {error.start}); was it edited?") from None
         except OSError as error:
             raise RunError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_given(path: Path, most: int) -> bytes:
+    """At most that many bytes of a file that a person names, or of a pipe into which a program writes, as of <(...).
+
+    OSError for a device, and for a pipe into which nobody has written within some seconds.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(kind := os.fstat(descriptor).st_mode) and not stat.S_ISFIFO(kind):
+            what = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+            raise OSError(what, os.strerror(what) if stat.S_ISDIR(kind) else "it is not a file", str(path))
+        found, deadline = b"", time.monotonic() + _PIPE_S
+        while len(found) < most:
+            try:
+                piece = os.read(descriptor, most - len(found))
+            except BlockingIOError:
+                if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                    raise OSError(errno.EAGAIN, "nobody writes into this pipe", str(path)) from None
+                continue
+            if not piece:
+                break
+            found += piece
+        return found
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path) -> Any:

@@ -99,6 +99,11 @@ def describe(result: PushResult) -> str:
 
 
 def _counts(path: Path, folder: Path) -> bool:
+    """Whether the file is pushed; RunError for a link that leads out of the folder, to what was never exported."""
+    if path.is_symlink() and path.is_file() and not path.resolve().is_relative_to(folder.resolve()):
+        raise RunError(
+            f"{path} is a link to {path.resolve()}, outside of {folder}; nothing was pushed: remove it"
+        )
     return path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 

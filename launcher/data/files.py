@@ -19,8 +19,11 @@ from launcher.data.row import Row, decode
 from launcher.data.storage import BOM, broken_stream, storage
 from launcher.data.tables import read_arrow, read_csv, read_parquet
 from launcher.data.wrapped import read_objects
+from launcher.errors import DataError
 
 _BLOCK = 1 << 20
+_LONGEST_LINE = 256 << 20
+"""Bytes. A small compressed file can hold a line that no memory holds."""
 
 
 @dataclass(slots=True)
@@ -97,7 +100,7 @@ def _read(content: BinaryIO, kind: str, file: str) -> Iterator[Row]:
         yield from read_objects(text, file)
     else:
         line = 1
-        for block in _blocks(content):
+        for block in _blocks(content, file):
             yield from parse_lines(block.removeprefix(BOM) if line == 1 else block, line, text=kind == "txt")
             line += block.count(b"\n")
 
@@ -131,14 +134,18 @@ def _why_not_json(raw: bytes, error: Exception) -> str:
     return f"not JSON ({str(error).partition(': line')[0]}); write each row as one JSON object on one line"
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The file in pieces that end at the end of a line."""
+def _blocks(content: BinaryIO, file: str) -> Iterator[bytes]:
+    """The file in pieces that end at the end of a line; DataError for a line without measure."""
     pieces: list[bytes] = []
-    while piece := file.read(_BLOCK):
+    while piece := content.read(_BLOCK):
         end = piece.rfind(b"\n") + 1
         if end:
             yield b"".join([*pieces, piece[:end]])
             pieces = [piece[end:]]
         else:
             pieces.append(piece)
+            if len(pieces) * _BLOCK > _LONGEST_LINE:
+                raise DataError(
+                    f"{file} has a line of more than {_LONGEST_LINE >> 20} MiB; write each row on a line of its own"
+                )
     yield b"".join(pieces)

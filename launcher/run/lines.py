@@ -6,6 +6,7 @@ file; a line must be written even without a lock.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -187,8 +188,13 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write a whole file or nothing: under a temporary name, then renamed.
 
-    `durable`: after a loss of power the file is the old one or the new one, and not an empty one. It costs an fsync.
+    `durable`: after a loss of power the file is the old one or the new one, and not an empty one. It costs an fsync. OSError
+    for a device or a pipe: a rename would replace it, as root even /dev/null.
     """
+    with contextlib.suppress(FileNotFoundError):
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise OSError(errno.EINVAL, "it is a device or a pipe, and not a file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(2).hex()}")
     try:
         with temporary.open("w", encoding="utf-8") as file:

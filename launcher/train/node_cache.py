@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,12 @@ class NodeCache:
             raise ConfigError(
                 f"cluster.node_cache={named} cannot be written on {self.host} ({error.strerror}); name another folder"
             ) from None
+        status = self.folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise ConfigError(
+                f"cluster.node_cache={named}: {self.folder} on {self.host} is not a folder of yours in which nobody else can "
+                "write, so what it holds may be another user's; look who made it, and remove it, or name another folder"
+            )
         self.run, self.attempt, self.heartbeat = run, attempt, heartbeat
         self._used: list[IO[bytes]] = []
 

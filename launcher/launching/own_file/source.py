@@ -9,6 +9,7 @@ import yaml
 from omegaconf._utils import get_yaml_loader  # reads 1e-4 as a number, as a file of conf/ does
 
 from launcher.errors import ConfigError
+from launcher.reading import read_given
 
 _LARGEST = 1 << 20
 _MOST_NODES = 20_000
@@ -33,9 +34,9 @@ class SourceFile:
 def read_source(path: Path, shown: str) -> SourceFile:
     """The file's text; ConfigError if it cannot be read, or is not UTF-8."""
     try:
-        if path.stat().st_size > _LARGEST:
+        raw = read_given(path, _LARGEST + 1)
+        if len(raw) > _LARGEST:
             raise ConfigError(f"{shown} has more than 1 MiB; a configuration is a small YAML file")
-        raw = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{shown} cannot be read ({error.strerror or error}){_others(path)}") from None
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
