@@ -153,7 +153,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def cli(tmp_path: Path, commands: Callable[..., Path]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python -m launcher ...` in tmp_path, with no environment but what is given, and returns what it said.
 
-    What it prints under --json is held against what its verb declares.
+    What it prints under --json is compared with what its verb declares.
     """
 
     def cli(

@@ -59,7 +59,7 @@ def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[
 
 
 def answer(report: Any) -> None:
-    """Writes what became of a launch into the file that a machine which launches by ssh reads, if there is one."""
+    """Writes the outcome of a launch into the file that a machine which launches by ssh reads, if there is one."""
     if _ANSWER:
         write_text(Path(_ANSWER), as_json(report))
 

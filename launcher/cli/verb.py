@@ -70,13 +70,13 @@ class Verbs:
     """A group of verbs, such as `sweep`; the __init__.py of its folder defines it as VERB."""
 
     line: str
-    """As of Verb."""
+    """The same as in Verb."""
     example: str
-    """As of Verb."""
+    """The same as in Verb."""
     about: str = ""
-    """As of Verb."""
+    """The same as in Verb."""
     group: str = "more"
-    """As of Verb."""
+    """The same as in Verb."""
 
 
 @cache

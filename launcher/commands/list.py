@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _readable(runs_dir: Path) -> dict[Path, RemoteRun]:
-    """Folder -> record of each run and sweep on a cluster; a record that cannot be read is told."""
+    """Folder -> record of each run and sweep on a cluster; a record that cannot be read is reported."""
     found: dict[Path, RemoteRun] = {}
     for folder in list_remote(runs_dir):
         try:

@@ -1,4 +1,4 @@
-"""A whole run, as requested, and the keys that are no group of conf/: batch and hub."""
+"""A whole run, as requested, and the keys that are not a group of conf/: batch and hub."""
 
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
@@ -39,7 +39,7 @@ class HubConfig:
     """Whether the adapter is pushed merged with its base, as one model, which is made first; otherwise model/ is pushed as it
     is."""
     private: bool = True
-    """Whether the repository is made private; one that exists stays as it is."""
+    """Whether the repository is made private; an existing repository keeps its visibility."""
 
 
 @dataclass(kw_only=True)
@@ -81,7 +81,7 @@ class Config:
     """Whom the run tells of its first checkpoint, its failure and its end: mailto:NAME@HOST, https://HOST/PATH (a POST with
     JSON), or env:NAME for an address in the variable NAME, such as a hook's, which is a secret and is written nowhere."""
     umask_shared: bool = False
-    """Whether others can read the run dir as far as your umask lets them. By default it is yours alone (mode 0700)."""
+    """Whether your umask decides who can read the run dir. By default only you can (mode 0700)."""
     runs_dir: str = "runs"
     """Folder of all runs, relative to the folder in which the command is typed."""
     cache_dir: str = "${oc.env:XDG_CACHE_HOME,${oc.env:HOME}/.cache}/launcher"

@@ -1,4 +1,4 @@
-"""How texts of the configuration that other programs read are spelled: time limits, and a line of a script.
+"""The spelling of configuration texts that other programs read: time limits, and a line of a script.
 
 A time limit is minutes, minutes:seconds, hours:minutes:seconds, or with days- before hours. Source: sbatch(1), --time.
 """
@@ -8,7 +8,7 @@ import re
 from launcher.errors import PlanError
 
 _LIMIT = re.compile(r"(\d+-)?\d+(:[0-5]?\d){0,2}")
-"""What stands after a colon is below 60: 1:99:00 is a slip of the pen."""
+"""A number after a colon is below 60: 1:99:00 is a typing error."""
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _MOST_MINUTES = 999
 """Highest number that is read as minutes: YAML 1.1 reads 1:00:00 and more, without quotes, as 3600 and more."""

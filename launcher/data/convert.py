@@ -112,7 +112,7 @@ def _cell(value: Any) -> str:
 def _as_text(row: dict[str, Any]) -> dict[str, Any]:
     """The row with tools and the arguments of calls as JSON in a string.
 
-    A column of objects has the keys of all rows, so a null argument could not be told from one that is not there.
+    A column of objects has the keys of all rows, so a null argument could not be distinguished from a missing one.
     """
     kept = {
         key: [_turn_as_text(turn) for turn in value] if _is_turns(value) else value

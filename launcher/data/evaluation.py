@@ -1,4 +1,4 @@
-"""What a check says of the evaluation file, and of rows that the training file shares with it."""
+"""What a check says about the evaluation file, and about rows that the training file shares with it."""
 
 from shlex import quote
 

@@ -1,6 +1,6 @@
 """A data set on the hub: its name, and what the hub says about it before it is downloaded.
 
-The name is hub:NAME[/SUBSET][:SPLIT][@REVISION]. Subsets, splits and columns are held against what is asked.
+The name is hub:NAME[/SUBSET][:SPLIT][@REVISION]. Subsets, splits and columns are compared with the request.
 """
 
 import io
@@ -136,7 +136,7 @@ def _said(path: str, dropped: Sequence[str]) -> list[str]:
     if not dropped:
         return []
     return [
-        f"{path}: columns that are not read: {', '.join(dropped)}; data.drop=[{','.join(dropped)}] says that this is meant "
+        f"{path}: columns that are not read: {', '.join(dropped)}; data.drop=[{','.join(dropped)}] says that this is intended "
         "[dropped_keys]"
     ]
 

@@ -68,7 +68,7 @@ class Counting:
     bytes_per_token: float = 4.0
     """Bytes of text per token, used without a tokenizer. 4 holds for English within 20 %, for vocabularies above 32,000."""
     estimated: bool = True
-    """No tokenizer counts afterwards, so what lies behind max_length is estimated from bytes."""
+    """No tokenizer counts afterwards, so what lies beyond max_length is estimated from bytes."""
     compare: bool = True
     """Collect the words of each example, by which duplicates and overlap are found."""
     rendered: bool = False
@@ -139,7 +139,7 @@ class Part:
             self.findings.append(Finding(rule, line, message))
 
     def add_mark(self, rule: str, line: int) -> None:
-        """Counts a row of which the file as a whole is told."""
+        """Counts a row for a finding about the whole file."""
         self.marked[rule] += 1
         self.firsts.setdefault(rule, line)
 
@@ -306,7 +306,7 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example, rendered:
 
 
 def _look_behind_cut(part: Part, line: int, example: Example, counting: Counting) -> None:
-    """Adds a finding for a row whose answers all lie behind the cut, and which the ranks therefore leave out."""
+    """Adds a finding for a row whose answers all lie beyond the cut, so that the ranks leave it out."""
     turns: list[dict[str, Any]] = [
         turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())
     ]
@@ -320,7 +320,7 @@ def _look_behind_cut(part: Part, line: int, example: Example, counting: Counting
         part.add_finding(
             "answer_cut",
             line,
-            f"the answer begins after about {tokens:,} tokens, behind model.max_length={counting.max_length}, so the row is "
+            f"the answer begins after about {tokens:,} tokens, beyond model.max_length={counting.max_length}, so the row is "
             "left out; raise model.max_length, or shorten the row",
         )
 

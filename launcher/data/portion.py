@@ -1,7 +1,7 @@
-"""Which rows are asked for, and what a check of them is asked to look at.
+"""Which rows a run uses, and what a check of them looks at.
 
-How many there may be, and which share of them is held out: data.max_samples and data.eval_fraction. launcher.data.held_out
-makes the choice; a launch whose data is known does without it.
+data.max_samples limits their number, and data.eval_fraction is the share that is held out. launcher.data.held_out makes the
+choice; a launch whose data is known does not need it.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ USUAL, BYTES = 4.0, 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portion:
-    """What is asked, as under these names in the data group."""
+    """The values of the keys of these names in the data group."""
 
     eval_fraction: float | None = None
     eval_copies: str = EvalCopies.near.name

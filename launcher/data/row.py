@@ -25,7 +25,7 @@ class Row(NamedTuple):
     line_there: int = 0
     """The line in that file."""
     lost_nulls: bool = False
-    """Whether arguments of its calls are null in a table, which does not tell null from absent; they are read as absent."""
+    """Whether arguments of its calls are null in a table, which cannot express absence; they are read as absent."""
     header: tuple[str, ...] = ()
     """The columns of the table that it is a row of; those whose cells are empty are left out of the value."""
     unit: str = "line"

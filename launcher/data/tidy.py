@@ -1,6 +1,6 @@
 """A row as its format reads it: lists of turns that arrived as text are lists again, and keys that no turn has are gone.
 
-What is left out or read in another way than it stands is named, so that it can be counted and told.
+What is left out or converted is named, so that it can be counted and reported.
 """
 
 from collections.abc import Mapping

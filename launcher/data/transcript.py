@@ -75,7 +75,7 @@ def split(text: str, name: str) -> tuple[list[Message], str]:
     if parts[0].strip() or len(parts) < 5 or parts[-2] != "Assistant":
         raise BrokenRow(
             "format",
-            f'{name} is no transcript that begins with "Human:" and ends with an answer of "Assistant:"',
+            f'{name} is not a transcript that begins with "Human:" and ends with an answer of "Assistant:"',
         )
     turns = [
         _turn(_TRANSCRIPT_ROLES[speaker], said.strip())
@@ -121,7 +121,7 @@ def turns_of(text: str, key: str) -> list[Message]:
     if not any(turn["role"] == "assistant" for turn in turns):
         raise BrokenRow(
             "format",
-            f'{key} is no chat whose turns have known marks, such as "Human:" and "Assistant:", "### Instruction:" and '
+            f'{key} is not a chat whose turns have known marks, such as "Human:" and "Assistant:", "### Instruction:" and '
             '"### Response:", or those of ChatML; write a list of turns',
         )
     check_order(turns)
@@ -163,7 +163,7 @@ def _split_llama_2(text: str) -> list[Message]:
     turns: list[Message] = []
     role = "assistant"
     for number, piece in enumerate(_LLAMA_2.split(text)):
-        if number % 2:  # a mark, of which the slash is left
+        if number % 2:  # a mark, of which only the slash is left
             role = "assistant" if piece else "user"
             continue
         system = _SYSTEM_2.search(piece)

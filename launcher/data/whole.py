@@ -79,7 +79,7 @@ def _why_nothing(part: Part, tokens: Tokens) -> str:
 
 
 def _add_reading(part: Part, reading: Reading) -> None:
-    """Adds what was read in another way than it stands in the file."""
+    """Adds what was converted while the file was read."""
     bad = sum(part.left_out.values())
     refused = reading.too_many(bad, part.rows)
     if refused:
@@ -90,7 +90,7 @@ def _add_reading(part: Part, reading: Reading) -> None:
     if part.dropped:
         listed = ", ".join(f"{name} ({number:,})" for name, number in part.dropped.most_common())
         names = ",".join(name for name, _ in part.dropped.most_common() if "[]" not in name)
-        meant = f"; data.drop=[{names}] says that this is meant" if names else ""
+        meant = f"; data.drop=[{names}] says that this is intended" if names else ""
         part.add_finding(
             "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
         )

@@ -32,7 +32,7 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
                 None,
                 BrokenRow(
                     "not_json",
-                    f"not JSON ({said}) in an object that spans several lines; mend it there",
+                    f"not JSON ({said}) in an object that spans several lines; correct it there",
                     whole=True,
                 ),
             )
@@ -138,7 +138,7 @@ def _item_lines(text: str, at: int, name: str) -> list[int]:
 
 
 def _by_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The rows of a table that stands by columns, as pandas' to_json writes it; None if it is no table.
+    """The rows of a table that stands by columns, as pandas' to_json writes it; None if it is not a table.
 
     Source: pandas.DataFrame.to_json, orient columns {name: {index: cell}}, split {columns, index, data}; to_dict of datasets.
     """

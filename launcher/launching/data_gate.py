@@ -63,8 +63,9 @@ def data_paths(config: Config) -> DataPaths:
 
 
 def check_data(config: Config) -> list[dict[str, Any]]:
-    """The reports on every training file, in the form of `data check --json`; DataError for the first error. That the files
-    exist, `check_files` has found out before."""
+    """The reports on every training file, in the form of `data check --json`; DataError for the first error.
+    `check_files` has checked before that the files exist.
+    """
     paths, data = data_paths(config), config.data
     if data.check is DataCheck.off:
         return []

@@ -32,7 +32,7 @@ def is_folder(scheme: str) -> bool:
 
 
 class ShippedSource(FileConfigSource):
-    """As Hydra's source of a folder, for one whose path has no links."""
+    """The same as Hydra's source of a folder, for a path without links."""
 
     @staticmethod
     def scheme() -> str:
@@ -64,7 +64,7 @@ class ShippedSource(FileConfigSource):
 
 
 class _ShippedInSearchPath(SearchPathPlugin):
-    """Puts ShippedSource in the place of Hydra's own for the shipped files."""
+    """Replaces Hydra's own source by ShippedSource for the shipped files."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Changes the scheme of their entry."""

@@ -19,7 +19,7 @@ KNOWN = (*PLAIN, *GEMMA, *FUSED, *SINKS)
 ROUTERS = frozenset({"gate", "router", "shared_expert_gate"})
 """Layers that choose experts. An adapted router sends tokens elsewhere and unbalances the experts."""
 OF_EXPERTS = frozenset({"gate_proj", "up_proj", "down_proj"})
-"""peft 0.21 takes these for the stacked experts, so all-linear leaves a shared expert beside them as it is."""
+"""peft 0.21 takes these names for those of stacked experts, so all-linear does not adapt a shared expert beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ class Compute:
 
     @property
     def total_s(self) -> float:
-        """All of them, one after another, but no less than the operations of the passes take to be started."""
+        """All of them, one after another, but no less than the time in which the operations of the passes are started."""
         passes = self.matrices_s + self.attention_s + self.memory_s + self.unpack_s + self.launch_s
         return max(passes, self.started_s) + self.optimizer_s + self.generate_s
 

@@ -52,7 +52,7 @@ def check_environment(cluster: ClusterConfig) -> None:
 
 
 def check_node_cache(cluster: ClusterConfig) -> None:
-    """PlanError for a folder that the nodes cannot read as the launch means it, or that a container would not have."""
+    """PlanError for a folder that the nodes cannot find by that name, or that a container would not have."""
     named = cluster.node_cache
     if named is None:
         return
@@ -68,7 +68,7 @@ def check_node_cache(cluster: ClusterConfig) -> None:
         )
     if "$" in named and cluster.container.runtime is not ContainerRuntime.none:
         raise PlanError(
-            f"cluster.node_cache={named} is known on the nodes alone, and cluster.container has to mount it: "
+            f"cluster.node_cache={named} is known only on the nodes, and cluster.container has to mount it: "
             "name the folder itself"
         )
 

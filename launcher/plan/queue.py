@@ -50,7 +50,7 @@ def expect(config: Config, plan: LaunchPlan) -> ExpectedCourse | None:
         return None
     limit, save = limit_s(config.resources.time), plan.save
     if save and save.weights_only and not config.resume_weights_only:
-        save = None  # no attempt goes on from such a checkpoint
+        save = None  # no attempt continues from such a checkpoint
     training_s = plan.time.total_h * _HOUR_S
     share = save.effective_training_time if save and save.effective_training_time is not None else 1.0
     restart_s = plan.facts.restart_s

@@ -43,7 +43,7 @@ def check_fits(config: Config, plan: LaunchPlan) -> None:
 
 
 def fits(config: Config, plan: LaunchPlan) -> bool | None:
-    """Whether the plan fits the GPUs and the nodes' memory; None if it is not known of either."""
+    """Whether the plan fits the GPUs and the nodes' memory; None if neither is known."""
     size, limit = config.cluster.gpu_memory_gib, host_limit(config)
     if plan.memory is None or plan.room is None or (size is None and limit is None):
         return None
@@ -51,7 +51,7 @@ def fits(config: Config, plan: LaunchPlan) -> bool | None:
 
 
 def check_host(config: Config, plan: LaunchPlan, limit: tuple[str, float] | None) -> None:
-    """PlanError if the plan needs more host memory on a node than `limit`: (where that is said, GiB); None is no limit."""
+    """PlanError if the plan needs more host memory on a node than `limit`: (key that sets it, GiB); None is no limit."""
     if limit is None or config.force or plan.room is None or plan.room.host_gib <= limit[1]:
         return
     where, has = limit
@@ -89,7 +89,7 @@ def little_memory(plan: LaunchPlan) -> str | None:
 
 def _way_out(config: Config, plan: LaunchPlan, host_gib: float | None = None, own: str | None = None) -> str:
     """Text with the settings nearest to the plan that fit, as they are typed; `own`: what else helps."""
-    from launcher.plan.way_out import find_ways_out  # a refusal alone needs it
+    from launcher.plan.way_out import find_ways_out  # imported here: only a refusal needs it
 
     found = find_ways_out(config, plan, host_gib)
     typed = "; or ".join(" ".join(one.overrides) for one in found[:_MOST])

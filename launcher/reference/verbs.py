@@ -61,7 +61,7 @@ def json_page() -> str:
     """docs/reference/json.md; ConfigError for a verb or a field that is not declared."""
     parts = [
         "## Errors",
-        "In place of its result, a command that fails prints this object.",
+        "Instead of its result, a command that fails prints this object.",
         _table(ErrorReport),
     ]
     below: list[Any] = nested(ErrorReport)

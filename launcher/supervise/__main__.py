@@ -239,13 +239,13 @@ class Supervisor:
         return int(action.code)
 
     def _push(self, number: int) -> None:
-        """Pushes the result, if that was asked for."""
+        """Pushes the result, if that was requested."""
         config = read_config(str(self.run.config))
         if config.hub.push:
             push(self.run, config.hub.push, config.cluster.env, self.stopped, number)
 
     def _tell_of_failure(self, ended: EndedAttempt, reason: str) -> None:
-        """Tells why the run has stopped, unless a person has stopped it."""
+        """Sends the message why the run has stopped, unless a person has stopped it."""
         self.notifier.close()
         if ended.told is not StopReason.CANCELLED:
             self.notifier.tell(FAILED, f"The run has stopped: {reason}\n{self.run.path}")
@@ -281,7 +281,7 @@ class Supervisor:
 
 
 def _tell_of_refusal(run: RunDir, error: LauncherError) -> None:
-    """Tells of a run that could not begin, if its configuration can be read."""
+    """Sends the message about a run that could not begin, if its configuration can be read."""
     with contextlib.suppress(LauncherError):
         items = read_config(str(run.config)).notify
         Notifier(run, items).tell(FAILED, f"The run has stopped: {error}\n{run.path}")

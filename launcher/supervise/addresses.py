@@ -16,7 +16,7 @@ from launcher.errors import RunError
 _SIOCGIFADDR = 0x8915
 _IPV6 = Path("/proc/net/if_inet6")
 _OTHER = ("docker", "virbr", "veth", "br-", "cni", "podman", "lxc")
-"""Beginnings of the names of interfaces that end inside of the host."""
+"""Prefixes of the names of interfaces that lead only into the host itself."""
 LOOPBACK = "lo"
 """The interface of the addresses that only this host reaches. Source: the kernel's drivers/net/loopback.c."""
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -105,7 +105,7 @@ def is_loopback(address: str) -> bool:
 
 
 def why(error: OSError) -> str:
-    """Why a connection failed, in the words for a reader: a name without an address is no firewall."""
+    """Why a connection failed, for a person: a name that cannot be resolved, or no answer."""
     if isinstance(error, socket.gaierror):
         return "the name cannot be resolved"
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:

@@ -306,7 +306,7 @@ class Agent:
 
 
 def _connect(run: RunDir, index: int) -> Connection:
-    """A connection to the supervisor, by the first of its addresses at which something proves that it is the supervisor."""
+    """A connection to the supervisor, at the first of its addresses where the other end proves that it is the supervisor."""
     addresses = split(os.environ[environment.SUPERVISOR])
     deadline = time.monotonic() + CONNECT_S
     while True:

@@ -33,11 +33,11 @@ from launcher.timeouts import ANSWER_S, SAVE_HANGS
 
 _POLL_S = 0.05
 _TRAINING = ("first step", "step", "save", "eval")
-"""Phases in which a rank hears the order to shut down."""
+"""Phases in which a rank reacts to the order to shut down."""
 
 
 class AttemptRunner:
-    """The ranks on an pool's nodes, over all attempts."""
+    """The ranks on the nodes of a pool, over all attempts."""
 
     def __init__(self, pool: NodePool, fetcher: Fetcher, lease: Lease) -> None:
         self.pool, self._fetcher, self._lease = pool, fetcher, lease

@@ -1,4 +1,4 @@
-"""The key of a job, and how a supervisor and an agent show each other that they hold it, before either believes anything.
+"""The key of a job, and how a supervisor and an agent prove to each other that they hold it, before either trusts the other.
 
 The key is a file in the run dir that this user alone can read. It is neither in the environment nor on a command line, and a
 new one is made for every job. The supervisor sends a nonce. The agent answers with its index, a nonce of its own and the HMAC
@@ -54,7 +54,7 @@ def write_key(run: RunDir) -> bytes:
 
 
 def read_key(run: RunDir) -> bytes:
-    """The key of the run's present job; RunError if it is missing or no key."""
+    """The key of the run's present job; RunError if it is missing or invalid."""
     path = key_path(run)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -67,7 +67,7 @@ def read_key(run: RunDir) -> bytes:
             f"{path} cannot be read ({error.strerror}); every node of the job must see the run dir, as the same user"
         ) from None
     if len(key) != _TEXT:
-        raise RunError(f"{path} holds {len(key)} bytes and no key; cancel the job and resume the run")
+        raise RunError(f"{path} holds {len(key)} bytes and is not a key; cancel the job and resume the run")
     return key
 
 
@@ -81,7 +81,7 @@ def remove_key(run: RunDir, key: bytes) -> None:
 
 
 def prove(key: bytes, role: str, *said: str) -> str:
-    """What only a holder of the key can say in answer to `said`; `role` keeps one side's words from serving as the other's.
+    """The answer to `said` that only a holder of the key can make; `role` makes the answers of the two sides different.
 
     Source: RFC 2104, HMAC with SHA-256.
     """
@@ -89,7 +89,7 @@ def prove(key: bytes, role: str, *said: str) -> str:
 
 
 def is_proof(given: str, wanted: str) -> bool:
-    """Whether a proof is the wanted one, in a time that tells nothing."""
+    """Whether a proof is the wanted one, compared in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
@@ -100,7 +100,7 @@ class _Stranger:
     connection: Connection
     nonce: str
     since: float
-    """time.monotonic() of its beginning."""
+    """time.monotonic() when it began."""
 
 
 class Door:
@@ -117,7 +117,7 @@ class Door:
         return [self.listener, *(stranger.connection for stranger in self._strangers)]
 
     def admit(self) -> list[tuple[int, Connection]]:
-        """The index and the connection of each agent that has proved itself now. Nothing that another one sends raises."""
+        """The index and the connection of each agent that has proved itself now. Nothing that a stranger sends is an error."""
         self._accept()
         admitted: list[tuple[int, Connection]] = []
         kept: list[_Stranger] = []
@@ -164,7 +164,7 @@ class Door:
         self._make_room(self._most)
 
     def _make_room(self, left: int) -> None:
-        """Closes the oldest strangers: an agent needs a moment to prove itself, and comes again."""
+        """Closes the oldest strangers: an agent proves itself within a moment, and connects again if it was closed."""
         gone = self._strangers[: max(0, len(self._strangers) - left)]
         self._strangers = self._strangers[len(gone) :]
         for stranger in gone:

@@ -18,7 +18,7 @@ from launcher.timeouts import LINK_S
 MESSAGE = 1 << 20
 """Bytes. More than a socket takes at once, so that large packets have to pass too."""
 _MOST = 32
-"""Connections that are taken; more than one are of strangers."""
+"""Connections that are accepted; all but one are from strangers."""
 
 
 class LinkCheck:
@@ -51,8 +51,8 @@ class LinkCheck:
 
 
 def _hear(listener: socket.socket, secret: bytes) -> None:
-    """Takes connections until one has sent the whole message, or the time is over; each is heard beside the others, so that one
-    of a stranger takes no time from that of the node."""
+    """Accepts connections until one has sent the whole message, or the time is over. Each is read in a thread of its own, so
+    that a stranger's connection does not delay the node's."""
     deadline = time.monotonic() + 2 * LINK_S
     over = threading.Event()
     with contextlib.suppress(OSError), listener:

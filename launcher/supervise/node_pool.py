@@ -35,7 +35,7 @@ _TRANSIENT = re.compile(
     r"(?i)node failure|communication connection failure|launch for .* failed on node|nodes are busy|socket timed out|timeout|"
     r"unable to contact|job credential|i/o error|cancelled|force terminated|step killed|connection refused"
 )
-"""What a command says of a fault that other nodes, or another time, can be free of."""
+"""Matches messages about a fault that may be gone on other nodes or at another time."""
 
 
 class NodePool:
@@ -126,7 +126,7 @@ class NodePool:
         words = f": {output.words()}" if output and output.words() else ""
         reason = f"the command that starts the nodes ended with exit code {code} before they answered{words}"
         again = bool(self.nodes.by_index) or output is None or output.is_transient() or not words
-        # its 1 is not our "refused"
+        # its exit code 1 does not mean what REFUSED means here
         return EndedAttempt(how=How.CRASHED, code=Exit.FAILED if again else Exit.START_FAILED, reason=reason)
 
     def close(self) -> None:

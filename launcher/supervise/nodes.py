@@ -55,7 +55,7 @@ class Nodes:
     """All nodes of the job."""
 
     def __init__(self, meeting: Meeting, key: bytes, most: int, *, alone: bool) -> None:
-        """`most`: how many agents there can be. `alone`: whether they are all on this machine; then nobody else reaches it."""
+        """`most`: how many agents there can be. `alone`: whether all are on this machine; then no other host can reach it."""
         self.meeting, self._alone = meeting, alone
         own = "127.0.0.1" if alone else address_of(meeting.interface) if meeting.interface else ""
         raise_open_files(_OPEN_FILES + _FILES_PER_NODE * most)
@@ -87,7 +87,7 @@ class Nodes:
         return next((own for own in others if not is_loopback(own)), peer)
 
     def poll(self, timeout_s: float) -> None:
-        """Takes what has arrived. A node that closes its connection, is silent or sends nonsense is lost from then on."""
+        """Takes what has arrived. A node that closes its connection, is silent or sends an invalid message is lost."""
         living = self.there()
         _wait(
             [*self._door.waiting(), *self._proved.values(), *(node.connection for node in living)], timeout_s

@@ -15,7 +15,7 @@ _LEARNS = ("step", "eval")
 """Phases whose limit falls below the floor once their length is known. Not a save: most saves are short, but one that waits
 for a slow disk is not."""
 _FACTOR = 10.0
-"""Times the longest that a phase has taken."""
+"""The limit of a phase is the longest time that it has taken, times this."""
 _ENOUGH = 5
 """Times that a phase must have been seen before its length is known."""
 SLOW = 0.7

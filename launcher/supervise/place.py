@@ -134,7 +134,7 @@ class Place:
         self._asked = True
         found = other_shape(self.run, self.plan, cluster)
         if found:
-            cluster.forbid_requeue(self.job.id)  # its script is of the present shape
+            cluster.forbid_requeue(self.job.id)  # its script has the present shape
             take(self.run, found)
         self._other = found
         return found

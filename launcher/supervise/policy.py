@@ -20,7 +20,7 @@ _FINAL = {
     Exit.SAVE_FAILED: "a restart would fail to save too",
     Exit.OUT_OF_MEMORY: "a restart would need the same memory: python -m launcher plan, with what was typed for this run, "
     "shows what fits; with a smaller batch.micro_batch_size or another strategy, python -m launcher resume continues the run",
-    Exit.FORGOT: "a restart would forget the same",
+    Exit.FORGOT: "a restart would lead to the same forgetting",
     Exit.FETCH_FAILED: "a restart would fail the same way: run python -m launcher fetch, with what was typed for this run, "
     "where the hub can be reached, and then python -m launcher resume",
     Exit.START_FAILED: "a restart would run the same command: correct cluster.srun, cluster.setup or "

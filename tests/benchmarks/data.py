@@ -3,7 +3,7 @@
     python -m tests.benchmarks.data [ROWS]
 
 Bars: a million rows in 120 s and 2 GiB over all processes, every planted exact duplicate, evaluation row and broken row
-found, 98 of 100 planted near duplicates found, and at most one row in a thousand called a near duplicate that is none.
+found, 98 of 100 planted near duplicates found, and at most one row in a thousand wrongly called a near duplicate.
 """
 
 import json
@@ -26,7 +26,7 @@ EVAL_ROWS = 2000
 
 @dataclass
 class Planted:
-    """How many rows of each sort stand in the file; near ones differ in one word or two."""
+    """Number of rows of each kind in the file; near ones differ in one word or two."""
 
     exact: int = 0
     near: int = 0

@@ -57,12 +57,12 @@ def fill(run: RunDir, lines: int) -> None:
 
 
 def read_whole(run: RunDir) -> None:
-    """A look as it was: the file is read, split and parsed."""
+    """A look in the old way: the file is read, split and parsed."""
     [json.loads(text) for text in run.metrics.read_text().split("\n") if text]
 
 
 def look(reader: HistoryReader) -> None:
-    """A look as it is, with what `status` needs of it."""
+    """A look in the new way, with what `status` needs of it."""
     course = reader.read().course
     assert course.last is not None and course.step_s is not None
 

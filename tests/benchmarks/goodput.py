@@ -9,7 +9,7 @@ Four nodes, two of which train a tiny model in steps of 0.1 s and more. One faul
 and their settings are in tests/benchmarks/goodput_arms.py. Effective training time is committed steps x the time of an
 undisturbed step (the shortest median of all arms) / wall time, from an arm's first step on. The ceiling is Daly's formula
 at an arm's own measured cost of a step, a save and a restart. Bars: ours above every peer on every seed, and at least 0.95
-of its ceiling. An arm that a fault ends for good keeps what it had committed.
+of its ceiling. An arm that a fault ends permanently keeps what it had committed.
 """
 
 import argparse

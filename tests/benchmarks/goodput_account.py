@@ -55,8 +55,8 @@ def outage(
 ) -> dict[str, Any] | None:
     """From a fault to the next step of new ranks, by phase; None where none came, or another fault came in between.
 
-    `down` is the part of it without a step: who is asked to leave may train on for a while. A phase that an arm does not
-    tell apart is counted in the one before it.
+    `down` is the part of it without a step: ranks that are asked to shut down may train on for a while. A phase that an arm
+    does not distinguish is counted in the one before it.
     """
     fault = hits[index]
     begins = fault["time"]

@@ -74,7 +74,7 @@ class Arm(ABC):
         return [(line["time"], 0.0) for line in read_lines(self.journal) if line["what"] == "ended"]
 
     def cancel(self) -> None:
-        """Takes it out of the queue."""
+        """Removes it from the queue."""
         self.lab.run("scancel", "--user=root", cwd=self.folder, check=False)
 
     @property

@@ -6,7 +6,7 @@ On a CPU: the launcher's own ranks train a few steps, and a plugin counts the by
 memory_rank.py). Bars: weights, gradients and optimizer state exact, up to the padding of DeepSpeed's flat shards;
 activations within 5 %. A second table holds activations in bf16 under autocast, as on a GPU, of the bare model against the
 plan: the same bar. --quick takes one case of each kind. --cuda measures torch.cuda.max_memory_allocated on a GPU instead,
-with random weights of 0.5B to 8B: bars 3 % in the median, 10 % at worst, and no case that fits by the plan and does not.
+with random weights of 0.5B to 8B: bars 3 % in the median, 10 % at worst, and no case that the plan says fits but does not.
 That arm has not been run: no machine with a GPU was at hand.
 """
 

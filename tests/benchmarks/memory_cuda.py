@@ -1,6 +1,6 @@
 """The CUDA arm of memory.py: torch.cuda.max_memory_allocated of real runs against their plans.
 
-It needs one GPU of 80 GB, and has never been run. Beside ours stand accelerate's estimate-memory, DeepSpeed's ZeRO
+It needs one GPU of 80 GB, and has never been run. Beside our figures are accelerate's estimate-memory, DeepSpeed's ZeRO
 estimator and torch's MemTracker, as far as each answers for a case (memory_peers.py, which needs no GPU).
 """
 

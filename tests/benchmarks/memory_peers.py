@@ -1,4 +1,4 @@
-"""What others say of a case's memory, in GiB: accelerate, DeepSpeed, and torch's trackers over a step of fake tensors.
+"""What others say about a case's memory, in GiB: accelerate, DeepSpeed, and torch's trackers over a step of fake tensors.
 
     python -m tests.benchmarks.memory_peers          needs no GPU: 135M and 0.5B, 1024 tokens, some minutes
 

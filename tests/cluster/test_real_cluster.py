@@ -264,7 +264,7 @@ def test_a_silent_controller_never_makes_a_job_dead(lab, submitted):
 
 
 @pytest.mark.long
-def test_a_requeued_job_goes_on_in_its_run_dir(lab, submitted):
+def test_a_requeued_job_continues_in_its_run_dir(lab, submitted):
     run = submitted(
         "trainer.max_steps=400", "plugins.sharded_checkpoint.save_steps=10", "data.eval_path=null"
     )

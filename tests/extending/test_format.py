@@ -84,7 +84,7 @@ def test_the_processes_that_check_a_large_file_know_it(go, folder):
     assert report["formats"] == {"quiz": 12_000} and report["errors"] == 0
 
 
-def test_a_key_that_it_has_not_is_told_and_not_read(go, folder):
+def test_a_key_that_it_does_not_have_is_reported_and_not_read(go, folder):
     (folder / "wrong.jsonl").write_text('{"q": "x", "a": "y", "aa": "z"}\n')
     report = json.loads(go("data", "check", "wrong.jsonl", "--json").stdout)
     assert report["errors"] == 0 and "keys that are not read, with their number of rows: aa (1)" in str(

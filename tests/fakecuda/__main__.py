@@ -1,4 +1,4 @@
-"""python -m tests.fakecuda [--quick] [--page] [--top N] [WORD ...]: plans held against lifetimes on a fake CUDA device.
+"""python -m tests.fakecuda [--quick] [--page] [--top N] [WORD ...]: plans compared with lifetimes on a fake CUDA device.
 
 No kernel runs, and nothing is measured on a GPU. Exit code 1 if a plan misses its bar. --page writes
 docs/measured/fake_cuda.md. WORD: only the cases whose name has every WORD.

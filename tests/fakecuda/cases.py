@@ -1,4 +1,4 @@
-"""Runs to hold on the fake device: a model's shape, a method, a length, a strategy, and the plan of each."""
+"""Runs for the fake device: a model's shape, a method, a length, a strategy, and the plan of each."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Holds a plan against the lifetimes of the same run on the fake device."""
+"""Compares a plan with the lifetimes of the same run on the fake device."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -57,7 +57,7 @@ def test_a_run_in_slurms_queue_is_killed_signalled_requeued_and_cancelled(lab: L
     assert not lab.run("squeue", "--noheader", cwd=tmp_path).stdout
 
 
-def test_a_run_that_cannot_go_on_fails_its_rehearsal(tmp_path, cache):
+def test_a_run_that_cannot_continue_fails_its_rehearsal(tmp_path, cache):
     """The ranks refuse to start a second time."""
     (tmp_path / "once.py").write_text(
         "from dataclasses import dataclass\nfrom pathlib import Path\nfrom launcher.plugins.base import Plugin\n"

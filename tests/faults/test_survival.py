@@ -212,7 +212,7 @@ def test_a_crash_at_every_start_stops_the_run_for_good(lab, start):
     until(lambda: lab.state(run) == "failed")
 
 
-def test_a_preempted_run_saves_leaves_and_goes_on(lab, start, whole, folder):
+def test_a_preempted_run_saves_shuts_down_and_continues(lab, start, whole, folder):
     run = start("+cluster.sbatch.partition=low")
     high = lab.run(
         "sbatch", "--parsable", "--partition=high", "--nodes=4", "--exclusive", "--wrap=sleep 3", cwd=folder
@@ -257,7 +257,7 @@ def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
 
 
 @pytest.mark.long
-def test_a_requeue_by_hand_goes_on(lab, start, whole):
+def test_a_requeue_by_hand_continues(lab, start, whole):
     run = start()
     lab.run("scontrol", "requeue", lab.job(run), cwd=run.path)
     check_finished(lab, run, whole)
@@ -397,7 +397,7 @@ def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
 
 
 @pytest.mark.long
-def test_where_requeueing_is_forbidden_a_new_job_goes_on(lab, start, whole):
+def test_where_requeueing_is_forbidden_a_new_job_continues(lab, start, whole):
     run = start("+cluster.sbatch.no-requeue=true")
     job = lab.job(run)
     lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
@@ -460,7 +460,7 @@ def test_out_of_gpu_memory_is_not_tried_again(lab, start):
 
 
 @pytest.mark.long
-def test_a_loss_that_is_no_number_goes_back_and_leaves_the_batch_out(lab, start):
+def test_a_nan_loss_rolls_back_and_leaves_the_batch_out(lab, start):
     run = start()
     poison = "import torch\nfor one in model.parameters():\n    one.data.fill_(float('nan'))"
     (run.path / "fault.py").write_text(f"if rank == 0: fault.unlink(missing_ok=True)\n{poison}")
@@ -485,7 +485,7 @@ def test_a_host_that_cannot_write_stops_the_run_with_its_own_exit_code(lab, star
 
 
 @pytest.mark.long
-def test_a_full_file_system_stops_the_run_and_resume_goes_on_once_there_is_room(lab, start, whole):
+def test_a_full_file_system_stops_the_run_and_resume_continues_once_there_is_room(lab, start, whole):
     run = start(f"runs_dir={lab.folder}/small/runs", wait="")
     seen = lab.seen(run)
     lab.wait(seen, "saved")

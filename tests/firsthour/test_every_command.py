@@ -44,11 +44,11 @@ NO_COMMAND = (
     r"\w[\w ]* {2,}\S",  # aligned output
     r"(argv|pid|runs/)",  # a drawing; the tree of a run dir
 )
-"""How a block begins that holds no command."""
+"""Beginnings of blocks that hold no command."""
 
 
 def blocks(page: str) -> Iterator[list[tuple[int, str]]]:
-    """Each block of code of a page, as numbered lines without their indentation; lines that go on are one."""
+    """Each block of code of a page, as numbered lines without their indentation; continued lines are one."""
     found: list[tuple[int, str]] = []
     language: str | None = None
     for number, line in joined(ROOT / page):
@@ -68,7 +68,7 @@ def blocks(page: str) -> Iterator[list[tuple[int, str]]]:
 
 
 def program_of(line: str) -> str:
-    """The first word of a line that is no assignment."""
+    """The first word of a line that is not an assignment."""
     words = line.split()
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words = words[1:]
@@ -146,7 +146,7 @@ def check_install(line: str, at: str) -> None:
         "    python -m tests.nothing\n",
     ],
 )
-def test_a_command_that_nobody_knows_fails(text: str, tmp_path: Path):
+def test_an_unknown_command_fails(text: str, tmp_path: Path):
     page = tmp_path / "page.md"
     page.write_text(text)
     with pytest.raises(AssertionError):

@@ -14,7 +14,7 @@ CHANGED = (
     ("--model smollm2_135m", "--model tiny", "the real model takes minutes"),
     ("trainer.max_steps=20", "trainer.max_steps=1", "the real model takes minutes"),
 )
-"""What is typed otherwise than the page says, and why."""
+"""What is typed differently than on the page, and why."""
 NOT_TYPED = {
     "make quickstart": "it installs from PyPI and trains for minutes",
     "make test": "it is what runs this test",

@@ -1,4 +1,4 @@
-"""python -m tests.gpu OUT: checks a machine with a GPU, piece by piece, and goes on where it was cut (howto/gpu_check.md)."""
+"""python -m tests.gpu OUT: checks a machine with a GPU, piece by piece, and continues when interrupted (howto/gpu_check.md)."""
 
 import argparse
 import contextlib
@@ -135,7 +135,7 @@ def work(place: Place, title: str) -> int:
 
 
 def record(place: Place, piece: Piece, outcome: dict[str, Any]) -> None:
-    """Writes the result of a piece; a cut never leaves half of it."""
+    """Writes the result of a piece; an interruption never leaves half of it."""
     file = place.out / "pieces" / piece.file
     part = file.with_suffix(".part")
     part.write_text(json.dumps({"group": piece.group, "name": piece.name, **outcome}, indent=1))
@@ -166,7 +166,7 @@ def publish(out: Path, page: Path) -> int:
 
 
 def _unusable(place: Place) -> str | None:
-    """One line if the folder is none, cannot be written, or holds results of another device."""
+    """One line if the path is not a folder, cannot be written, or holds results of another device."""
     try:
         (place.out / "pieces").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -188,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only", nargs="*", default=[], metavar="WORD", help="pieces with all of these: smoke qlora"
     )
     parser.add_argument(
-        "--minutes", type=float, default=1e9, help="begin no piece that usually ends later than that"
+        "--minutes", type=float, default=1e9, help="begin only pieces that usually end within that time"
     )
     parser.add_argument("--again", action="store_true", help="pieces that are done or were skipped as well")
     parser.add_argument("--list", action="store_true", help="show the pieces and how they ended")

@@ -65,7 +65,7 @@ def make(name: str, folder: Path, device: str) -> None:
 
 
 def hollow_model(place: Place, name: str) -> Path:
-    """The folder of a model of zeros in bf16, whose files have holes and take no room on the disk, however large it is."""
+    """The folder of a model of zeros in bf16, whose files are sparse and take no room on the disk, however large it is."""
     import torch
     from transformers import LlamaForCausalLM
 

@@ -1,4 +1,4 @@
-"""How long training waits for a save, and how soon it goes on after a rank is killed."""
+"""How long training waits for a save, and how soon it continues after a rank is killed."""
 
 import json
 import os

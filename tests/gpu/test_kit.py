@@ -34,7 +34,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_the_kit_goes_on_where_it_was_cut_and_publishes_no_figures_of_a_cpu(
+def test_the_kit_continues_where_it_was_cut_and_publishes_no_figures_of_a_cpu(
     tmp_path: Path, capsys, monkeypatch
 ):
     out, only = str(tmp_path / "out"), ["--device", "cpu", "--only", "machine"]

@@ -23,7 +23,7 @@ from tests.support.warm import Warm
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell."""
+    """The outcome of a cell."""
 
     cell: str
     result: str

@@ -37,7 +37,7 @@ VALUES = st.recursive(
 
 @dataclass
 class Result:
-    """What became of the inputs of one surface."""
+    """The outcomes of the inputs of one surface."""
 
     surface: Surface
     inputs: int = 0
@@ -70,7 +70,7 @@ def fuzz(surface: Surface, inputs: int, *, again: bool) -> Result:
 
 
 def _read(surface: Surface, content: bytes, result: Result) -> str:
-    """The kind and the place of what is no answer; empty for an answer."""
+    """The kind and the place of an unexpected exception; empty if the input was accepted or refused."""
     before = signal.signal(signal.SIGALRM, _hangs)
     signal.alarm(LIMIT_S)
     try:
@@ -112,7 +112,7 @@ def fuzz_all(folder: Path, inputs: int, *, again: bool, only: str = "") -> list[
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code: 0 if no input was too much."""
+    """The exit code: 0 if every input was accepted or refused."""
     parser = argparse.ArgumentParser(prog="python -m tests.security.fuzz", description=__doc__)
     parser.add_argument(
         "--inputs", type=int, default=10_000, metavar="N", help="inputs in all (default: 10000)"

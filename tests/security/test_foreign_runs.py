@@ -1,4 +1,4 @@
-"""Run dirs that somebody else wrote: what they say reaches no command line, and no verb that looks imports anything."""
+"""Run dirs that somebody else wrote: what they say reaches no command line, and no verb that only reads imports anything."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whoever reaches the supervisor's port and does not hold the run's key: nothing that it sends does anything."""
+"""A process that reaches the supervisor's port without the run's key: nothing that it sends has an effect."""
 
 import json
 import os

@@ -9,7 +9,7 @@ from launcher.processes import is_stopped
 from launcher.supervise.starters import WarmStarter
 
 
-def test_a_stopped_warm_process_goes_on(tmp_path: Path):
+def test_a_stopped_warm_process_continues(tmp_path: Path):
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     warm = WarmStarter(tmp_path, {**os.environ}, log)
     pid = warm._process.pid  # pyright: ignore[reportPrivateUsage]

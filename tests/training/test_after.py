@@ -135,7 +135,7 @@ class Broken(Plugin):
 
 @pytest.mark.parametrize("plugin", [Elsewhere(), Broken()], ids=["set aside", "broken"])
 def test_a_check_that_fails_keeps_the_export_and_says_so(trained, tmp_path, capsys, plugin):
-    """Whatever the check meets, days of training are not thrown away for it."""
+    """Whatever error the check meets, days of training are not lost because of it."""
     copy = RunDir(Path(shutil.copytree(trained().path, tmp_path / "runs" / "tiny" / "copy")))
     decided = reread_run(copy)
     model = load_back(copy.export, decided)
@@ -216,7 +216,7 @@ def test_a_checkpoint_gives_the_model_of_its_step(trained, tmp_path):
     assert apart(tmp_path / "before", run.path / "model") > 1e-3
 
 
-def test_another_model_than_the_trained_one_is_kept_and_told(trained, tmp_path):
+def test_another_model_than_the_trained_one_is_kept_and_reported(trained, tmp_path):
     run = Finished(tmp_path / "runs" / "tiny" / "changed")
     shutil.copytree(trained().path, run.path)
     weights = run.path / "model" / "adapter_model.safetensors"

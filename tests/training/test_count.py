@@ -92,7 +92,7 @@ def test_what_cannot_be_counted_has_its_reason_in_one_line(
     assert "\n" not in answer["error"]
 
 
-def test_a_folder_without_config_json_is_told_as_that(tmp_path, capsys):
+def test_a_folder_without_config_json_is_reported_as_such(tmp_path, capsys):
     assert main([json.dumps({"name": str(tmp_path), "revision": "main", "code": False})]) == 1
     assert "no config.json can be read" in capsys.readouterr().out
 

@@ -113,7 +113,7 @@ def test_a_type_of_llama_quantize_is_made_of_an_f16_file(convert, tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_a_missing_converter_is_told_with_the_way_to_install_it(tmp_path, monkeypatch, run, capsys):
+def test_a_missing_converter_is_reported_with_the_way_to_install_it(tmp_path, monkeypatch, run, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PackageError, match=r"git clone --depth 1 https://github.com/ggml-org/llama.cpp"):
         find_converter(None)

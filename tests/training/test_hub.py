@@ -56,7 +56,7 @@ def start(folder: Path, home: Path, endpoint: str, *overrides: str) -> tuple[int
 
 
 def test_two_ranks_train_while_the_hub_is_gone_that_one_process_has_fetched_from(repositories, tmp_path):
-    """The hub ends for good as soon as all is fetched, and the ranks wait for that in the plugin's on_load."""
+    """The hub is shut down as soon as all is fetched, and the ranks wait for that in the plugin's on_load."""
     (tmp_path / "wait.py").write_text(WAIT)
     home = tmp_path / "home"
     with serve(repositories) as hub:

@@ -79,7 +79,7 @@ def small(width: int = 8) -> Any:
     )
 
 
-def test_a_model_that_is_loaded_back_beside_one_with_ligers_kernels_has_none(liger):
+def test_a_model_that_is_loaded_back_beside_one_with_ligers_kernels_has_no_such_kernels(liger):
     """They do not run on the CPU, on which an export is loaded back."""
     ids = torch.arange(4)[None]
     before = small()(ids).logits

@@ -121,7 +121,7 @@ def test_packing_trains_on_fewer_longer_sequences(trained):
     assert run.losses[-1] < run.losses[0]
 
 
-def test_a_killed_run_goes_on_from_the_newest_committed_checkpoint(trained, tmp_path, cache):
+def test_a_killed_run_continues_from_the_newest_committed_checkpoint(trained, tmp_path, cache):
     straight = trained("trainer.max_steps=24", "plugins.sharded_checkpoint.save_steps=4")
     arguments = command(
         "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "trainer.max_steps=24",

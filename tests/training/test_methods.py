@@ -1,4 +1,4 @@
-"""Trainers, plugins and strategies on real ranks: a sample of the matrix, what a reference is, and going on after a kill."""
+"""Trainers, plugins and strategies on real ranks: a sample of the matrix, what a reference is, and a resume after a kill."""
 
 import json
 from collections.abc import Callable
@@ -90,7 +90,7 @@ def test_the_reference_of_a_full_fine_tune_is_frozen_and_sharded_as_the_model(
 
 
 @pytest.mark.parametrize("trainer", ["dpo", "grpo"])
-def test_a_killed_run_of_any_trainer_goes_on_bitwise(warm, planned, trainer: str):
+def test_a_killed_run_of_any_trainer_continues_bitwise(warm, planned, trainer: str):
     cell = Cell(trainer, "lora", False, "ddp", 2)
     more = (
         "plugin=[lora,sharded_checkpoint]",

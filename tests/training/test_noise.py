@@ -1,4 +1,4 @@
-"""What libraries say and nobody can act on is kept out of the logs, and nothing else is."""
+"""Library messages on which nobody can act are kept out of the logs, and no others."""
 
 import subprocess
 import sys

@@ -62,7 +62,7 @@ def status(run: Finished) -> dict:
 @pytest.mark.parametrize(
     ("adapter", "strategy"), [*ALWAYS, *(pytest.param(*pair, marks=pytest.mark.long) for pair in LONG)]
 )
-def test_a_killed_run_with_any_kind_of_adapter_goes_on_bitwise_and_exports(
+def test_a_killed_run_with_any_kind_of_adapter_continues_bitwise_and_exports(
     warm,
     straight,
     cache,

@@ -27,7 +27,7 @@ ALWAYS = [("full", "zero3"), ("lora", "ddp"), ("qlora", "fsdp2")]
 
 
 @pytest.mark.parametrize(("method", "strategy"), _some(itertools.product(METHODS, STRATEGIES), ALWAYS))
-def test_a_killed_run_goes_on_bitwise(warm, straight, cache, tmp_path, method, strategy):
+def test_a_killed_run_continues_bitwise(warm, straight, cache, tmp_path, method, strategy):
     overrides = (*METHODS[method], f"strategy={strategy}", *TWO)
     whole = straight(*overrides)
     assert len(whole.losses) == 20
@@ -42,7 +42,7 @@ def test_a_killed_run_goes_on_bitwise(warm, straight, cache, tmp_path, method, s
 
 
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_lion_8bit"])
-def test_a_killed_run_goes_on_bitwise_with_an_8_bit_optimizer(warm, straight, cache, tmp_path, optimizer):
+def test_a_killed_run_continues_bitwise_with_an_8_bit_optimizer(warm, straight, cache, tmp_path, optimizer):
     overrides = ("plugin=[sharded_checkpoint]", f"trainer.optim={optimizer}", "trainer.learning_rate=1e-3")
     whole = straight(*overrides)
     run = planned(tmp_path, cache, *overrides)
@@ -97,7 +97,7 @@ def _sized(name: str) -> tuple[str, ...]:
     ("before", "after"),
     _some([("zero2-2", "ddp-1"), ("fsdp2-1", "zero3-2"), ("ddp-2", "fsdp2-2")], [("fsdp2-1", "zero3-2")]),
 )
-def test_a_killed_run_goes_on_in_its_own_folder_on_other_ranks(
+def test_a_killed_run_continues_in_its_own_folder_on_other_ranks(
     warm, straight, cache, tmp_path, before, after
 ):
     plugins = ("plugin=[lora,sharded_checkpoint]",)
@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_in_its_own_folder_on_other_ranks(
     assert samples(run) == samples(whole)
 
 
-def test_tokens_and_epochs_go_on_after_a_resume(warm, straight, cache, tmp_path):
+def test_tokens_and_epochs_continue_after_a_resume(warm, straight, cache, tmp_path):
     overrides = (*METHODS["lora"], "strategy=ddp", *TWO)
     whole = straight(*overrides)
     run = planned(tmp_path, cache, *overrides)
@@ -141,7 +141,7 @@ def test_weights_alone_begin_at_step_0_and_lower_the_first_loss(warm, straight, 
 @pytest.mark.parametrize(
     "strategy", _some([("ddp",), ("zero2",), ("zero3",), ("fsdp2",)], [("ddp",), ("zero3",)])
 )
-def test_a_run_goes_on_from_weights_alone_only_if_asked_and_with_a_new_optimizer(
+def test_a_run_continues_from_weights_alone_only_if_asked_and_with_a_new_optimizer(
     warm, straight, cache, tmp_path, strategy
 ):
     plugins = ("plugin=[lora,sharded_checkpoint]", f"strategy={strategy}", *TWO)
@@ -267,7 +267,7 @@ class Nan(Plugin):
 """
 
 
-def test_a_loss_that_is_no_number_is_never_saved_and_its_batch_is_left_out(warm, straight, cache, tmp_path):
+def test_a_nan_loss_is_never_saved_and_its_batch_is_left_out(warm, straight, cache, tmp_path):
     (tmp_path / "nan.py").write_text(NAN)
     overrides = (*METHODS["lora"], "strategy=zero2", *TWO)
     whole = straight(*overrides)

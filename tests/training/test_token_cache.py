@@ -1,4 +1,4 @@
-"""Tokens are made once: by one rank of one run, for all that come after; what is torn is never used."""
+"""Tokens are made once: by one rank of one run, for all that come after; torn files are never used."""
 
 import json
 import os
@@ -144,7 +144,7 @@ def test_a_rank_waits_for_rank_0_and_reads_the_same_rows(tmp_path, data, read):
 
 
 @pytest.mark.train
-def test_a_run_killed_while_it_tokenizes_leaves_nothing_that_counts_and_the_next_goes_on(tmp_path, read):
+def test_a_run_killed_while_it_tokenizes_leaves_nothing_that_counts_and_the_next_continues(tmp_path, read):
     data = write(tmp_path / "train.jsonl", 60_000)
     process = start(tmp_path, "killed", data)
     claims = tmp_path / "cache" / "tokens"

@@ -1,4 +1,4 @@
-"""What a save, or a restart, does when it is cut or when the disk fails it."""
+"""What a save, or a restart, does when it is interrupted or when the disk fails."""
 
 import json
 import random
@@ -68,7 +68,7 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_one_interval(
 
 
 def _committed(run: Finished) -> list[int]:
-    """By the files alone, in the words of the layout, and not by the code that is tested."""
+    """Decided from the files alone, by the documented layout, and not by the code that is tested."""
     found = []
     for step in steps(run):
         folder = checkpoint(run, step)
@@ -227,7 +227,7 @@ def _faulty(folder: Path, cache: Path, kind: str) -> Finished:
 @pytest.mark.parametrize(
     ("kind", "said"), [("eio", "rank 1: Input/output error"), ("quota", "rank 1: Disk quota exceeded")]
 )
-def test_one_failed_save_is_a_warning_and_the_run_goes_on(warm, cache, tmp_path, kind, said):
+def test_one_failed_save_is_a_warning_and_the_run_continues(warm, cache, tmp_path, kind, said):
     run = _faulty(tmp_path, cache, kind)
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()
     assert [(event["step"], event["error"]) for event in run.events("save_failed")] == [(10, said)]

@@ -1,4 +1,4 @@
-"""Weights & Biases: one id over attempts, no waiting for a host that is not there, and files that are sent later."""
+"""Weights & Biases: one id over attempts, no waiting for a host that does not exist, and files that are sent later."""
 
 import json
 import re

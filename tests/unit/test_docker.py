@@ -102,7 +102,7 @@ def test_a_run_on_cpu_asks_apptainer_for_no_gpu(plan):
         ),
     ],
 )
-def test_each_program_is_told_in_its_own_words(plan, runtime: str, begins: str, ends: str):
+def test_each_program_gets_options_in_its_own_words(plan, runtime: str, begins: str, ends: str):
     container = [f"cluster.container.runtime={runtime}", "cluster.container.image=/images/l"]
     line = " ".join(
         plan("+experiment=tiny", *container, "cluster.container.options=[--rocm]").container_command

@@ -29,7 +29,7 @@ JOURNAL = [
 KILL = {"time": 109.5, "at_s": 9.5, "kind": "kill", "rank": 1, "hit": True}
 
 
-def test_an_outage_is_told_by_phase():
+def test_an_outage_is_reported_by_phase():
     found = account(JOURNAL, [(105, 5)], [(111, 0.5)], [KILL], 20)
     (outage,) = found["outages"]
     assert [outage[phase] for phase in ("detect", "stop", "start", "import", "load", "first step")] == [
@@ -39,7 +39,7 @@ def test_an_outage_is_told_by_phase():
     assert (found["restarts"], found["taken"] - found["new"]) == (1, 5)
 
 
-def test_steps_after_a_request_to_leave_are_no_time_down():
+def test_steps_after_a_request_to_shut_down_do_not_count_as_outage():
     asked = {**KILL, "time": 107.5, "kind": "term"}
     (outage,) = account(JOURNAL, [], [], [asked], 20)["outages"]
     assert (outage["total"], outage["down"]) == (7.5, 6)
@@ -84,7 +84,7 @@ def test_a_schedule_is_the_same_each_time_and_mixes_all_kinds(seed: int):
     assert [fault.at_s for fault in schedule] == sorted(fault.at_s for fault in schedule)
 
 
-def test_pieces_of_a_measurement_make_one_report_and_different_lengths_none(tmp_path):
+def test_pieces_of_a_measurement_make_one_report_unless_their_lengths_differ(tmp_path):
     found = account(JOURNAL, [(105, 5)], [(111, 0.5)], [KILL], 20)
     for arm in ("ours", "requeue"):
         (tmp_path / f"{arm}_0.json").write_text(json.dumps({"arm": arm, "seed": 0, **found}))

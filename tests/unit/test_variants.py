@@ -1,4 +1,4 @@
-"""Nobody but its own module knows a variant by its name.
+"""Only its own module knows a variant by its name.
 
 The syntax trees of launcher/ are read: a comparison with a name (`==`, `!=`, `is`, `in`, a case of a match), a name as a key
 (`TABLE["name"]`, `.get("name")`), `startswith` of what a name begins with, and a tuple, list, set or dict that holds two or

@@ -113,7 +113,7 @@ def freeze(config: Config, plan: LaunchPlan, config_dir: str | None) -> Frozen |
 
 
 def _sent_state() -> GitState | None:
-    """The state of the folder on the machine on which the command was typed, if that is another one: its copy here is no
+    """The state of the folder on the machine on which the command was typed, if that is another one: its copy here is not a
     repository."""
     if _GIT_STATE is None:
         return None

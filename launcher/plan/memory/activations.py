@@ -49,7 +49,7 @@ def activation_bytes(load: Load) -> float:
         stream = load.stream_width * load.shape.hidden_size * load.tokens
         kept = (
             blocks * stream + block - (stream if load.stream_width == 4 else 0)
-        )  # which the first norm keeps anyway
+        )  # the first norm keeps it anyway
     return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
 
 

@@ -53,8 +53,8 @@ class Room:
 
 
 def estimate_memory(load: Load) -> Memory:
-    """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations go as
-    gradients come."""
+    """The peak of a training step on one GPU, term by term: the largest of the moments of a step, since activations are
+    freed while gradients are made."""
     moments = [
         {term.name: term.at(load, moment) for term in TERMS if term.at is not None}
         for moment in Moment

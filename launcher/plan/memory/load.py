@@ -20,9 +20,9 @@ from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Moment
 
 CONTEXT_GIB = 1.0
-"""CUDA context, cuBLAS workspaces and communicators, until cluster.context_gib says it."""
+"""GiB of the CUDA context, cuBLAS workspaces and communicators, if cluster.context_gib is not set."""
 FRAGMENTATION = 0.03
-"""Share of the tensors' memory that the allocator holds in addition, until cluster.fragmentation says it."""
+"""Share of the tensors' memory that the allocator holds in addition, if cluster.fragmentation is not set."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ def logit_bytes(load: Load, moment: Moment) -> float:
     head = 2 * 2 * min(shape.vocab_size, TILE_VOCABULARY) * hidden if fp32_head else 0
     if moment is Moment.FORWARD:
         return tile + head + load.stream_width * hidden * load.tokens
-    cast = 2 if load.stream_width == 2 else 0  # fp32 hidden states take their gradient as it is
+    cast = 2 if load.stream_width == 2 else 0  # fp32 hidden states need no cast of their gradient
     states = (load.stream_width + 4 + cast) * hidden * load.tokens
     if not load.trains_head:
         return tile + states

@@ -32,7 +32,7 @@ def test_torch_waits_for_the_lock_of_a_dead_process(lock):
     assert not waiting.is_alive()
 
 
-def test_a_stale_lock_is_removed_and_told(lock, tmp_path, capsys):
+def test_a_stale_lock_is_removed_and_reported(lock, tmp_path, capsys):
     remove_stale_locks(tmp_path, STALE_S)
     assert not lock.exists()
     assert f"removed {lock}" in capsys.readouterr().out

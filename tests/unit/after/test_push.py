@@ -1,4 +1,4 @@
-"""A run's result reaches a hub whole, privately and once; what exists there is not overwritten unasked."""
+"""A run's result reaches a hub whole, privately and once; what exists there is not overwritten without --force."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def test_all_files_arrive_in_one_commit_of_a_private_repository(run, hub, typed,
     assert len(hub.commits["me/tiny"]) == 2
 
 
-def test_an_interrupted_push_goes_on_and_sends_no_file_twice(run, hub, typed):
+def test_an_interrupted_push_continues_and_sends_no_file_twice(run, hub, typed):
     hub.fails_after = 1
     code, _, err = typed("--to", "lab/tiny", "--public")
     assert code == 3

@@ -230,7 +230,7 @@ WEIGHTS = "plugins.sharded_checkpoint.weights_only=true"
 
 
 @pytest.mark.parametrize("as_run", [True, False])
-def test_a_start_without_optimizer_state_has_to_be_asked_for(cli, tmp_path, as_run: bool):
+def test_a_start_without_optimizer_state_has_to_be_requested(cli, tmp_path, as_run: bool):
     inside = tmp_path / "runs" / "old" / "2026-01-01_00-00-00" / "checkpoints"
     step = commit(open_folder(inside, 20), dataclasses.replace(manifest(20), weights_only=True))
     start = f"resume={step.parent.parent if as_run else step}"

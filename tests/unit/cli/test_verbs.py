@@ -95,7 +95,7 @@ def test_without_json_stdout_stays_empty_at_an_error(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_closed_stdout_is_no_error(monkeypatch):
+def test_a_closed_stdout_is_not_an_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["help"]) == 0
 
@@ -175,7 +175,7 @@ def test_a_sweep_that_is_not_there_is_named(words, reason, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("word", ["--version", "-V"])
-def test_the_version_is_told(word, capsys):
+def test_the_version_is_reported(word, capsys):
     assert main([word]) == 0
     assert capsys.readouterr().out == f"launcher {__version__}\n"
 

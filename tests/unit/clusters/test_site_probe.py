@@ -1,4 +1,4 @@
-"""What a probe concludes from the answers of Slurm's commands, and what of a cluster file no longer holds."""
+"""What a probe concludes from the answers of Slurm's commands, and which values of a cluster file are no longer true."""
 
 import json
 from collections.abc import Callable

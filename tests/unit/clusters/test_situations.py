@@ -82,7 +82,7 @@ def test_questions_and_actions_about_a_job_elsewhere_name_its_cluster(programs):
     assert len(lines) == 7 and all("--clusters alex" in line for line in lines), lines
 
 
-def test_without_scontrol_a_requeue_is_refused_and_its_ban_and_limits_are_no_error(programs):
+def test_without_scontrol_a_requeue_is_refused_and_its_ban_and_limits_are_not_an_error(programs):
     programs(squeue="exit 1")
     slurm = Slurm()
     with pytest.raises(ClusterError, match="scontrol requeue 7: no answer"):

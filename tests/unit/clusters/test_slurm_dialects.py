@@ -388,7 +388,7 @@ def test_an_sbatch_without_a_job_id_is_refused(path, tmp_path: Path, answer: Ans
         ({**SILENT, "exit_code": 7}, "exit code 7"),
     ],
 )
-def test_a_refusal_of_sbatch_is_told_in_its_own_words_on_one_line(
+def test_a_refusal_of_sbatch_is_reported_in_its_own_words_on_one_line(
     path, tmp_path: Path, answer: Answer, why: str
 ):
     path(sbatch=answer)
@@ -435,7 +435,7 @@ def test_the_accounting_of_a_named_cluster_is_asked(path):
         NEW["scancel_ended"],
     ],
 )
-def test_cancelling_a_job_that_runs_or_has_ended_is_no_error(path, answer: Answer):
+def test_cancelling_a_job_that_runs_or_has_ended_is_not_an_error(path, answer: Answer):
     calls = path(scancel=answer)
     Slurm().cancel("5")
     assert calls.read_text() == "scancel 5\n"
@@ -454,7 +454,7 @@ def test_a_job_on_a_named_cluster_is_cancelled_there(path):
         (OLD["scancel_controller_down"], "Unable to contact slurm controller"),
     ],
 )
-def test_a_refusal_of_scancel_is_told_in_its_own_words(path, answer: Answer, why: str):
+def test_a_refusal_of_scancel_is_reported_in_its_own_words(path, answer: Answer, why: str):
     path(scancel=answer)
     with pytest.raises(ClusterError, match=f"scancel refused job 5: .*{why}"):
         Slurm().cancel("5")
@@ -507,7 +507,7 @@ def submitted_run(folder: Path, job_id: str, events: list[str], kind: str = "slu
     return run
 
 
-def test_a_task_of_an_array_is_told_from_the_one_that_has_the_arrays_own_number(path):
+def test_a_task_of_an_array_is_distinguished_from_the_one_that_has_the_arrays_own_number(path):
     tasks = {**SILENT, "stdout": "7_0|RUNNING\n7_1|PENDING\n"}
     calls = path(squeue=tasks, sacct=OLD["sacct_unknown_job"])
     assert Slurm().states(["7_0", "7_1", "7_2"]) == {

@@ -48,7 +48,7 @@ def test_a_pattern_finds_the_files_of_its_own_jobs_alone(name: str, job_id: str,
     assert found == ([] if pattern is None else [pattern])
 
 
-def test_the_tasks_of_an_array_share_no_file_unless_it_is_asked_for():
+def test_the_tasks_of_an_array_share_no_file_unless_it_is_requested():
     assert output.of_an_array({"output": output.DEFAULT}) == {"output": output.DEFAULT_OF_AN_ARRAY}
     assert output.of_an_array({"output": "a-%j", "error": "b-%j"}) == {"output": "a-%j", "error": "b-%j"}
 

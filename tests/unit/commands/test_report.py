@@ -28,7 +28,7 @@ from tests.support.reports import HOSTILE, fill_run, fill_sweep
 
 @pytest.fixture
 def facts(tmp_path: Path) -> RunFacts:
-    """The run that tests/support/reports.py tells of, without a plan."""
+    """The run that tests/support/reports.py describes, without a plan."""
     run = RunDir(tmp_path / "runs" / "tiny" / "2026-03-01_08-00-00")
     run.path.mkdir(parents=True)
     fill_run(run)
@@ -318,7 +318,7 @@ def test_of_many_classes_the_report_lists_the_most_frequent_errors(facts: RunFac
     assert dict(section.tables)["Most frequent errors"].rows == [("c1", "c2", 4), ("c3", "c1", 2)]
 
 
-def test_a_loss_that_is_no_number_leaves_a_gap_and_no_broken_json(facts: RunFacts):
+def test_a_nan_loss_leaves_a_gap_and_no_broken_json(facts: RunFacts):
     metrics = [line(1, loss=1.0), line(2, loss=float("nan")), line(3, loss=float("inf")), line(4, loss=0.5)]
     text = render_page(make_run_page(dataclasses.replace(facts, metrics=metrics_of(metrics))))
     assert '"points":[[1,1.0],[4,0.5]]' in text
@@ -444,7 +444,7 @@ def test_a_few_trials_have_no_importance_and_the_page_says_why():
         assert ("needs 8 finished trials; there are 3" in section.text) is not found
 
 
-def test_waiting_is_no_time_of_trials():
+def test_waiting_does_not_count_as_time_of_trials():
     page = page_of(sweep_of([{"r": "1"}, {"r": "2"}], {"r": {"choices": ["1", "2"]}}, 60.0, 120.0))
     (tile,) = [one for one in page.tiles if one.label == "time of trials"]
     assert (tile.value, tile.note) == ("3 min", "within 1 d, waiting included")

@@ -29,7 +29,7 @@ def event(seconds: float, name: str) -> dict[str, str]:
         (
             [(0, "started"), (40, "saved"), (900, "started"), (960, "finished")],
             100,
-        ),  # the first job died without a word
+        ),  # the first job died without an event
         ([(0, "started"), (100, "saved"), (500, "submitted")], 100),
         ([(0, "started"), (30, "stopped"), (90, "replanned"), (95, "submitted")], 30),
         ([(0, "started"), (30, "pruned"), (90, "logged")], 30),

@@ -96,7 +96,7 @@ def test_a_base_model_is_held_against_its_branch_on_the_hub(hub, planned):
     assert "/api/models/meta-llama/Llama-3.1-8B-Instruct/revision/main" in hub.asked
 
 
-def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_asked_for_count(hub, planned):
+def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_requested_count(hub, planned):
     run, endpoint = planned("model.revision=v2"), f"http://127.0.0.1:{hub.server_port}"
     hub.commits = {"v2": OTHER, "main": PINNED}
     assert stale(run, HF_ENDPOINT=endpoint)[1]["reason"].startswith(

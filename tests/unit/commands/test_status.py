@@ -388,7 +388,7 @@ def test_the_list_names_each_file_with_damaged_lines_and_counts_them(tmp_path: P
 
 @pytest.mark.parametrize("verb", ["status", "list"])
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_is_null_in_json(tmp_path: Path, cli, verb: str, loss: float):
+def test_a_nan_loss_is_null_in_json(tmp_path: Path, cli, verb: str, loss: float):
     run = make_run(tmp_path, "planned", "submitted", "started", "finished")
     add_metrics(
         run, {"step": 4, "total_steps": 8, "loss": 1.5, "grad_norm": loss}, {"step": 4, "eval_loss": loss}
@@ -398,7 +398,7 @@ def test_a_loss_that_is_no_number_is_null_in_json(tmp_path: Path, cli, verb: str
     assert (status["loss"], status["eval_loss"], status["figures"]["grad_norm"]) == (1.5, None, None)
 
 
-def test_a_list_of_no_runs_is_no_error(cli):
+def test_a_list_of_no_runs_is_not_an_error(cli):
     assert json.loads(cli("list", "--json").stdout) == []
     done = cli("list")
     assert (done.returncode, done.stdout) == (0, "no runs under runs\n")

@@ -1,4 +1,4 @@
-"""Whoever types another tool's name is told the key here."""
+"""A key of another tool is refused with the name that the key has here."""
 
 import itertools
 from collections import Counter

@@ -137,7 +137,7 @@ LEGAL = {
 
 
 @pytest.mark.parametrize("turns", LEGAL.values(), ids=LEGAL)
-def test_what_is_legal_is_no_error(checked, turns: list[Any]):
+def test_what_is_legal_is_not_an_error(checked, turns: list[Any]):
     code, report = checked([{"messages": turns}])
     assert (code, report["errors"]) == (0, 0)
 
@@ -210,13 +210,13 @@ def test_an_evaluation_row_that_is_trained_on_is_found(checked):
 
 
 @pytest.mark.parametrize(("words", "rules"), [(13, [("eval_overlap", 5)]), (12, [])])
-def test_13_words_in_a_row_are_an_overlap_and_12_are_none(checked, words: int, rules: list[Any]):
+def test_13_words_in_a_row_are_an_overlap_and_12_are_not(checked, words: int, rules: list[Any]):
     text = " ".join(CHATS[4]["messages"][1]["content"].split()[:words]).upper()
     _, report = checked(CHATS, evaluation=[{"prompt": "Other?", "completion": f"zebra, {text}; yak"}])
     assert found(report) == rules
 
 
-def test_a_system_prompt_that_all_share_is_no_overlap(checked):
+def test_a_system_prompt_that_all_share_is_not_an_overlap(checked):
     system = {"role": "system", "content": " ".join(NOUNS)}
     both = [{"messages": [system, *chat(number)["messages"]]} for number in range(61)]
     assert checked(both[:60], evaluation=both[60:])[1]["findings"] == []

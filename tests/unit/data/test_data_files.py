@@ -163,7 +163,7 @@ def test_parquet_is_read_without_the_keys_that_a_row_lacks(tmp_path):
     assert rows(tmp_path / "rows.parquet") == list(enumerate(values, start=1))
 
 
-def test_a_parquet_file_that_is_none_is_refused_in_one_line(tmp_path):
+def test_an_invalid_parquet_file_is_refused_in_one_line(tmp_path):
     (tmp_path / "rows.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DataError, match="is not a Parquet file"):
         rows(tmp_path / "rows.parquet")

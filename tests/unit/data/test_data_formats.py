@@ -54,7 +54,7 @@ def common(row: dict) -> dict:
 
 
 @pytest.mark.parametrize(("name", "row"), EXAMPLES.items())
-def test_each_chat_format_is_told_by_its_keys_and_read_as_turns(name: str, row: dict):
+def test_each_chat_format_is_recognised_by_its_keys_and_read_as_turns(name: str, row: dict):
     assert detect(row) == name
     assert common(row) == TURNS
 

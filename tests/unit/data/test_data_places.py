@@ -1,4 +1,4 @@
-"""Data files as they lie about: several, compressed, wrapped, at an address; and files that are no data."""
+"""Data files as users have them: several, compressed, wrapped, at an address; and files that are not data."""
 
 import bz2
 import gzip
@@ -91,7 +91,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("what", OTHERS)
-def test_a_file_that_is_no_data_is_called_what_it_is(tmp_path: Path, what: str):
+def test_a_file_that_is_not_data_is_refused_with_what_it_is(tmp_path: Path, what: str):
     (tmp_path / "rows.jsonl").write_bytes(OTHERS[what])
     with pytest.raises(DataError, match=what):
         list(read_rows(tmp_path / "rows.jsonl"))
@@ -260,7 +260,7 @@ def test_a_folder_and_a_glob_are_read_as_one_set_and_a_fault_has_its_file(folder
     ("name", "said"),
     [("x.csv", "several kinds .*glob"), ("nothing/", "not a file"), ("no*.jsonl", "matches no file")],
 )
-def test_a_place_that_cannot_be_meant_is_refused(folder: Path, name: str, said: str):
+def test_an_invalid_place_is_refused(folder: Path, name: str, said: str):
     if name == "x.csv":
         (folder / name).write_text("question,answer\n")
         name = ""
@@ -297,7 +297,7 @@ def test_invalid_rows_are_left_out_counted_and_listed(folder: Path):
     assert len(left_out) == 1
 
 
-def test_a_column_that_is_named_and_in_no_row_is_told(folder: Path):
+def test_a_column_that_is_named_and_in_no_row_is_reported(folder: Path):
     report = check(CheckOptions(path=folder / "a.jsonl", reading=make_reading(drop=["vews", "hsh"])))
     assert "data.drop=[vews,hsh], but no row has the columns vews, hsh" in [
         finding.message for finding in report.findings

@@ -1,4 +1,4 @@
-"""What a chat template leaves out of a row, or renders otherwise than it was meant, is found and named with its line."""
+"""What a chat template leaves out of a row, or renders differently than intended, is found and named with its line."""
 
 import json
 from pathlib import Path
@@ -126,7 +126,7 @@ def merging_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", chat_template=text)
 
 
-def test_a_first_word_that_merges_with_the_prompt_is_trained_on_and_told(tmp_path):
+def test_a_first_word_that_merges_with_the_prompt_is_trained_on_and_reported(tmp_path):
     tokenizer = merging_tokenizer()
     rows = [{"messages": [CHAT[0], {"role": "assistant", "content": "Yes"}]}]
     encoded = encode(rows[0], tokenizer, True, "here")
@@ -157,7 +157,7 @@ def write(folder: Path, rows: list[Any]) -> Path:
     return path
 
 
-def test_the_check_lists_lines_that_the_template_fails_on_and_goes_on(tmp_path):
+def test_the_check_lists_lines_that_the_template_fails_on_and_continues(tmp_path):
     tokenizer = tokenizer_with(
         LOOP + "{% if messages[0].role == 'system' %}{{ 1 + 'x' }}{% endif %}" + PROMPT
     )

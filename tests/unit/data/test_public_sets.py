@@ -595,7 +595,7 @@ TRANSCRIPTS = [
 
 
 @pytest.mark.parametrize("text", TRANSCRIPTS)
-def test_a_chat_as_one_text_is_told_and_can_be_split(text: str):
+def test_a_chat_as_one_text_is_reported_and_can_be_split(text: str):
     assert is_chat(text)
     turns = read_row({"text": text}, make_reading(columns={"transcript": "text"})).example["messages"]
     assert turns == [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -604,7 +604,7 @@ def test_a_chat_as_one_text_is_told_and_can_be_split(text: str):
 @pytest.mark.parametrize(
     "text", ["The user: a study.", "# Answers\n\nAnswer: x", "Human: all too human", "Q: what is asked"]
 )
-def test_prose_is_no_chat(text: str):
+def test_prose_is_not_a_chat(text: str):
     assert not is_chat(text)
 
 
@@ -707,7 +707,7 @@ def test_what_cannot_be_read_has_one_line_with_the_way_out(row, said: str):
         ({"max_bad_share": 1.5}, "must be at least 0 and below 1"),
     ],
 )
-def test_a_reading_that_cannot_be_meant_is_refused(options, said: str):
+def test_an_invalid_reading_is_refused(options, said: str):
     with pytest.raises(ConfigError, match=said):
         make_reading(**options)
 

@@ -104,7 +104,7 @@ def test_a_jinja_file_or_another_models_folder_is_a_template(compose, base: Path
         ("model.eos_token=' '", None, "model.eos_token holds ' '"),
     ],
 )
-def test_what_is_no_template_or_token_is_refused_in_one_line(
+def test_an_invalid_template_or_token_is_refused_in_one_line(
     compose, tmp_path, monkeypatch, override: str, content: str | None, said: str
 ):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""resources=auto with fake sbatch, squeue and sinfo: what is asked, what is taken, and what is told."""
+"""resources=auto with fake sbatch, squeue and sinfo: what is asked, what is chosen, and what is printed."""
 
 import json
 from collections.abc import Callable
@@ -98,7 +98,7 @@ def test_a_resume_asks_the_queue_again_and_continues_on_another_shape(queue, cap
     assert nodes_of(run) == 1 and "1 x 1 is expected to finish first" in capsys.readouterr().err
 
 
-def test_what_slurm_does_not_answer_is_told_and_the_configured_shape_is_taken(queue, capsys, tmp_path):
+def test_what_slurm_does_not_answer_is_reported_and_the_configured_shape_is_taken(queue, capsys, tmp_path):
     queue(n1="busy", n2="busy", n4="busy")
     told, said = launch(capsys, "resources.nodes=2", "dry_run=true")
     assert nodes_of(RunDir(Path(told["run_dir"]))) == 2

@@ -133,7 +133,9 @@ def test_several_sources_are_each_checked_and_stand_in_the_plan(write, launch, t
         (["data.format=alpacca"], "data.format=alpacca must be one of auto, "),
     ],
 )
-def test_data_that_cannot_be_meant_is_refused_in_one_line(write, launch, overrides: list[str], said: str):
+def test_invalid_keys_of_the_data_group_are_refused_in_one_line(
+    write, launch, overrides: list[str], said: str
+):
     write(ROW)
     done = launch(*overrides)
     assert done.returncode == 1

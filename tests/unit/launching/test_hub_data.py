@@ -62,7 +62,7 @@ def look(hub: Hub, monkeypatch, capfd) -> Callable[..., str]:
     return look
 
 
-def test_columns_that_are_not_read_are_told_before_the_queue(look):
+def test_columns_that_are_not_read_are_reported_before_the_queue(look):
     said = look("sft", path="hub:me/chats:train_sft")
     assert "columns that are not read: prompt, prompt_id; data.drop=[prompt,prompt_id]" in said
     assert look("sft", path="hub:me/chats:test_sft[:10]", drop=["prompt", "prompt_id"]) == ""

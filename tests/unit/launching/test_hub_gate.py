@@ -113,7 +113,7 @@ def test_a_name_that_no_repository_can_have_is_refused(cli):
     assert "model.name_or_path=me/my/model: the hub says no repository can have this name" in done.stderr
 
 
-def test_a_hub_that_no_name_server_knows_is_told_without_the_hubs_library(cli, tmp_path):
+def test_a_hub_that_no_name_server_knows_is_reported_without_the_hubs_library(cli, tmp_path):
     (tmp_path / "absent").mkdir()
     (tmp_path / "absent" / "huggingface_hub.py").write_text("raise ImportError")
     typed = (

@@ -77,7 +77,7 @@ def test_a_dry_run_for_this_machine_says_nothing_of_a_queue(laptop, tmp_path, wo
         (["+experiment=tiny", "resources.gpus_per_node=2", "resources.device=cpu"], None),
     ],
 )
-def test_cpu_ranks_that_nobody_asked_for_are_told(laptop, typed, place):
+def test_cpu_ranks_that_the_user_did_not_choose_are_reported(laptop, typed, place):
     code, out, _ = laptop("dry_run=true", "--json", *typed)
     told = json.loads(out)
     assert code == 0

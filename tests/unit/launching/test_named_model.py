@@ -130,7 +130,7 @@ def test_a_home_folder_is_written_with_a_tilde(tmp_path: Path, monkeypatch: pyte
         (str(Path(__file__).parent), "is not the folder of a model: it has no config.json"),
     ],
 )
-def test_what_is_no_model_is_refused_by_name_also_in_a_dry_run(
+def test_what_is_not_a_model_is_refused_by_name_also_in_a_dry_run(
     verb, name, said, tmp_path, monkeypatch, capfd
 ):
     monkeypatch.chdir(tmp_path)

@@ -101,7 +101,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_rule(refusal, typed: str,
 
 
 @pytest.mark.parametrize("folder", ["/", "//", "/.", "/../."])
-def test_the_root_of_the_nodes_is_no_cache(refusal, folder: str):
+def test_the_root_of_the_nodes_is_not_a_cache(refusal, folder: str):
     assert f"cluster.node_cache={folder} is the root" in refusal(*TINY, f"cluster.node_cache={folder}")
 
 
@@ -111,9 +111,7 @@ def test_more_than_59_minutes_or_seconds_behind_a_colon_are_refused(refusal, tim
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "{", '"x"'])
-def test_a_config_json_that_is_no_object_is_called_that_and_not_missing(
-    refusal, tmp_path: Path, content: str
-):
+def test_a_config_json_that_is_not_an_object_is_not_called_missing(refusal, tmp_path: Path, content: str):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text(content)
     assert "its config.json is not a JSON object" in refusal(
@@ -122,7 +120,7 @@ def test_a_config_json_that_is_no_object_is_called_that_and_not_missing(
 
 
 @pytest.mark.parametrize("key", ["cluster.modules", "cluster.setup", "cluster.container.mounts"])
-def test_an_item_of_a_list_that_is_no_text_is_refused(refusal, key: str):
+def test_an_item_of_a_list_that_is_not_a_text_is_refused(refusal, key: str):
     assert f"{key} holds {{'a': 1}}, which must be text" in refusal(*TINY, f"{key}=[{{a:1}}]")
 
 
@@ -153,7 +151,7 @@ def test_an_unknown_option_of_a_group_is_refused_with_the_known_ones(
     assert set(known) <= set(re.findall(r"\w+", said.partition("Known:")[2]))
 
 
-def test_an_experiment_without_its_plus_is_told_so(refusal):
+def test_an_experiment_without_its_plus_is_refused_with_the_plus(refusal):
     assert "must be written +experiment=NAME" in refusal("experiment=tiny")
 
 
@@ -342,7 +340,7 @@ def test_a_plugin_that_cannot_be_imported_is_refused(refusal, target: str):
     )
 
 
-def test_a_class_that_is_no_plugin_is_refused(refusal):
+def test_a_class_that_is_not_a_plugin_is_refused(refusal):
     assert "is not a subclass of launcher.plugins.base.Plugin" in refusal(
         *TINY, "+plugins.mine._target_=json.JSONDecoder"
     )

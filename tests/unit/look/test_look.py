@@ -114,7 +114,7 @@ def test_two_nodes_meet_over_each_interface_that_both_have(tmp_path: Path):
     assert (tmp_path / "meeting.json").stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_has_its_speeds_and_one_that_cannot_be_written_has_none(tmp_path: Path):
+def test_a_folder_has_its_speeds_and_one_that_cannot_be_written_has_no_speeds(tmp_path: Path):
     disk = measure(tmp_path)
     assert disk.write_gb_s and disk.read_gb_s and disk.free_gb > 0 and disk.kind != "unknown"
     assert list(tmp_path.iterdir()) == []
@@ -179,7 +179,7 @@ def test_a_job_that_does_not_start_is_cancelled_with_its_reason(slurm: Path):
     assert (slurm / "cancelled").read_text() == "7\n"
 
 
-def test_a_job_that_ends_without_an_answer_is_told_with_its_last_line(slurm: Path):
+def test_a_job_that_ends_without_an_answer_is_reported_with_its_last_line(slurm: Path):
     (slurm / "squeue").write_text("#!/bin/sh\necho '7|FAILED'\n")
     script = write_job(
         find_cluster("slurm"), JobRequest(nodes=2, gpus_per_node=0, site=ClusterConfig()), slurm / "new"

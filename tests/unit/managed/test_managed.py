@@ -75,7 +75,7 @@ def test_a_job_is_created_followed_and_its_model_named(say, provider, data, tmp_
     assert KEY not in everything
 
 
-def test_the_price_is_told_before_anything_is_sent(say, provider, data):
+def test_the_price_is_reported_before_anything_is_sent(say, provider, data):
     provider.busy = 99
     code, out, error = say("create", str(data), "--model", "gpt-x", "--price-per-million", "25")
     assert code == 1 and "429, Rate limit reached" in error and len(error.splitlines()) == 1
@@ -196,7 +196,7 @@ def test_a_wrong_key_or_address_is_one_line_without_the_key(say, monkeypatch, na
     assert "sk-wrong" not in error and "secret" not in error
 
 
-def test_an_address_where_nobody_listens_is_told_with_its_variable(say, monkeypatch):
+def test_an_address_where_nobody_listens_is_reported_with_its_variable(say, monkeypatch):
     from launcher.managed.api import Api, ApiError
 
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")

@@ -61,7 +61,7 @@ def test_a_node_has_a_positive_amount_of_memory(plan, value: str):
 
 
 @pytest.mark.parametrize(("plugin", "told"), [("qlora", 1), ("lora", 0)])
-def test_a_key_that_cannot_have_an_effect_is_told(compose, plan, plugin: str, told: int):
+def test_a_key_that_cannot_have_an_effect_is_reported(compose, plan, plugin: str, told: int):
     overrides = (*LORA_8B, "strategy=fsdp2", f"plugin=[{plugin}]", "strategy.cpu_ram_efficient_loading=true")
     said = notes(compose(*overrides), plan(*overrides))
     assert sum("every rank still loads these weights" in one for one in said) == told

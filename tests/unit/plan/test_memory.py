@@ -117,7 +117,7 @@ def test_8b_under_zero1_does_not_fit_eight_gpus_of_40_gib_once_gradients_accumul
 
 
 def test_activations_and_gradients_do_not_add_up_in_a_plan(plan):
-    """The one goes as the other comes: a plan without checkpointing was 14 % too high."""
+    """Activations are freed while gradients are made: a plan without checkpointing was 14 % too high."""
     parts = plan(
         *FULL_8B, "strategy=ddp", "plugin=[]", "resources.gpus_per_node=1", "batch.global_batch_size=1"
     ).memory.parts

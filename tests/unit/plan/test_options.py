@@ -53,7 +53,7 @@ def test_options_reach_the_trainer(plan):
     assert args["lr_scheduler_kwargs"] == {"min_lr_rate": 0.1}
 
 
-def test_packing_is_on_by_default_and_a_gpu_without_flash_attention_is_told(compose, plan):
+def test_packing_is_on_by_default_and_a_gpu_without_flash_attention_is_reported(compose, plan):
     config = compose(*FULL)
     assert config.trainer.packing
     assert "flash_attention_2" in notes(config, plan(*FULL))[0]

@@ -31,7 +31,7 @@ def test_world_size_is_nodes_times_gpus_per_node():
     assert make_topology(4, 8, gpus_on_a_node=8, cuda=True).world_size == 32
 
 
-def test_cpu_ranks_are_not_held_against_the_gpus_of_a_node():
+def test_cpu_ranks_are_not_limited_by_the_gpus_of_a_node():
     assert make_topology(1, 8, gpus_on_a_node=0, cuda=False) == Topology(nodes=1, gpus_per_node=8)
 
 
@@ -142,7 +142,7 @@ def test_a_strategy_is_called_by_the_name_of_its_file(plan, strategy: str):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_batch_sizes_agree_wherever_they_are_told(plan, strategy: str):
+def test_batch_sizes_agree_wherever_they_are_set(plan, strategy: str):
     made = plan("+experiment=llama8b_lora", f"strategy={strategy}", *LAYOUT)
     trainer, deepspeed = made.trainer_args, made.deepspeed
     told = {(trainer["per_device_train_batch_size"], trainer["gradient_accumulation_steps"])}
@@ -153,7 +153,7 @@ def test_batch_sizes_agree_wherever_they_are_told(plan, strategy: str):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_world_size_agrees_wherever_it_is_told(plan, strategy: str):
+def test_the_world_size_agrees_wherever_it_is_set(plan, strategy: str):
     made = plan("+experiment=llama8b_lora", f"strategy={strategy}", *LAYOUT)
     assert (
         (made.accelerate["num_machines"], made.accelerate["num_processes"])
@@ -174,7 +174,7 @@ def test_the_world_size_agrees_wherever_it_is_told(plan, strategy: str):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_the_precision_agrees_wherever_it_is_told(plan, strategy: str, precision: str):
+def test_the_precision_agrees_wherever_it_is_set(plan, strategy: str, precision: str):
     made = plan("+experiment=llama8b_lora", f"strategy={strategy}", f"trainer.precision={precision}")
     told = {made.trainer_args["bf16"], made.mixed_precision == "bf16"}
     if made.deepspeed:
@@ -188,7 +188,7 @@ def test_the_precision_agrees_wherever_it_is_told(plan, strategy: str, precision
 @pytest.mark.parametrize(
     ("strategy", "stage"), [("zero1", 1), ("zero2", 2), ("zero3", 3), ("zero3_offload", 3)]
 )
-def test_the_zero_stage_agrees_wherever_it_is_told(plan, strategy: str, stage: int):
+def test_the_zero_stage_agrees_wherever_it_is_set(plan, strategy: str, stage: int):
     made = plan("+experiment=llama8b_lora", f"strategy={strategy}")
     assert made.strategy.zero_stage == made.deepspeed["zero_optimization"]["stage"] == stage
     assert made.accelerate["deepspeed_config"]["zero3_init_flag"] is (stage == 3)
@@ -215,7 +215,7 @@ def test_offload_goes_to_host_memory(plan):
     assert zero["offload_optimizer"]["device"] == zero["offload_param"]["device"] == "cpu"
 
 
-def test_fsdp2_is_told_to_the_trainer_and_to_accelerate_alike(plan):
+def test_fsdp2_is_set_in_the_trainer_and_in_accelerate_alike(plan):
     made = plan("+experiment=llama8b_lora", "strategy=fsdp2", "strategy.offload_param=true")
     trainer, accelerate = made.trainer_args["fsdp_config"], made.accelerate["fsdp_config"]
     assert trainer["version"] == accelerate["fsdp_version"] == 2
@@ -270,7 +270,7 @@ def test_no_gib_of_memory_is_all_of_a_node_as_in_slurm(plan):
     assert "mem" not in plan("+experiment=tiny").job_options
 
 
-def test_cores_and_memory_are_asked_for_in_one_way_and_the_site_s_stands(plan):
+def test_cores_and_memory_are_requested_in_one_way_and_the_site_s_stands(plan):
     asked = ("+experiment=tiny", "resources.cpus_per_gpu=8", "resources.memory_gib=100")
     for site, left in (
         ("cpus-per-gpu:4", "mem"),

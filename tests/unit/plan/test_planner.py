@@ -206,7 +206,7 @@ def test_a_lora_that_does_not_fit_is_told_what_qlora_would_take(compose, plan):
     assert "four_bit" not in {one.kind for one in find_alternatives(compose(*QLORA_70B), plan(*QLORA_70B))}
 
 
-def test_qlora_in_place_of_lora_keeps_all_that_the_adapter_is(compose, plan):
+def test_qlora_instead_of_lora_keeps_all_settings_of_the_adapter(compose, plan):
     adapter = (
         "plugins.lora.modules_to_save=[lm_head]",
         "plugins.lora.target_modules=[q_proj,v_proj]",

@@ -61,7 +61,7 @@ def test_lora_of_transformers_and_peft_comes_out_as_qwens_authors_report_it():
 
 
 def test_the_false_fits_are_known():
-    """Each is said in the table; a further one is a defect."""
+    """The table names each; a further one is a defect."""
     assert [one.row.partition(",")[0] for one in LIMITS if one.false_fit] == [
         "7 B Llama 2",
         "Llama 3 8B",

@@ -31,7 +31,7 @@ def test_a_refused_shape_is_not_taken_however_early_it_would_finish():
     assert choose([offer(1, 0, 1, refused="too small"), offer(2, 5, 5)], OWN).shape.nodes == 2
 
 
-def test_a_shape_without_a_start_is_left_out_of_the_comparison_and_that_is_told():
+def test_a_shape_without_a_start_is_left_out_of_the_comparison_and_that_is_reported():
     found = choose([offer(1, 3, 3), offer(2, None, 1)], OWN)
     assert found.shape.nodes == 1 and "1 shape without a known finish not compared" in found.why
 
@@ -40,7 +40,7 @@ def test_a_shape_without_a_start_is_left_out_of_the_comparison_and_that_is_told(
     ("starts", "takes", "told"),
     [(None, 2, "toy does not say"), (1, None, "time of the run is not estimated")],
 )
-def test_without_any_known_finish_the_shape_of_the_configuration_is_taken_and_why_is_told(
+def test_without_any_known_finish_the_shape_of_the_configuration_is_taken_and_why_is_reported(
     starts: float | None, takes: float | None, told: str
 ):
     offers = [offer(nodes, starts, takes, starts_how="toy does not say when") for nodes in (1, 2)]

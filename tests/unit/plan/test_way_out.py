@@ -1,4 +1,4 @@
-"""What a refused plan offers in its place: each setting, planned again, fits."""
+"""What a refused plan offers instead: each setting, planned again, fits."""
 
 import re
 import shlex

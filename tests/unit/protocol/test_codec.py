@@ -62,7 +62,7 @@ def test_a_message_is_one_line_and_comes_back_as_it_was(message: Message):
         (b'{"kind": "Hello", "token": "", "index": 0, "host": "", "facts": {"time": 1.0}}', "NodeFacts has no disk"),
     ],
 )  # fmt: skip
-def test_a_line_that_is_no_message_is_one_clear_error(line: bytes, said: str):
+def test_a_line_that_is_not_a_message_is_one_clear_error(line: bytes, said: str):
     with pytest.raises(ProtocolError, match=said):
         decode(line, TO_SUPERVISOR)
 

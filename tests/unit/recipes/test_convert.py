@@ -1,4 +1,4 @@
-"""Public recipes of other tools become configurations that compose and plan, and no key of them is lost without a word."""
+"""Public recipes of other tools become configurations that compose and plan, and no key of them is lost silently."""
 
 import json
 from collections import Counter
@@ -150,7 +150,7 @@ def test_rows_are_packed_where_the_other_tool_packs_them(folder, recipe: dict[st
     assert compose(["--config", "my_run.yaml"])[0].config.trainer.packing is packs
 
 
-def test_a_key_is_carried_or_the_reason_is_told(folder, capsys):
+def test_a_key_is_carried_or_the_reason_is_reported(folder, capsys):
     recipe = {
         **SFT,
         "bf16": True,
@@ -173,7 +173,7 @@ def test_a_key_is_carried_or_the_reason_is_told(folder, capsys):
     assert Path("out.yaml").read_text() == text
 
 
-def test_fields_of_upstream_are_passed_on_and_those_that_the_launcher_sets_are_told(folder, capsys):
+def test_fields_of_upstream_are_passed_on_and_those_that_the_launcher_sets_are_reported(folder, capsys):
     recipe = {**SFT, "eval_delay": 10, "tf32": True, "full_determinism": "yes", "dataloader_drop_last": True}
     (folder / "sft.yaml").write_text(yaml.safe_dump(recipe))
     assert main(["convert-recipe", "sft.yaml", "--json"]) == 0
@@ -233,7 +233,7 @@ def test_a_base_in_8_bits_is_carried_where_nothing_shards_it(folder, capsys, sha
     assert (lora["alpha"], lora["target_parameters"]) == (7.5, ["experts.down_proj"])
 
 
-def test_values_that_nobody_gave_are_told_and_stand_first_in_the_file(folder, capsys):
+def test_values_that_the_recipe_does_not_give_are_reported_and_come_first_in_the_file(folder, capsys):
     (folder / "f.yaml").write_text(yaml.safe_dump(FACTORY))
     assert main(["convert-recipe", "f.yaml", "-o", "a.yaml", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -287,7 +287,7 @@ def test_names_of_data_are_looked_up_beside_the_recipe_and_in_its_folder_of_data
         ("a: !!int x\n", [], "not YAML"),
     ],
 )  # fmt: skip
-def test_what_is_no_recipe_is_refused_in_one_line(
+def test_an_invalid_recipe_is_refused_in_one_line(
     folder, capsys, text: str | None, words: list[str], said: str
 ):
     if text is not None:

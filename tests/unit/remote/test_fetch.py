@@ -75,7 +75,7 @@ def test_what_has_grown_there_comes_again_and_what_is_newer_here_stays(pair):
     assert (pair.here / "plan.json").read_text() == "my own note"
 
 
-def test_a_transfer_that_was_cut_goes_on_and_a_damaged_part_is_found(pair):
+def test_a_transfer_that_was_cut_continues_and_a_damaged_part_is_found(pair):
     file = pair.there / "metrics.jsonl"
     part = pair.here / f".metrics.jsonl.{file.stat().st_mtime_ns}-{file.stat().st_size}.part"
     part.write_text("9\n")

@@ -44,7 +44,7 @@ def test_the_list_names_the_cluster_of_a_run_that_is_not_here(tmp_path, capsys):
     assert "tiny/1  on login" in told and "1 dry run: python -m launcher list --planned" in told
 
 
-def test_a_damaged_record_is_told_and_the_rest_is_listed(tmp_path, capsys):
+def test_a_damaged_record_is_reported_and_the_rest_is_listed(tmp_path, capsys):
     write_remote(tmp_path / "tiny" / "1", remote("tiny/1"))
     write_remote(tmp_path / "tiny" / "2", remote("tiny/2"))
     (tmp_path / "tiny" / "2" / "remote.json").write_text("[]")

@@ -33,7 +33,7 @@ def test_a_folder_arrives_as_it_is_and_only_once(login, connection, tmp_path):
     assert there["trees"] == [tree.name] and set(there["have"].values()) == {-1}
 
 
-def test_a_transfer_that_is_cut_goes_on_where_it_was(login, connection, tmp_path):
+def test_a_transfer_that_is_cut_continues_where_it_was(login, connection, tmp_path):
     content = bytes(range(256)) * 16_384
     (tmp_path / "large").write_bytes(content)
     tree = data_tree({"large": tmp_path / "large"}, Hashes(tmp_path))

@@ -65,7 +65,7 @@ def test_an_attempt_that_another_one_followed_without_a_word_has_ended():
     assert second.how is None
 
 
-def test_a_run_that_goes_on_after_a_stop_is_counted_until_now():
+def test_a_run_that_continues_after_a_stop_is_counted_until_now():
     stopped = [event(0, "started"), event(100, "stopped", reason="x")]
     lines = steps((10, 1), (20, 2), (30, 3))
     assert effective_training_time(history_of(stopped, lines), NOW) == pytest.approx(30 / 100)

@@ -68,7 +68,7 @@ def test_a_plugins_own_event_is_written_with_its_fields(tmp_path):
     assert (line["event"], line["to"]) == ("teleported", "mars")
 
 
-def test_only_the_kinds_that_are_asked_for_are_read(tmp_path):
+def test_only_the_kinds_that_are_requested_are_read(tmp_path):
     run = RunDir(tmp_path)
     run.note(Started(attempt=1))
     run.note(Saved(attempt=1, step=5))

@@ -88,7 +88,7 @@ def test_the_planner_keeps_what_it_does_not_choose(plan):
 
 
 @pytest.mark.parametrize(("optim", "own"), [("sgd", True), ("rmsprop", True), ("adamw_torch", False)])
-def test_an_offloaded_optimizer_is_the_one_that_is_asked_for(plan, optim: str, own: bool):
+def test_an_offloaded_optimizer_is_the_one_that_is_requested(plan, optim: str, own: bool):
     """accelerate replaces an optimizer on the host, unless the file says zero_force_ds_cpu_optimizer=false."""
     made = plan(*OFFLOADED, f"trainer.optim={optim}")
     assert made.deepspeed.get("zero_force_ds_cpu_optimizer", True) is not own

@@ -32,7 +32,7 @@ def test_the_module_on_the_rank_is_there(strategy: Strategy):
 
 
 @pytest.mark.parametrize("name", STRATEGIES.own_names())
-def test_a_strategy_can_be_asked_for_by_its_own_name(name: str):
+def test_a_strategy_can_be_requested_by_its_own_name(name: str):
     assert make_strategy(StrategyConfig(engine=name)) == STRATEGIES.find(name)
 
 

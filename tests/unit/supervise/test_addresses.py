@@ -72,7 +72,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
-def test_soft_limits_become_the_hard_ones_and_a_low_hard_one_is_told():
+def test_soft_limits_become_the_hard_ones_and_a_low_hard_one_is_reported():
     done = subprocess.run(
         ["bash", "-c", 'ulimit -Sn 256; ulimit -Hn 2048; exec "$0" -c "$1"', sys.executable, LIMITS],
         capture_output=True, text=True, check=True,

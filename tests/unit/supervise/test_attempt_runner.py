@@ -1,4 +1,4 @@
-"""What the supervisor makes of what the nodes say, one poll after the other, without any node."""
+"""What the supervisor concludes from the nodes' messages, one poll after the other, without any node."""
 
 import signal
 import time
@@ -146,7 +146,7 @@ def test_a_cancel_after_the_warning_of_the_time_limit_is_a_cancel(tmp_path):
         (False, "cancelled; the ranks could not save in time"),
     ],
 )
-def test_ranks_that_outlive_their_time_are_ended_and_what_they_saved_is_told(tmp_path, saves, said):
+def test_ranks_that_do_not_end_in_time_are_killed_and_what_they_saved_is_reported(tmp_path, saves, said):
     def cancelled(nodes: Scripted) -> None:
         attempt.stopped.signal = signal.SIGTERM
 
@@ -183,7 +183,7 @@ def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):
     assert len(attempt.pool.good()) == 1
 
 
-def test_srun_that_fails_by_itself_is_no_refusal_of_ours(tmp_path):
+def test_srun_that_fails_by_itself_is_not_a_refusal_of_ours(tmp_path):
     attempt = Attempt(tmp_path)
     attempt.nodes.by_index.clear()
     dead: Any = SimpleNamespace(poll=lambda: 1, returncode=1, stderr=None)

@@ -1,4 +1,4 @@
-"""What comes over the connections of agents, and what the supervisor makes of it."""
+"""Messages that arrive over the connections of agents, and what the supervisor does with them."""
 
 import socket
 import threading
@@ -89,7 +89,9 @@ def test_a_node_is_known_by_its_hello_and_its_heartbeats(nodes: Nodes):
         b"\xff\n",
     ],
 )
-def test_a_stranger_that_sends_nonsense_is_closed_and_nothing_else_happens(nodes: Nodes, line: bytes):
+def test_a_stranger_that_sends_an_invalid_message_is_closed_and_nothing_else_happens(
+    nodes: Nodes, line: bytes
+):
     with stranger(nodes, line) as agent:
         poll_until(nodes, lambda: is_closed(agent))
     assert nodes.by_index == {}

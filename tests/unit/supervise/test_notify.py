@@ -1,4 +1,4 @@
-"""Messages of a run, with a server on this machine and programs on PATH in place of those of a site."""
+"""Messages of a run, with a server on this machine and programs on PATH instead of those of a site."""
 
 import json
 import threading
@@ -84,7 +84,9 @@ def test_a_secret_of_the_environment_is_not_in_a_message(hook, run, monkeypatch)
     assert "hf_abcdefgh1" not in hook[0]["text"]
 
 
-def test_what_cannot_be_sent_is_told_without_its_address_and_the_rest_is_sent(hook, run, monkeypatch, capsys):
+def test_what_cannot_be_sent_is_reported_without_its_address_and_the_rest_is_sent(
+    hook, run, monkeypatch, capsys
+):
     monkeypatch.setenv("DEAD_HOOK", "http://127.0.0.1:9/secret0123456789abc")
     items = ["env:UNSET", "env:REFUSED_HOOK", "env:DEAD_HOOK", "env:MY_HOOK"]
     Notifier(run, items).tell(FINISHED, "done")

@@ -90,7 +90,7 @@ def test_every_end_has_one_answer(ended, place, without, do, code):
     assert (action.do, action.code) == (do, code)
 
 
-def test_a_loss_that_is_no_number_is_rolled_back_twice():
+def test_a_nan_loss_is_rolled_back_twice():
     ended = EndedAttempt(how=How.CRASHED, code=Exit.DIVERGED, reason="loss is nan at step 7")
     assert decide(ended, Faults(without_progress=1, diverged=2), WHOLE).do is Do.RESTART
     action = decide(ended, Faults(without_progress=1, diverged=3), WHOLE)
@@ -178,7 +178,7 @@ def record_of(facts):
         ({}, 0, StopReason.ASKED),
     ],
 )
-def test_why_slurm_ends_a_job_is_told_by_its_restarts(facts, restart, told):
+def test_why_slurm_ends_a_job_is_derived_from_its_restarts(facts, restart, told):
     assert why_ended(record_of(facts), restart) is told
 
 
@@ -279,7 +279,7 @@ def test_a_requeued_job_takes_its_own_lease(tmp_path):
     assert again.held()
 
 
-def test_a_lease_of_which_nobody_can_say_anything_is_not_taken(tmp_path):
+def test_a_lease_whose_holder_is_unknown_is_not_taken(tmp_path):
     run = RunDir(tmp_path)
     Lease(run, who(job_id="1")).take(lambda holder: True)
     with pytest.raises(AlreadyRunning, match=r"remove .*lease\.json"):

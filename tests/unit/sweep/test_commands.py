@@ -339,7 +339,7 @@ def began(tmp_path: Path, sweeping: "subprocess.Popen[bytes]", number: int) -> S
     return SweepDir(found[0].parent.parent)
 
 
-def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_goes_on_with_more(tmp_path, cli):
+def test_a_grid_begins_no_trial_once_its_budget_is_spent_and_continues_with_more(tmp_path, cli):
     """Each trial says that it held its one rank for two hours."""
     lines = [
         json.dumps({"time": f"2026-11-25T0{hour}:00:00+00:00", "event": event, "attempt": 1})
@@ -380,7 +380,7 @@ def test_a_searchs_worker_takes_a_trial_that_was_opened_again_behind_it(tmp_path
     assert (sweep.outcomes / "earlier" / "0.0.json").exists()
 
 
-def test_a_sweep_whose_allocation_is_queued_again_goes_on_in_its_folder(tmp_path, cli):
+def test_a_sweep_whose_allocation_is_queued_again_continues_in_its_folder(tmp_path, cli):
     """The job of slurm/launch.sbatch, here a task of an array that is not the sweep's, loses its node under trial 1."""
     script = "echo one >> tries; [[ $PWD != */1 || -e ../lost ]] || { touch began; exec sleep 100; }"
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "1"}
@@ -424,7 +424,7 @@ def test_cancel_on_this_machine_tells_a_trial_once_and_begins_no_other(cli, tmp_
     assert not sweep.trial(1).path.exists()
 
 
-def test_a_command_that_is_none_names_the_nearest(cli):
+def test_an_unknown_command_names_the_nearest(cli):
     done = cli("sweep", "statsu")
     assert done.returncode == 2
     assert "did you mean status?" in done.stderr

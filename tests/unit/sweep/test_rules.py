@@ -61,7 +61,7 @@ def test_a_deadline_without_an_offset_is_local_time():
     assert spent(budget(deadline=local), 0, [], NOW + timedelta(hours=2)) is not None
 
 
-def test_a_deadline_that_is_no_time_is_refused():
+def test_an_invalid_deadline_is_refused():
     with pytest.raises(ConfigError, match=r"sweep\.deadline=tomorrow .* 2026-11-30T08:00"):
         check_deadline("tomorrow")
 

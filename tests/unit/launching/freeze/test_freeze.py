@@ -1,4 +1,4 @@
-"""A run whose code is kept: what it imports, how it goes on, and how it is started again."""
+"""A run whose code is kept: what it imports, how it is resumed, and how it is started again."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_the_job_imports_what_was_there_when_the_command_was_typed(kept, tmp_pat
     assert code.packages["omegaconf"].startswith("2.3")
 
 
-def test_a_resume_uses_the_kept_code_unless_the_present_one_is_asked_for(cli, kept, tmp_path):
+def test_a_resume_uses_the_kept_code_unless_the_current_one_is_requested(cli, kept, tmp_path):
     cache = str(tmp_path / "cache")
     kept.add_event("started", attempt=1)
     kept.add_event("stopped", attempt=1, exit_code=137, reason="killed")

@@ -51,7 +51,7 @@ def test_code_and_what_belongs_to_it_is_kept_and_no_file_of_secrets(tmp_path, na
     assert (name in kept_names(tmp_path / "work")) is is_kept
 
 
-def test_large_files_data_folders_and_ignored_ones_are_left_out_and_told(tmp_path):
+def test_large_files_data_folders_and_ignored_ones_are_left_out_and_reported(tmp_path):
     write(tmp_path, "a.py", "built/version.py", "out/log.txt")
     (tmp_path / "data.bin").write_bytes(bytes((1 << 20) + 1))
     (tmp_path / "shards").mkdir()

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _other(value: Any, number: int) -> Any:
-    """The value with texts of its own for each number, so that rows are no near copies."""
+    """The value with texts of its own for each number, so that rows are not near copies."""
     if isinstance(value, str):
         words = random.Random(f"{number} {value}").choices(WORDS, k=12)
         return " ".join(words)

@@ -178,7 +178,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path, monkeypatch, raw: bytes, sai
         (["+experiment=run.yaml"], "write --config run.yaml"),
     ],
 )  # fmt: skip
-def test_a_command_line_that_gives_the_file_wrongly_is_told(own, arguments: list[str], said: str):
+def test_a_command_line_that_gives_the_file_wrongly_is_reported(own, arguments: list[str], said: str):
     own("extends: quickstart\n")
     with pytest.raises(LauncherError, match=said) as refused:
         compose(arguments)
@@ -196,7 +196,7 @@ def test_a_secret_in_the_file_or_in_an_error_is_not_shown(own, monkeypatch, caps
     assert json.loads(told.out)["error"]["exit_code"] == 1
 
 
-def test_an_experiment_of_ones_own_without_its_package_line_is_told(tmp_path):
+def test_an_own_experiment_without_its_package_line_is_refused_with_the_line(tmp_path):
     (tmp_path / "experiment").mkdir()
     mine = tmp_path / "experiment" / "mine.yaml"
     mine.write_text("name: mine\ntrainer: {max_steps: 3}\n")
