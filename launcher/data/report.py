@@ -47,7 +47,9 @@ def describe(report: Report) -> str:
     ]
     if used := values["used"]:
         lines.append(("used", _used(used, report.asked.portion)))
-    if overlap := values["eval"]:
+    if report.part.counts["same_file"]:
+        lines.append(("evaluation", "the training file itself"))
+    elif overlap := values["eval"]:
         lines.append(
             (
                 "evaluation",
@@ -86,6 +88,10 @@ def _used(used: Used, portion: Portion) -> str:
     """How many rows are trained on and held out, and which rows stay on one side."""
     if used["held_out"] is None:
         return f"{used['train']:,} rows to train on"
+    if used["largest"] == 1 and not portion.eval_group:
+        return (
+            f"{used['train']:,} rows to train on, {used['held_out']:,} held out; no row is a copy of another"
+        )
     copies = f"{portion.eval_copies} copies"
     together = f"{copies}, or of one {portion.eval_group}," if portion.eval_group else copies
     said = (
