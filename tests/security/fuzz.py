@@ -25,7 +25,7 @@ from tests.security.calls import Hangs, where
 from tests.security.surfaces import surfaces
 from tests.security.surfaces.base import Surface, Traceback
 
-LIMIT_S = 30
+LIMIT_S = 60
 _MOST_MEMORY = 12 << 30
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -28,7 +28,7 @@ def start(
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
     line = f'"$0" -m launcher "$@" {redirect}'
     return subprocess.run(
-        ["bash", "-c", line, sys.executable, *words], cwd=folder, env=environment, capture_output=True, timeout=120
+        ["bash", "-c", line, sys.executable, *words], cwd=folder, env=environment, capture_output=True, timeout=300
     )  # fmt: skip
 
 
