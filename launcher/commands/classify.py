@@ -9,7 +9,7 @@ from launcher.cli.parser import add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.data.convert import check_free
 from launcher.errors import Exit, UsageError
-from launcher.output import as_json, print_json, say
+from launcher.output import as_json, print_json, print_text, say
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
                     if file:
                         file.write(as_json(row) + "\n")
                     elif not options.json:
-                        print(_line(row, texts))
+                        print_text(_line(row, texts))
                 kept += rows if options.json else []
                 done += len(rows)
                 cut += reply.get("result", {}).get("cut", 0)

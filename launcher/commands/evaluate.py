@@ -67,7 +67,7 @@ def _show(result: BaseComparison) -> None:
 
 def _show_classes(result: ClassifierScores) -> None:
     cut = f", {result['cut']:,} cut at model.max_length" if result["cut"] else ""
-    print(f"{result['run']} on {result['data']}: {result['rows']:,} rows{cut}")
+    print_text(f"{result['run']} on {result['data']}: {result['rows']:,} rows{cut}")
     rows: list[tuple[str, str, str, str]] = []
     for name, constant in result["constant"].items():
         tuned, share = result["tuned"][name], name != "loss"
@@ -76,10 +76,10 @@ def _show_classes(result: ClassifierScores) -> None:
              f"{100 * (tuned - constant):+.1f} points" if share else f"{tuned - constant:+.4f}")
         )  # fmt: skip
     label = result["constant_label"]
-    print(columns(("", f"always {label}" if label else "always the same", "trained", "change"), rows))
+    print_text(columns(("", f"always {label}" if label else "always the same", "trained", "change"), rows))
     shown = sorted(result["classes"], key=lambda one: -one["rows"])[:_MOST_CLASSES]
-    print()
-    print(
+    print_text()
+    print_text(
         columns(
             ("class", "rows", "answered", "right", "precision", "recall", "F1"),
             [
@@ -90,7 +90,7 @@ def _show_classes(result: ClassifierScores) -> None:
         )
     )  # fmt: skip
     if more := len(result["classes"]) - len(shown):
-        print(f"and {more:,} more classes, which --json lists")
+        print_text(f"and {more:,} more classes, which --json lists")
     wrong = sorted(
         (one for one in result["confusion"] if one["label"] != one["answered"]), key=lambda one: -one["rows"]
     )
@@ -98,7 +98,7 @@ def _show_classes(result: ClassifierScores) -> None:
         listed = ", ".join(
             f"{one['label']} as {one['answered']} ({one['rows']:,})" for one in wrong[:_MOST_PAIRS]
         )
-        print(f"\nmost frequent errors: {listed}")
+        print_text(f"\nmost frequent errors: {listed}")
 
 
 def _figure(value: float, share: bool) -> str:

@@ -75,7 +75,7 @@ def _name(value: Any, key: str) -> str:
 
 
 @dataclass(slots=True)
-class Tally:
+class ClassTally:
     """Counts of the classes of some rows."""
 
     rows: int = 0
@@ -108,7 +108,7 @@ class Tally:
         self.sets.append(digest)
         self.names.setdefault(digest, labels[0] if len(labels) == 1 else listed)
 
-    def add(self, other: Tally, line_offset: int) -> None:
+    def add(self, other: ClassTally, line_offset: int) -> None:
         """Adds the counts of the next rows, whose lines are counted from `line_offset`."""
         self.rows += other.rows
         self.chats += other.chats
@@ -169,7 +169,7 @@ def add_classes(part: Part, evaluation: Part | None, sections: Sections) -> None
         )
 
 
-def _add_balance(part: Part, tally: Tally) -> None:
+def _add_balance(part: Part, tally: ClassTally) -> None:
     """Adds a class that has almost all rows, and those that have few."""
     kinds, rows = len(tally.counts), tally.rows
     if kinds == 1 and not tally.several:
@@ -204,7 +204,7 @@ def _is_rare(count: int, rows: int, even: float) -> bool:
     return count < _FEW or count / rows < even / 5
 
 
-def _add_contradictions(part: Part, tally: Tally, sections: Sections) -> None:
+def _add_contradictions(part: Part, tally: ClassTally, sections: Sections) -> None:
     """Adds rows whose words occur before with another label; they were compared only if the words were collected."""
     first: dict[int, tuple[int, int]] = {}
     for said, labels, line in zip(part.said, tally.sets, part.lines, strict=False):

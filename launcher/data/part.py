@@ -12,7 +12,7 @@ from typing import Any
 from zlib import crc32
 
 from launcher.data.astext import is_python
-from launcher.data.classes import Tally
+from launcher.data.classes import ClassTally
 from launcher.data.examples import canonical
 from launcher.data.findings import BrokenRow, Finding
 from launcher.data.kinds import Example, kind_of
@@ -127,7 +127,7 @@ class Part:
     """64-bit digest of the words of each valid example; 0 without words. Case, spaces and punctuation do not change it."""
     labels: Counter[bool] = field(default_factory=Counter[bool])
     """Good and bad answers."""
-    classes: Tally = field(default_factory=Tally)
+    classes: ClassTally = field(default_factory=ClassTally)
     """The classes of classified rows."""
     kept: list[tuple[int, int, Example]] = field(default_factory=list[tuple[int, int, Example]])
     """(digest, line, example) of the rows in the sample."""

@@ -48,7 +48,7 @@ def fit_to_name(cfg: DictConfig, choice: str | None, folders: Sequence[str], typ
                 dropped.append(said)
         if not dropped and not partly:
             return ""
-        known = None if model.architecture is not None else _known_shape(name, folders)
+        known = None if model.architecture is not None else known_shape(name, folders)
         if known is not None:
             model.architecture = OmegaConf.merge(OmegaConf.structured(ArchitectureConfig), known[1])
     taken = f"; the shape is that of model={known[0]}" if known else ""
@@ -105,7 +105,7 @@ def _files(choice: str | None, folders: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _known_shape(name: str, folders: Sequence[str]) -> tuple[str, Any] | None:
+def known_shape(name: str, folders: Sequence[str]) -> tuple[str, Any] | None:
     """The file of conf/model with this model, by its name, and the shape in it; None if there is none.
 
     A base model has the shape of its instruct version. The name of a packaged model on the hub stands in a comment.

@@ -13,6 +13,7 @@ from launcher.config import Config
 from launcher.hub import HUB
 from launcher.launching.kept import states
 from launcher.plan import Facts
+from launcher.reading import object_in
 from launcher.run import write_text
 from launcher.units import number, plural
 
@@ -30,10 +31,7 @@ def note_tokens(config: Config, facts: Facts, sets: Sequence[Mapping[str, Any]])
 
 def tokens_note(config: Config, facts: Facts) -> list[str]:
     """A sentence if the tokens of this data, model and method are in the cache; nothing otherwise."""
-    try:
-        sets: list[dict[str, Any]] = json.loads(_note(config, facts).read_text())["sets"]
-    except (OSError, ValueError):
-        return []
+    sets: list[dict[str, Any]] = (object_in(_note(config, facts)) or {}).get("sets", [])
     if not sets or not all(Path(one["folder"], "commit.json").is_file() for one in sets):
         return []
     said = ", ".join(f"{one['set']} ({_size(one)})" for one in sets)

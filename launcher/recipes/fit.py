@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 from launcher.config import StrategyConfig
+from launcher.launching.named_model import known_shape
 from launcher.methods.registry import find_method
 from launcher.plan.names import BITSANDBYTES
 from launcher.recipes.base import Draft
@@ -15,6 +16,7 @@ _PROMPT, _ANSWERS = 512, 8
 def fit(draft: Draft) -> None:
     """Changes such values; each changed value gets a comment, and each lost one a note."""
     _dropout(draft)
+    _experts(draft)
     sharded = draft.value("strategy.engine") not in (None, StrategyConfig().engine)
     if sharded and draft.value("strategy.zero_stage") in (None, 3):
         draft.refuse(
@@ -33,6 +35,17 @@ def _dropout(draft: Draft) -> None:
     for ours, entry in draft.entries.items():
         if ours.startswith("plugins.") and ours.endswith(".dropout") and entry.value:
             draft.entries[ours] = replace(entry, value=0.0, comment="trl trains this method without dropout")
+
+
+def _experts(draft: Draft) -> None:
+    """peft adapts experts as stacked parameters, on which it has no dropout."""
+    known = known_shape(str(draft.value("model.name_or_path")), ())
+    if known is None or not known[1].get("num_experts"):
+        return
+    for plugin in ("lora", "qlora"):
+        dropout = draft.entries.get(ours := f"plugins.{plugin}.dropout")
+        if dropout and dropout.value and draft.value(f"plugins.{plugin}.target_modules") == "all-linear":
+            draft.entries[ours] = replace(dropout, value=0.0, comment="experts are adapted without dropout")
 
 
 def _lengths(draft: Draft) -> None:

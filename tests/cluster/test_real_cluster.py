@@ -146,7 +146,7 @@ def test_a_probe_of_the_site_writes_a_file_with_which_a_run_finishes(lab, cache,
     assert "less than a second" in first and "name n1 on other nodes: 10.87.0." in first
     assert not list(tmp_path.glob("site_probe_*"))
     mine = ("--config-dir", str(file.parent.parent), "cluster=lab")
-    assert "holds" in lab.run(*command("site", "check", *mine), cwd=tmp_path).stdout
+    assert "is true" in lab.run(*command("site", "check", *mine), cwd=tmp_path).stdout
     own = tmp_path / "own disk"
     own.mkdir()
     more = ("trainer.max_steps=2", "data.eval_path=null", f"cluster.node_cache='{own}'")

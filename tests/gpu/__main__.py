@@ -110,11 +110,13 @@ def child(place: Place, piece: Piece) -> None:
 
 def end_all_of(mark: str) -> None:
     """Ends every process with the piece's mark in its environment: a run's supervisor, ranks and compilers have sessions of
-    their own."""
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and f"{MARK}={mark}\0".encode() in (entry / "environ").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
+    their own. A process that begins its program has no environment for a moment, so all are looked at twice."""
+    for pause in (0.0, 0.1):
+        time.sleep(pause)
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and f"{MARK}={mark}\0".encode() in (entry / "environ").read_bytes():
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 def work(place: Place, title: str) -> int:

@@ -96,7 +96,7 @@ def _truncate(folder: Path) -> None:
     ("damage", "said"),
     [
         (_flip, "has digest"),
-        (_truncate, " bytes, and "),
+        (_truncate, " bytes, but "),
         (
             lambda folder: (folder / "rank_00001.safetensors").unlink(),
             "rank_00001.safetensors cannot be read",

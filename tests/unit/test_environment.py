@@ -120,10 +120,13 @@ def test_own_variables_and_those_of_torchrun_are_written_by_their_name_in_the_li
 def test_every_listed_variable_is_used():
     constants = {value: name for name, value in vars(environment).items() if isinstance(value, str)}
     texts = "\n".join(path.read_text() for path in [*MODULES, *(ROOT / "slurm").glob("*.j2")])
+    lists = "\n".join((ROOT / path).read_text() for path in LISTS)
     unused = [
         name
         for name in LISTED
         if len(re.findall(rf"\b{name}\b", texts)) <= (name in TRACKED)  # a tracker's list is one of the texts
+        and f'environ.get("{name}"' not in lists
+        and f'environ["{name}"]' not in lists
         and not re.search(rf"\benvironment\.{constants.get(name, name)}\b", texts)
     ]
     assert unused == []

@@ -61,7 +61,7 @@ class ResumableClassifier(Resumable, Trainer):
         self: Any, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
     ) -> tuple[Any, Any, Any]:
         """Loss, logits and labels of a batch."""
-        inputs = self._prepare_inputs(inputs)
+        inputs = {name: value.to(self.args.device) for name, value in inputs.items()}
         with torch.no_grad(), self.compute_loss_context_manager():
             loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
         return loss.detach(), outputs.logits.detach().float(), inputs["labels"]

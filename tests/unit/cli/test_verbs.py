@@ -154,7 +154,7 @@ complete -p launcher python
         ["bash", "-c", shell], cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True
     )
     first, second, *installed = done.stdout.splitlines()
-    assert first == second == "+experiment=quickstart", done.stderr
+    assert first == second == "+experiment=quickstart +experiment=quickstart_classify", done.stderr
     assert len(installed) == 2
 
 

@@ -158,7 +158,7 @@ def test_all_dry_runs_can_be_removed_at_once(runs, said):
     ("words", "code", "why"),
     [
         (["remove"], 2, "name the runs to remove"),
-        (["remove", "tiny", "--planned"], 2, "but not both"),
+        (["remove", "tiny", "--planned"], 2, "but one of these"),
         (["remove", OLD], 2, "confirm with --yes"),
         (["remove", OLD, "--json"], 2, "confirm with --yes"),
         (["remove", "tiny", "--yes"], 1, "tiny names 2 runs"),

@@ -19,6 +19,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "labelled": {"prompt": "Why?", "completion": "Because.", "label": True},
     "prompt": {"prompt": "Why?"},
     "text": {"text": "Rain fell on the sea."},
+    "classified": {"text": "Rain fell on the sea.", "label": ""},
 }
 
 
@@ -98,7 +99,13 @@ def test_a_small_file_is_not_packed_into_too_few_steps(
 @pytest.mark.parametrize("method", METHODS.own_names())
 def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     row = ROWS[find_method(method).learns_from[0]]
-    rows = [{key: _other(value, number) for key, value in row.items()} for number in range(60)]
+    rows = [
+        {
+            key: ["yes", "no"][number % 2] if value == "" else _other(value, number)
+            for key, value in row.items()
+        }
+        for number in range(60)
+    ]
     (folder / "t.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in rows))
     words = [
         "--model",
