@@ -245,10 +245,12 @@ def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_
     model = LlamaForCausalLM(tiny)
     model.save_pretrained(base)
     tokenizer.save_pretrained(base)
-    layers = int(0.7 * free_bytes() / 1.1 / 3 / (2 * 64 * (64 + 32) + 3 * 64 * 128))
+    layers = 1000
+    width = int(0.7 * free_bytes() / 1.1 / 3 / layers / (3 * 64))
     run = planned(
         tmp_path, cache, f"model.name_or_path={base}", "model.init=pretrained",
-        f"model.architecture.num_hidden_layers={layers}", "resources.device=cpu",
+        f"model.architecture.num_hidden_layers={layers}", f"model.architecture.intermediate_size={width}",
+        "resources.device=cpu",
     )  # fmt: skip
     monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
