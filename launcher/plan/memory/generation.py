@@ -3,7 +3,7 @@
 from launcher.plan.blocks import head_dim
 from launcher.plan.memory.activations import adapted_layers, block_pass_bytes
 from launcher.plan.memory.load import Load
-from launcher.plan.memory.term import ON_FAKE_CUDA, Term
+from launcher.plan.memory.term import Term
 from launcher.strategies.trained import Moment
 
 SAMPLING = 24
@@ -19,7 +19,8 @@ def generation_bytes(load: Load, moment: Moment) -> float:
     since prompts of unequal lengths need a mask. Keys have the format of the residual stream, in which they are rotated; values
     have that of the forward pass. Answers count with their full length.
     Source: trl 1.16, trainer/grpo_trainer.py (_generate_single_turn); transformers 5.23, cache_utils.py (DynamicLayer) and
-    generation/utils.py (_sample). Lifetimes on a fake CUDA device, no kernels: one rank reads its prompts so, to 1 %.
+    generation/utils.py (_sample).
+    Unverified: on a fake CUDA device, training was the peak wherever the plan was held against lifetimes.
     """
     if moment is not Moment.GENERATE:
         return 0
@@ -61,5 +62,5 @@ GENERATION = Term(
     name="generation",
     at=generation_bytes,
     formulas=(generation_bytes,),
-    shown_by=ON_FAKE_CUDA,
+    shown_by="unverified",
 )

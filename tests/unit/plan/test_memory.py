@@ -188,9 +188,9 @@ def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
     rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[1:]]
     assert told == {kind: f"{shown}." for kind, _, shown in rows}
     wholly = [kind for kind, shown in told.items() if shown.startswith("unverified")]
-    assert wholly == ["context", "loading", "fragmentation", "host"]
+    assert wholly == ["generation", "context", "loading", "fragmentation", "host"]
     shown = [kind for kind, by in told.items() if "unverified" not in by]
-    assert shown == ["weights", "gradients", "generation", "checkpoint"]
+    assert shown == ["weights", "gradients", "checkpoint"]
     assert lines[-1].split()[0] == "time" and "not run on a GPU" in lines[-1]
 
 
