@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from launcher.config import Config, StrategyConfig
+from launcher.errors import PlanError
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
@@ -69,11 +70,12 @@ def search_from(
 def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Iterator[Strategy]:
     """The strategies that work for this run on `world_size` ranks: those whose combination breaks no rule."""
     for strategy in candidates():
-        if (config.deepspeed or config.overlap_comm is not None) and not strategy.writes_deepspeed:
+        if not strategy.takes(config):
             continue  # it would refuse these keys
-        if config.cpu_ram_efficient_loading and not strategy.cpu_ram_efficient_loading:
+        try:
+            degrees = strategy.degrees(config, world_size)
+        except PlanError:  # a degree does not divide these ranks
             continue
-        degrees = strategy.degrees(config, world_size)
         if not any(broken_rules(dataclasses.replace(run, strategy=strategy, degrees=degrees))):
             yield strategy
 
@@ -111,7 +113,7 @@ class Search:
 
     def total(self, load: Load) -> float:
         """GiB that a GPU needs; each setting is computed once."""
-        key = (load.strategy.name, load.degrees.world_size, load.checkpointing, load.sequences, load.length)
+        key = (load.strategy.name, load.degrees, load.checkpointing, load.sequences, load.length)
         if key not in self._totals:
             self._totals[key] = estimate_memory(load).total
         return self._totals[key]

@@ -106,6 +106,8 @@ def _with_own(chosen: StrategyConfig, asked: StrategyConfig) -> StrategyConfig:
         overlap_comm=asked.overlap_comm,
         deepspeed=asked.deepspeed,
         cpu_ram_efficient_loading=asked.cpu_ram_efficient_loading,
+        dp_replicate_size=asked.dp_replicate_size,
+        hpz_size=asked.hpz_size,
     )
 
 

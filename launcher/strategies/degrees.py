@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from launcher.errors import PlanError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degrees:
@@ -21,6 +23,8 @@ class Degrees:
     """Ranks that share each matrix."""
     expert: int = 1
     """Ranks that share the experts of a layer; it divides the ranks of the other degrees and adds none."""
+    hpz: int = 1
+    """Ranks that share a second copy of the weights (ZeRO-3); it divides the ranks that shard and adds none."""
 
     @property
     def world_size(self) -> int:
@@ -44,3 +48,15 @@ class Degrees:
     def data_parallel_rank(self, rank: int) -> int:
         """The position of a rank among those that take different samples, from 0."""
         return rank // (self.sequence * self.tensor)
+
+
+def check_divisor(key: str, size: int, world_size: int) -> None:
+    """PlanError if the ranks cannot be divided into groups by this key of the strategy group. 1 means no groups."""
+    if size == 1:
+        return
+    works = [number for number in range(1, world_size) if world_size % number == 0]
+    if size not in works:
+        listed = " or ".join(", ".join(map(str, works[-6:])).rsplit(", ", 1)) or "1"
+        raise PlanError(
+            f"strategy.{key}={size} must divide the number of ranks, {world_size}, and be less than it; use {listed}"
+        )
