@@ -225,6 +225,7 @@ def _choices(found: list[Alternative]) -> Lines:
         "smaller_micro_batch": "smaller micro-batch",
         "checkpointing": "recomputation",
         "strategy": "sharding",
+        "fewer_copies": "fewer copies",
         "offload": "offloading",
         "more_gpus": "more GPUs",
         "fewer_gpus": "fewer GPUs",

@@ -30,7 +30,7 @@ class Alternative:
 
     kind: str
     """cheapest, largest_micro_batch, longest_context, fewest_gpus, four_bit or larger_gpu; and for a plan that does not fit,
-    how it could: smaller_micro_batch, checkpointing, strategy, four_bit, offload, more_gpus, fewer_gpus, shorter,
+    how it could: smaller_micro_batch, checkpointing, strategy, fewer_copies, four_bit, offload, more_gpus, fewer_gpus, shorter,
     lora or qlora."""
     overrides: tuple[str, ...]
     """Overrides to type for it; empty if it is the planned setting."""
@@ -178,6 +178,21 @@ class Search:
             if search.fits(load, MARGIN)
         ]
         return search.made("four_bit", min(fitting, key=search.cost)) if fitting else None
+
+    def without_copies(self) -> "Search | None":
+        """The search for the same run with one copy of everything; None if it has no more."""
+        keys = {
+            key: value
+            for key in ("dp_replicate_size", "hpz_size")
+            if (value := getattr(self.config.strategy, key)) > 1
+        }
+        if not keys:
+            return None
+        strategy = dataclasses.replace(self.config.strategy, dp_replicate_size=1, hpz_size=1)
+        config = dataclasses.replace(self.config, strategy=strategy)
+        search = Search(config, self.facts, self.load, self.run, self.size, self.declared, self.host)
+        search.options = [f"strategy.{key}=1" for key in keys]
+        return search
 
     def quantised(self) -> "Search | None":
         """The search for the same adapter over 4-bit weights; None without an adapter, and if its weights have 4 bits."""

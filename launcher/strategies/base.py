@@ -211,6 +211,14 @@ class Strategy:
         """The degrees on `world_size` ranks; PlanError if they do not divide that number."""
         return Degrees(dp_replicate=world_size)
 
+    def choices(self, config: StrategyConfig, world_size: int, gpus_per_node: int) -> Iterator[Degrees]:
+        """The degrees that strategy=auto tries: those of the configuration, and others that it leaves open."""
+        yield self.degrees(config, world_size)
+
+    def config_on(self, degrees: Degrees) -> StrategyConfig:
+        """The settings from which this strategy and these degrees are made again."""
+        return self.config()
+
     def acting(self, degrees: Degrees) -> Strategy:
         """The strategy that takes effect with these degrees; a library can do nothing if there is nothing to shard."""
         return self

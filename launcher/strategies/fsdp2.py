@@ -56,6 +56,17 @@ class Fsdp2(Strategy):
         check_divisor("dp_replicate_size", copies, world_size)
         return Degrees(dp_replicate=copies, dp_shard=world_size // copies)
 
+    def choices(self, config: StrategyConfig, world_size: int, gpus_per_node: int) -> Iterator[Degrees]:
+        """A copy on each node of several, if the configuration does not set their number, and then what it sets."""
+        nodes = world_size // gpus_per_node
+        if config.dp_replicate_size == 1 and nodes > 1 and gpus_per_node > 1:
+            yield self.degrees(dataclasses.replace(config, dp_replicate_size=nodes), world_size)
+        yield self.degrees(config, world_size)
+
+    def config_on(self, degrees: Degrees) -> StrategyConfig:
+        """The settings of the strategy with the number of copies."""
+        return dataclasses.replace(self.config(), dp_replicate_size=degrees.dp_replicate)
+
     def acting(self, degrees: Degrees) -> Strategy:
         """The strategy itself; plain data parallelism on one rank, where nothing is sharded."""
         return self if degrees.shard_size > 1 else Strategy(name=self.name, engine=self.engine)

@@ -57,6 +57,10 @@ class Zero3(Zero):
         check_divisor("hpz_size", config.hpz_size, world_size)
         return Degrees(dp_shard=world_size, hpz=config.hpz_size)
 
+    def config_on(self, degrees: Degrees) -> StrategyConfig:
+        """The settings of the strategy with the ranks of a second copy."""
+        return dataclasses.replace(self.config(), hpz_size=degrees.hpz)
+
     def presets(self) -> Iterator[Strategy]:
         """The strategy with its state on the GPUs, and with its state in host memory."""
         yield self
