@@ -19,6 +19,7 @@ from launcher import environment
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import OFFLINE, hides_token
+from launcher.output import say
 from launcher.processes import start_in_utf8
 from launcher.protocol.agents import (
     TO_AGENT,
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
             return Agent(run).serve()
         return start_by_hand(run)
     except LauncherError as error:
-        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        say(str(error))
         return error.exit_code
 
 
@@ -87,7 +88,7 @@ class Agent:
         low_limits = raise_limits()
         if int(topology["nodes"]) > 1:
             for limit in low_limits:
-                print(f"launcher: {self.host}: {limit}", file=sys.stderr, flush=True)
+                say(f"{self.host}: {limit}")
         self.outlives = self.cluster.keeps_job_without_head(int(plan["spares"]))
         """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])

@@ -2,13 +2,13 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import environment
+from launcher.output import say
 from launcher.protocol.agents import ProbeResult, RankState, Shutdown
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
@@ -156,7 +156,7 @@ class Ranks:
             try:
                 message = decode(data, FROM_RANK)
             except ProtocolError as error:
-                print(f"launcher: rank {rank.number} sent {error}", file=sys.stderr, flush=True)
+                say(f"rank {rank.number} sent {error}")
                 continue
             if isinstance(message, RankHeartbeat):
                 rank.phase, rank.step, rank.probe = message.phase, message.step, message.probe
