@@ -79,9 +79,7 @@ def supervise(run: RunDir) -> int:
     try:
         decided = read_run(run)
         plan, facts = decided.plan, decided.plan.facts
-        wanted = find_wanted(
-            decided.config, facts.work_dir, (facts.data_path, *facts.data_sources, facts.eval_path)
-        )
+        wanted = find_wanted(decided.config, facts.work_dir, facts.all_data)
         place = Place(run, plan)
         if (
             place.job or not run.job.exists()
