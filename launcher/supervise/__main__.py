@@ -127,7 +127,7 @@ class Supervisor:
                 begun = time.monotonic()
                 ended = self._attempt(number)
                 if ended.how is How.FENCED:
-                    say(f"{ended.reason}")
+                    say(ended.reason)
                     return Exit.ALREADY_RUNNING
                 self._note(number, ended, time.monotonic() - begun)
                 action = policy.decide(ended, self._faults(), self._place())

@@ -107,9 +107,7 @@ class Agent:
         self.log = open_log(run, os.environ.get(environment.JOB, "hand"), self.host)
         self.nccl = nccl_variables(os.environ) if plan["device"] == "cuda" else {}
         for name, value in self.nccl.items():
-            print(
-                f"launcher: {self.host}: {name}={value}, as these cards need it", file=sys.stderr, flush=True
-            )
+            say(f"{self.host}: {name}={value}, as these cards need it")
         # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
         self.connection = _connect(run, self.index)
@@ -138,11 +136,7 @@ class Agent:
                 self._go_on()
                 self.connection.flush()
         except (ConnectionClosed, ProtocolError) as error:
-            print(
-                f"launcher: the supervisor is lost ({error}); the ranks on {self.host} are killed",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"the supervisor is lost ({error}); the ranks on {self.host} are killed")
             self._end_all()
             job = self.cluster.job(os.environ)
             if self.outlives and job:
@@ -237,11 +231,7 @@ class Agent:
         try:
             self.ranks.start(numbers, env, log, self.listener if order.first_rank == 0 else None)
         except OSError as error:
-            print(
-                f"launcher: {self.host}: {error}; the ranks are started without the warm process",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{self.host}: {error}; the ranks are started without the warm process")
             self._give_up_warm()
         finally:
             os.close(log)

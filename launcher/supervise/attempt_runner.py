@@ -1,13 +1,13 @@
 """One attempt of the ranks: the leader starts them through the agents, watches them, ends them and finds who is to blame."""
 
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
+from launcher.output import say
 from launcher.protocol.agents import (
     DumpStacks,
     KillRanks,
@@ -230,11 +230,7 @@ class AttemptRunner:
         for host, relative in self._probes.find_slow().items():
             self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
             note_faults([host], "slow", self.run.name)
-            print(
-                f"launcher: {host} computes at {relative:.2f} of the others' speed",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{host} computes at {relative:.2f} of the others' speed")
 
     def _hung(self, context: AttemptContext, hung: str) -> EndedAttempt:
         """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""
