@@ -55,7 +55,7 @@ from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node, nccl_variables, raise_limits
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.starters import ColdStarter, WarmStarter
-from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, HEARTBEAT_S, SUPERVISOR_LOST_S
+from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, SUPERVISOR_LOST_S, heartbeat_s
 
 _POLL_S = 0.02
 
@@ -93,6 +93,7 @@ class Agent:
         """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
+        self.heartbeat_s = heartbeat_s(int(topology["nodes"]))
         meeting = plan["meeting"]
         self.ports: tuple[int, int] | None = tuple(meeting["ports"]) if meeting["ports"] else None
         self.named_network = bool(meeting["host_suffix"])
@@ -196,7 +197,7 @@ class Agent:
         report = (codes, self.ranks.phases())
         if time.monotonic() > self.next_heartbeat or report != self._reported:
             self._reported = report
-            self.next_heartbeat = time.monotonic() + HEARTBEAT_S
+            self.next_heartbeat = time.monotonic() + self.heartbeat_s
             self.connection.send(
                 NodeHeartbeat(
                     first_rank=self.first_rank,

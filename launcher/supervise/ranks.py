@@ -14,7 +14,7 @@ from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
 from launcher.run import RunDir
 from launcher.supervise.starters import ColdStarter, WarmStarter, kill
-from launcher.timeouts import DUMP_S, FIRST_WORD_S
+from launcher.timeouts import DUMP_S, FIRST_WORD_S, MOST_HEARTBEAT_S
 
 
 @dataclass
@@ -44,6 +44,8 @@ class Ranks:
     def __init__(self, starter: ColdStarter | WarmStarter) -> None:
         self.starter = starter
         self.ranks: list[Rank] = []
+        self._looked = 0.0
+        """time.monotonic() of the last look at the states of the processes."""
 
     def start(self, numbers: range, env: Mapping[str, str], log: int, listener: socket.socket | None) -> None:
         """Starts the ranks of these global numbers; rank 0 inherits `listener`, the rendezvous socket."""
@@ -114,10 +116,12 @@ class Ranks:
     def states(self) -> tuple[RankState, ...]:
         """The state of every rank, in their order. Looks at each process."""
         moment = time.monotonic()
+        suspended = moment - self._looked > MOST_HEARTBEAT_S  # this process itself, and not only its ranks
+        self._looked = moment
         for rank in self.ranks:
             if rank.code is not None or _state(rank.pid) != "T":
                 rank.stopped = None
-            elif rank.stopped is None:
+            elif rank.stopped is None or suspended:
                 rank.stopped = moment
         return tuple(
             RankState(
