@@ -35,7 +35,10 @@ class Rank:
     code: int | None = None
     probe: ProbeResult | None = None
     stopped: float | None = None
-    """Since when its process was seen stopped (SIGSTOP) at every look and has sent no heartbeat; None for one that runs."""
+    """Since when its process was seen stopped (SIGSTOP) at every look, and has neither computed nor sent a heartbeat; None for
+    one that runs."""
+    busy: int = 0
+    """Clock ticks for which its process had computed at the newest look."""
 
 
 class Ranks:
@@ -100,7 +103,7 @@ class Ranks:
     def dump(self, folder: Path, number: int) -> dict[int, str]:
         """Writes the stacks of all ranks that live to `folder`; rank -> state of its process, T for a stopped one."""
         living = [rank for rank in self.ranks if rank.code is None]
-        states = {rank.number: _state(rank.pid) for rank in living}
+        states = {rank.number: _look(rank.pid)[0] for rank in living}
         for rank in living:
             try:
                 os.kill(rank.pid, number)
@@ -119,10 +122,12 @@ class Ranks:
         suspended = moment - self._looked > MOST_HEARTBEAT_S  # this process itself, and not only its ranks
         self._looked = moment
         for rank in self.ranks:
-            if rank.code is not None or _state(rank.pid) != "T":
+            state, busy = _look(rank.pid) if rank.code is None else ("X", 0)
+            if state != "T":
                 rank.stopped = None
-            elif rank.stopped is None or suspended:
+            elif rank.stopped is None or suspended or busy != rank.busy:
                 rank.stopped = moment
+            rank.busy = busy
         return tuple(
             RankState(
                 phase=rank.phase,
@@ -185,17 +190,21 @@ def open_log(run: RunDir, folder: str, host: str) -> int:
     return os.open(path / f"{host}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
-def _state(pid: int) -> str:
-    """State of a process: R, S, D, T, Z or X; X if it is gone. Source: proc(5), /proc/pid/stat."""
+def _look(pid: int) -> tuple[str, int]:
+    """State of a process (R, S, D, T, Z or X; X if it is gone), and the clock ticks for which it has computed.
+
+    Source: proc(5), /proc/pid/stat.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return "X"
+        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return values[0], int(values[11]) + int(values[12])
+    except (OSError, IndexError, ValueError):
+        return "X", 0
 
 
 def _kernel_stack(pid: int) -> str:
     """The kernel's stack of a process that wrote none itself, since it is stopped or in an uninterruptible wait."""
-    lines = [f"no Python stack: process {pid} is in state {_state(pid)}"]
+    lines = [f"no Python stack: process {pid} is in state {_look(pid)[0]}"]
     for name in ("wchan", "stack"):
         try:
             lines.append(Path(f"/proc/{pid}/{name}").read_text())
