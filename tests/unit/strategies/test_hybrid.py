@@ -31,7 +31,7 @@ def test_every_rank_takes_its_own_samples_and_shards_are_those_of_one_copy(plan)
     assert (copies.degrees.dp_replicate, copies.degrees.dp_shard, copies.degrees.shard_size) == (4, 8, 8)
     assert copies.batch == whole.batch
     memory, all_ranks = copies.memory.parts, whole.memory.parts
-    for kind in ("weights", "gradients"):
+    for kind in ("weights", "optimizer"):
         assert memory[kind] == pytest.approx(4 * all_ranks[kind], rel=0.02)
     assert copies.room.checkpoint_gib == pytest.approx(whole.room.checkpoint_gib, rel=0.01)
 
