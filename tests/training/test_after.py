@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,11 +35,11 @@ from tests.support import preloaded
 from tests.support.runs import Finished, environment
 from tests.support.shapes import check_printed
 from tests.support.warm import Warm
+from tests.training.conftest import ANSWER
 from tests.training.resuming import METHODS, TWO, planned
 
 pytestmark = pytest.mark.train
 
-ANSWER = "red, green and blue"
 ADAPTED = """
 from dataclasses import dataclass
 from launcher.plugins.base import Plugin
@@ -87,21 +87,6 @@ def apart(one: Path, other: Path) -> float:
 
     ids = prompts(AutoTokenizer.from_pretrained(one))
     return difference(logits_of(opened(one), ids), logits_of(opened(other), ids))
-
-
-@pytest.fixture(scope="session")
-def learned(
-    trained: Callable[..., Finished], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Finished, Path]:
-    """A full fine-tune that knows one answer by heart, and its data."""
-    data = tmp_path_factory.mktemp("data") / "colours.jsonl"
-    turns = [{"role": "user", "content": "Which colours?"}, {"role": "assistant", "content": ANSWER}]
-    data.write_text("".join(json.dumps({"messages": turns}) + "\n" for _ in range(16)))
-    run = trained(
-        "plugin=[]", f"data.path={data}", "data.eval_path=null", "data.check=errors", "trainer.max_steps=120",
-        "trainer.learning_rate=3e-3", "trainer.loss_spike=null",
-    )  # fmt: skip
-    return run, data
 
 
 def test_the_end_of_training_loads_the_export_back_and_says_so(trained):
