@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.after.serve.endpoint import find_endpoint
 from launcher.after.serve.start import Engine, ServeSettings, Serving, describe, serve
-from launcher.cli.parser import add_run, add_trust, positive
+from launcher.cli.parser import add_checkpoint, add_run, add_trust, positive
 from launcher.cli.verb import Verb
 from launcher.errors import UsageError
 from launcher.output import print_json, print_text
@@ -36,9 +36,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--name", metavar="NAME", help="name of the model in requests (default: that of the run)"
     )
     parser.add_argument("--base", action="store_true", help="serve the base model")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "--engine",
         choices=[one.value for one in Engine],
