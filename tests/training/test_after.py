@@ -239,7 +239,7 @@ def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_
     )  # fmt: skip
     monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
-    adapted.save_pretrained(run.path / "model")
+    adapted.save_pretrained(str(run.path / "model"))
     said = {"logits": logits_of(adapted, prompts(tokenizer)), "step": torch.tensor(8)}
     save_file(said, run.path / "trained_logits.safetensors")
     for options in ({"merged": True, "dtype": "fp32"}, {"merged": True}, {}):
