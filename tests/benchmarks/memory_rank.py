@@ -28,7 +28,7 @@ class Measure(Plugin):
         from trl.trainer import utils
 
         counted = Counted(trainer)
-        gather = utils.maybe_gather_lm_head_ctx
+        gather: Any = utils.maybe_gather_lm_head_ctx
 
         def gather_weights(*tensors: Any) -> Any:
             # hooks hand back an alias of the gathered head, on which DeepSpeed's own marks are missing

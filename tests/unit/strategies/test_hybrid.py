@@ -3,6 +3,7 @@
 import dataclasses
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -85,7 +86,7 @@ def test_what_cannot_be_is_refused_with_the_numbers_that_can(plan, typed: str, s
     assert said in str(refused.value)
 
 
-def load(strategy: str, gpus: int, **keys: int):
+def load(strategy: str, gpus: int, **keys: Any):
     """A full fine-tune of 7B on nodes of 8 GPUs."""
     one = published.load(published.LLAMA2_7B, None, 1, 4096, strategy=strategy, gpus=gpus)
     spec = STRATEGIES.find(strategy)
@@ -156,7 +157,7 @@ def test_a_rank_stops_if_its_mesh_is_not_that_of_the_plan(plan, copies: int | No
         gradient_accumulation_steps=made.batch.gradient_accumulation_steps,
     )
     accelerator = SimpleNamespace(state=state, device=device, torch_device_mesh=mesh)
-    trainer = SimpleNamespace(
+    trainer: Any = SimpleNamespace(
         accelerator=accelerator, args=args, is_deepspeed_enabled=False, is_fsdp_enabled=True
     )
     said = f"dp_replicate is {copies or 1} on this rank and 4 in the plan"
