@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, Config
+from launcher.plan.blocks import head_dim
 from launcher.plan.compute_time import PASS_S, Compute, compute_time, generate_time, step_flops
 from launcher.plan.facts import Facts
 from launcher.plan.gpu import Gpu, gpu_of
@@ -55,7 +56,7 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
     step = compute.total_s + sent_s + offload_s
     gpu = gpu_of(cluster)
     tokens = load.sequences * load.answers * length * load.accumulation
-    flops = step_flops(load, length) * tokens
+    flops = step_flops(load, length) * tokens / load.degrees.sequence
     steps = expected_steps(config, facts, load, length) if steps is None else steps
     return StepTime(
         step_s=significant(step),
@@ -75,36 +76,53 @@ def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute
     if cluster.achieved_share is None:
         compute = compute_time(load, length, gpu)
     else:
-        flops = step_flops(load, length) * load.sequences * load.answers * length * load.accumulation
+        tokens = load.sequences * load.answers * length * load.accumulation / load.degrees.sequence
+        flops = step_flops(load, length) * tokens
         speed = gpu.tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
         launch_s = load.accumulation * load.shape.num_hidden_layers * PASS_S
         compute = Compute(matrices_s=flops / speed, launch_s=launch_s, generate_s=generate_time(load, gpu))
-    sent_s = sum(_seconds(cluster, gpu, load, part) for part in sent_parts(load))
+    sent_s = sum(_seconds(cluster, gpu, load, part) for part in sent_parts(load, length))
     return compute, sent_s, offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
 
 
-def sent_parts(load: Load) -> tuple[Sent, ...]:
+def sent_parts(load: Load, length: int) -> tuple[Sent, ...]:
     """What one GPU sends in a step, by the groups of ranks in which it is sent.
 
     DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
     every pass and the new weights once; ZeRO-3 and FSDP2 the weights twice in every pass (three times with checkpointing), and
     the gradients. With several copies of the state, FSDP2 sends these within a copy, and each rank's share of the gradients
     over the copies. With a second copy of the weights, ZeRO-3 gathers them within its ranks, but for the first time in a step.
-    For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them.
+    For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them. Ranks that share sequences of
+    `length` tokens exchange them.
     Source: ZeRO (arXiv 1910.02054), section 7; ZeRO++ (arXiv 2306.10209); DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
     weights = frozen_bytes(load) + load.trained * load.width
     parts = load.acting.sent(load, weights)
     if load.generated and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
-        sent = share_sent(load.degrees.shard_size) * weights * gathers
+        sent = share_sent(load.shard_size) * weights * gathers
         parts = (*parts, Sent(bytes=sent, span=load.acting.gathering_span(load.degrees)))
+    if load.degrees.sequence > 1:
+        parts = (*parts, Sent(bytes=exchanged_bytes(load, length), span=load.degrees.sequence))
     return parts
 
 
 def communication_bytes(load: Load) -> float:
     """Bytes that one GPU sends in a step."""
-    return sum(part.bytes for part in sent_parts(load))
+    return sum(part.bytes for part in sent_parts(load, load.length))
+
+
+def exchanged_bytes(load: Load, length: int) -> float:
+    """Bytes that one GPU sends in a step to those that share its sequences of `length` tokens: in every block q, k, v and the
+    attention's output in the forward pass, their gradients in the backward pass, and again what is recomputed.
+
+    Source: Jacobs et al., DeepSpeed Ulysses (arXiv 2309.14509), section 3.2.
+    """
+    shape, ranks = load.shape, load.degrees.sequence
+    tokens = load.sequences * load.answers * length * load.accumulation / ranks
+    heads = 2 * shape.num_attention_heads + 2 * max(shape.num_key_value_heads, ranks)
+    passes = 3 if load.checkpointing else 2
+    return share_sent(ranks) * passes * load.layers * heads * head_dim(shape) * load.width * tokens
 
 
 def offload_bytes(load: Load) -> float:
@@ -114,11 +132,11 @@ def offload_bytes(load: Load) -> float:
     """
     if not load.strategy.offloads:
         return 0
-    trained = load.trained / load.degrees.shard_size
+    trained = load.trained / load.shard_size
     moved = 2 * trained * load.trained_width + 28 * trained
     if load.strategy.offload_param:
         gathers = (3 if load.checkpointing else 2) * load.accumulation
-        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.degrees.shard_size
+        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.shard_size
     return moved
 
 
@@ -168,5 +186,5 @@ def _link(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Sent) -> float:
 
 def _links(cluster: ClusterConfig, gpu: Gpu, load: Load) -> str:
     """The speeds of the links that are used, as text."""
-    speeds = dict.fromkeys(_link(cluster, gpu, load, part) for part in sent_parts(load))
+    speeds = dict.fromkeys(_link(cluster, gpu, load, part) for part in sent_parts(load, load.length))
     return " and ".join(f"{speed:g} GB/s" for speed in speeds)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
-from launcher.strategies.degrees import Degrees
+from launcher.strategies.degrees import Degrees, sequence_groups
 from launcher.strategies.trained import Moment, Sent, Trained, Units
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
@@ -209,7 +209,8 @@ class Strategy:
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
         """The degrees on `world_size` ranks; PlanError if they do not divide that number."""
-        return Degrees(dp_replicate=world_size)
+        sequence = config.sequence_parallel_size
+        return Degrees(dp_replicate=sequence_groups(world_size, sequence), sequence=sequence)
 
     def choices(self, config: StrategyConfig, world_size: int, gpus_per_node: int) -> Iterator[Degrees]:
         """The degrees that strategy=auto tries: those of the configuration, and others that it leaves open."""
@@ -248,7 +249,7 @@ class Strategy:
 
     def averaged_over(self, degrees: Degrees) -> int:
         """The number by which the sum of all ranks' gradients is divided. A loss that is already divided by a count over the
-        whole batch is multiplied by it.
+        whole batch is multiplied by it. Ranks that share a sequence count like any others: the libraries are not told of it.
 
         Source: torch's DistributedDataParallel, which averages over its process group.
         """
@@ -299,7 +300,7 @@ class Strategy:
         gradient_as_bucket_view. Without checkpointing, autograd keeps autocast's copies of all weights. With it, all
         copies exist only in the forward pass, and the backward pass makes those of one block at a time again.
         """
-        buckets = load.trained * load.trained_width if load.degrees.dp_replicate > 1 else 0
+        buckets = load.trained * load.trained_width if load.degrees.world_size > 1 else 0
         casts = 2 * load.linear if load.autocast and load.adapter is None else 0
         if moment in (Moment.EMBEDDING, Moment.STEP) or (load.checkpointing and moment is Moment.HEAD):
             casts = 0
@@ -317,7 +318,7 @@ class Strategy:
 
         An all-reduce of the gradients sends twice their size. Source: ZeRO (arXiv 1910.02054), section 7.1.
         """
-        return 2 * share_sent(load.degrees.dp_replicate) * load.trained * load.trained_width
+        return 2 * share_sent(load.degrees.world_size) * load.trained * load.trained_width
 
     def sent(self, load: Trained, weights: float) -> tuple[Sent, ...]:
         """What `communication_bytes` counts, by the groups of ranks in which it is sent."""

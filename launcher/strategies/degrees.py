@@ -50,13 +50,30 @@ class Degrees:
         return rank // (self.sequence * self.tensor)
 
 
-def check_divisor(key: str, size: int, world_size: int) -> None:
-    """PlanError if the ranks cannot be divided into groups by this key of the strategy group. 1 means no groups."""
-    if size == 1:
+def check_divisor(key: str, size: int, groups: int, world_size: int) -> None:
+    """PlanError if a degree other than 1 (strategy.KEY) does not divide the ranks, or the groups of them that share a sequence,
+    or leaves nothing to divide."""
+    works = [number for number in range(1, world_size) if groups % number == 0]
+    if size == 1 or size in works:
         return
-    works = [number for number in range(1, world_size) if world_size % number == 0]
-    if size not in works:
-        listed = " or ".join(", ".join(map(str, works[-6:])).rsplit(", ", 1)) or "1"
-        raise PlanError(
-            f"strategy.{key}={size} must divide the number of ranks, {world_size}, and be less than it; use {listed}"
-        )
+    what = f"ranks, {groups}, and be less than it"
+    if groups < world_size:
+        what = f"groups of ranks that share a sequence, {groups}"
+    raise PlanError(f"strategy.{key}={size} must divide the number of {what}; use {_either(works or [1])}")
+
+
+def sequence_groups(world_size: int, sequence_parallel_size: int) -> int:
+    """Groups of ranks that share a sequence; PlanError if strategy.sequence_parallel_size does not divide the ranks."""
+    if sequence_parallel_size >= 1 and world_size % sequence_parallel_size == 0:
+        return world_size // sequence_parallel_size
+    work = [size for size in range(1, world_size + 1) if world_size % size == 0]
+    raise PlanError(
+        f"strategy.sequence_parallel_size={sequence_parallel_size} must divide the {world_size} ranks "
+        f"(resources.nodes * resources.gpus_per_node); use {_either(work)}, or another number of ranks"
+    )
+
+
+def _either(numbers: list[int]) -> str:
+    """The numbers as words, the first few of many."""
+    shown = numbers[:8]
+    return " or ".join(filter(None, [", ".join(map(str, shown[:-1])), str(shown[-1])]))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
-from launcher.strategies.degrees import Degrees, check_divisor
+from launcher.strategies.degrees import Degrees, check_divisor, sequence_groups
 from launcher.strategies.trained import Moment, Sent, Trained, Units
 
 _BOTH = "cuda:nccl,cpu:gloo"
@@ -51,15 +51,16 @@ class Fsdp2(Strategy):
         )
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
-        """Neighbouring ranks share one of dp_replicate_size copies of the sharded state."""
-        copies = config.dp_replicate_size
-        check_divisor("dp_replicate_size", copies, world_size)
-        return Degrees(dp_replicate=copies, dp_shard=world_size // copies)
+        """Neighbouring ranks share one of dp_replicate_size copies of the sharded state, those that share a sequence too."""
+        copies, sequence = config.dp_replicate_size, config.sequence_parallel_size
+        groups = sequence_groups(world_size, sequence)
+        check_divisor("dp_replicate_size", copies, groups, world_size)
+        return Degrees(dp_replicate=copies, dp_shard=groups // copies, sequence=sequence)
 
     def choices(self, config: StrategyConfig, world_size: int, gpus_per_node: int) -> Iterator[Degrees]:
         """A copy on each node of several, if the configuration does not set their number, and then what it sets."""
-        nodes = world_size // gpus_per_node
-        if config.dp_replicate_size == 1 and nodes > 1 and gpus_per_node > 1:
+        nodes, shared = world_size // gpus_per_node, config.sequence_parallel_size
+        if config.dp_replicate_size == 1 and nodes > 1 and gpus_per_node > 1 and gpus_per_node % shared == 0:
             yield self.degrees(dataclasses.replace(config, dp_replicate_size=nodes), world_size)
         yield self.degrees(config, world_size)
 

@@ -54,8 +54,8 @@ class Zero3(Zero):
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
         """All ranks share one copy of the sharded state, and hpz_size of them each second copy of the weights."""
-        check_divisor("hpz_size", config.hpz_size, world_size)
-        return Degrees(dp_shard=world_size, hpz=config.hpz_size)
+        check_divisor("hpz_size", config.hpz_size, world_size, world_size)
+        return dataclasses.replace(Zero.degrees(self, config, world_size), hpz=config.hpz_size)
 
     def config_on(self, degrees: Degrees) -> StrategyConfig:
         """The settings of the strategy with the ranks of a second copy."""
@@ -86,11 +86,6 @@ class Zero3(Zero):
         zero = (deepspeed or {}).get("zero_optimization", {})
         size = Zero.bucket(self, deepspeed)
         return None if size and zero.get("stage3_prefetch_bucket_size") == int(0.9 * size) else size
-
-    def averaged_over(self, degrees: Degrees) -> int:
-        """All ranks, by whose number stage 3's reduce-scatter divides. Source: DeepSpeed 0.19.8, stage3.py; measured like
-        stage 2."""
-        return degrees.world_size
 
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
         """The rank's share of every tensor, each sharded separately. Source: DeepSpeed 0.19.8, partition_parameters.py."""

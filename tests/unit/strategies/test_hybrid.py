@@ -64,8 +64,15 @@ def test_accelerate_launch_takes_the_file_with_copies(plan, tmp_path):
         ),
         ("strategy=fsdp2 strategy.dp_replicate_size=32", "must divide the number of ranks, 32, and be less"),
         ("strategy=fsdp2 strategy.dp_replicate_size=0", "must divide the number of ranks, 32, and be less"),
+        (
+            "strategy=fsdp2 strategy.dp_replicate_size=3 strategy.sequence_parallel_size=4",
+            "must divide the number of groups of ranks that share a sequence, 8; use 1, 2, 4 or 8",
+        ),
         ("strategy=zero3 strategy.hpz_size=5", "strategy.hpz_size=5 must divide the number of ranks, 32"),
-        ("strategy=zero3 strategy.hpz_size=32", "must divide the number of ranks, 32, and be less than it"),
+        (
+            "strategy=zero3 strategy.hpz_size=32",
+            "must divide the number of ranks, 32, and be less than it",
+        ),
         (
             "strategy=ddp strategy.dp_replicate_size=4",
             "strategy.dp_replicate_size=4 works with strategy=fsdp2, but not with ddp; use strategy=fsdp2",
@@ -96,7 +103,7 @@ def load(strategy: str, gpus: int, **keys: Any):
 
 def test_copies_gather_within_a_node_and_send_their_gradients_over_the_network():
     flat, copies = load("fsdp2", 32), load("fsdp2", 32, dp_replicate_size=4)
-    within, over = sent_parts(copies)
+    within, over = sent_parts(copies, 4096)
     assert (within.span, over.span, over.rings) == (8, 32, 8)
     assert over.bytes == pytest.approx(2 * 3 / 4 * copies.trained * copies.width / 8)
     assert within.bytes == pytest.approx(7 / 8 / (31 / 32) * communication_bytes(flat))
@@ -109,13 +116,13 @@ def test_copies_gather_within_a_node_and_send_their_gradients_over_the_network()
 def test_copies_over_parts_of_nodes_use_the_network():
     odd = load("fsdp2", 24, dp_replicate_size=2)  # 12 ranks of a copy lie on one node and a half
     cluster = ClusterConfig(gpu_type="H100", link_gb_s=300, network_gb_s=30)
-    within, over = sent_parts(odd)
+    within, over = sent_parts(odd, 4096)
     assert step_parts(cluster, odd, 4096)[1] == pytest.approx((within.bytes + 8 * over.bytes) / 30e9)
 
 
 def test_a_second_copy_keeps_all_gathers_but_the_first_of_a_step_within_its_ranks():
     flat, second = load("zero3", 32), load("zero3", 32, hpz_size=8)
-    within, over = sent_parts(second)
+    within, over = sent_parts(second, 4096)
     first = second.trained * second.width
     assert (within.span, over.span) == (8, 32)
     assert within.bytes == pytest.approx(7 / 8 * 2 * first)  # recomputed forward pass, backward pass
