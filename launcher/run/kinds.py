@@ -28,8 +28,15 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
 """Name of the file -> its keys and the types of their values."""
 
 
+_NEEDED: Mapping[str, Sequence[str]] = {"job.json": ("cluster", "job_id")}
+"""Name of the file -> keys without which it has no meaning."""
+
+
 def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
-    """RunError for a value of another type than the launcher writes there, and for an invalid job id."""
+    """RunError for a value of another type than the launcher writes there, a missing one, and for an invalid job id."""
+    for key in _NEEDED.get(path.name, ()):
+        if key not in values:
+            raise RunError(f"{path} has no {key}; was it edited?")
     for key, kind in _KINDS.get(path.name, {}).items():
         if key in values and not is_kind(values[key], kind):
             raise RunError(

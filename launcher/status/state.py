@@ -1,6 +1,7 @@
 """The state of a run: by its own events first, then by the cluster's answer about its job."""
 
 import contextlib
+import os
 import dataclasses
 import socket
 from collections.abc import Mapping, Sequence
@@ -240,7 +241,7 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
 
     A job that started before the newest submission is over, or is the submitted one.
     """
-    if not run.job.exists():
+    if not os.path.lexists(run.job):  # a link to itself "does not exist" either, and is no run without a job
         return {}
     job = run.read_json(run.job)
     number = job_number(str(job["job_id"]))
