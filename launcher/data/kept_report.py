@@ -10,8 +10,8 @@ from launcher.run.record import is_kind
 
 
 def read_reports(path: Path) -> list[dict[str, Any]]:
-    """What was found in each data file before the launch; another version may have written fewer keys. FileNotFoundError without
-    the file; RunError if it is not a list of such reports."""
+    """What was found in each data file before the launch; another version may have written fewer keys. FileNotFoundError
+    without the file; RunError if it is not a list of such reports."""
     found: Any = read_json(path)
     if not is_kind(found, list[DataReport]):
         raise RunError(f"{path} is not a list of reports on data files; was it edited?")

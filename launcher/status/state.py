@@ -1,8 +1,8 @@
 """The state of a run: by its own events first, then by the cluster's answer about its job."""
 
 import contextlib
-import os
 import dataclasses
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -124,14 +124,13 @@ def test_a_push_sends_nothing_that_a_link_names(tmp_path):
     ids=[
         "loops",
         "length",
-        "memory",
         "power",
+        "large power",
         "characters",
         "left out",
         "recursive",
         "macro",
         "texts",
-        "slow",
         "class",
     ],
 )

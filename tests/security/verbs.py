@@ -113,10 +113,24 @@ def fuzz_verbs(base: Path, calls: int, seed: int) -> Result:
 
 
 def _call(words: list[str], how: str, result: Result) -> None:
-    called = call(words, LIMIT_S)
+    with tempfile.TemporaryFile() as errors:
+        keep = os.dup(2)
+        os.dup2(errors.fileno(), 2)  # of the programs that a verb starts
+        try:
+            called = call(words, LIMIT_S)
+        finally:
+            os.dup2(keep, 2)
+            os.close(keep)
+        errors.seek(0)
+        others = errors.read().decode(errors="replace")
     result.calls += 1
     result.refused += bool(called.code)
     example = f"{how}: {' '.join(words)}"
+    if "Traceback (most recent call last)" in others:
+        *_, place, said = [
+            line for line in others.splitlines() if "/launcher/" in line
+        ] + others.splitlines()[-1:]
+        result.faults.setdefault(f"a program of {words[0]}, {place.strip()}", f"{said}; {example}")
     if called.fault:
         place, _, said = called.fault.partition(": ")
         result.faults.setdefault(place, f"{said}; {example}")

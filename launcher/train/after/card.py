@@ -1,7 +1,6 @@
 """The model card: what a model is, how it was made and checked, so that another person can reproduce it."""
 
 import hashlib
-import json
 import math
 import platform
 import shlex
