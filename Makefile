@@ -115,7 +115,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
-	$(PIP) install -q -e '.[train,quickstart,track,sweep,managed,test]'
+	$(PIP) install -q -e '.[train,quickstart,track,sweep,managed,serve,test]'
 	@touch $@
 
 .PHONY: slurm-packages

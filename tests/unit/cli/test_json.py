@@ -84,6 +84,7 @@ ELSEWHERE = {
     "data tokenize": "tests/training/test_tokens_ahead.py",
     "push": "tests/unit/after/test_push.py",
     "rehearse": "tests/faults/test_rehearse.py",
+    "serve": "tests/training/test_serve.py",
     "site check": "tests/unit/clusters/test_site_probe.py",
     "site probe": "tests/unit/clusters/test_site_probe.py",
     "reproduce": "tests/unit/launching/freeze/test_freeze.py",
