@@ -11,7 +11,7 @@ from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
 from launcher.strategies.base import share_sent
-from launcher.strategies.trained import Sent
+from launcher.strategies.trained import Traffic
 from launcher.units import significant
 
 NETWORK_GB_S, HOST_LINK_GB_S = 20.0, 20.0
@@ -85,7 +85,7 @@ def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute
     return compute, sent_s, offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
 
 
-def sent_parts(load: Load, length: int) -> tuple[Sent, ...]:
+def sent_parts(load: Load, length: int) -> tuple[Traffic, ...]:
     """What one GPU sends in a step, by the groups of ranks in which it is sent.
 
     DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
@@ -101,9 +101,9 @@ def sent_parts(load: Load, length: int) -> tuple[Sent, ...]:
     if load.generated and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
         sent = share_sent(load.shard_size) * weights * gathers
-        parts = (*parts, Sent(bytes=sent, span=load.acting.gathering_span(load.degrees)))
+        parts = (*parts, Traffic(bytes=sent, span=load.acting.gathering_span(load.degrees)))
     if load.degrees.sequence > 1:
-        parts = (*parts, Sent(bytes=exchanged_bytes(load, length), span=load.degrees.sequence))
+        parts = (*parts, Traffic(bytes=exchanged_bytes(load, length), span=load.degrees.sequence))
     return parts
 
 
@@ -168,18 +168,18 @@ def _speed(cluster: ClusterConfig, gpu: Gpu, load: Load) -> str:
     )
 
 
-def _seconds(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Sent) -> float:
+def _seconds(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Traffic) -> float:
     """Seconds in which one GPU sends this part. Groups over several nodes that begin on the same node share its adapters."""
     rings = 1 if _stays_inside(load, part) else min(part.rings, load.gpus_per_node)
     return rings * part.bytes / (_link(cluster, gpu, load, part) * 1e9)
 
 
-def _stays_inside(load: Load, part: Sent) -> bool:
+def _stays_inside(load: Load, part: Traffic) -> bool:
     """Whether each of these groups has all of its ranks on one node."""
     return part.span <= load.gpus_per_node and load.gpus_per_node % part.span == 0
 
 
-def _link(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Sent) -> float:
+def _link(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Traffic) -> float:
     """GB/s of the slowest link in a ring over the ranks of a group."""
     return gpu.link_gb_s if _stays_inside(load, part) else (cluster.network_gb_s or NETWORK_GB_S)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.degrees import Degrees, sequence_groups
-from launcher.strategies.trained import Moment, Sent, Trained, Units
+from launcher.strategies.trained import Moment, Traffic, Trained, Units
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""
@@ -320,9 +320,9 @@ class Strategy:
         """
         return 2 * share_sent(load.degrees.world_size) * load.trained * load.trained_width
 
-    def sent(self, load: Trained, weights: float) -> tuple[Sent, ...]:
+    def sent(self, load: Trained, weights: float) -> tuple[Traffic, ...]:
         """What `communication_bytes` counts, by the groups of ranks in which it is sent."""
-        return (Sent(bytes=self.communication_bytes(load, weights), span=load.degrees.world_size),)
+        return (Traffic(bytes=self.communication_bytes(load, weights), span=load.degrees.world_size),)
 
     def gathering_span(self, degrees: Degrees) -> int:
         """Neighbouring ranks among which weights are gathered, outside of a training step too."""

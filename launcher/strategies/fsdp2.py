@@ -10,7 +10,7 @@ from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees, check_divisor, sequence_groups
-from launcher.strategies.trained import Moment, Sent, Trained, Units
+from launcher.strategies.trained import Moment, Traffic, Trained, Units
 
 _BOTH = "cuda:nccl,cpu:gloo"
 """The process group of a run that offloads: the norm of gradients on the host is summed there, by gloo. accelerate 1.15 chooses
@@ -157,7 +157,7 @@ class Fsdp2(Strategy):
         """
         return sum(part.bytes for part in self.sent(load, weights))
 
-    def sent(self, load: Trained, weights: float) -> tuple[Sent, ...]:
+    def sent(self, load: Trained, weights: float) -> tuple[Traffic, ...]:
         """Weights and gradients within the ranks of a copy; then the rank's share of the gradients, twice, over the copies.
 
         Source: torch 2.13's fully_shard (_fsdp_collectives.py, foreach_reduce); PyTorch FSDP (arXiv 2304.11277), section 3.2.2.
@@ -165,14 +165,14 @@ class Fsdp2(Strategy):
         degrees = load.degrees
         gathers = (3 if load.checkpointing else 2) * load.accumulation
         gradients = load.trained * load.width
-        within = Sent(
+        within = Traffic(
             bytes=share_sent(degrees.shard_size) * (weights * gathers + gradients),
             span=self.gathering_span(degrees),
         )
         if degrees.dp_replicate == 1:
             return (within,)
         share = gradients / degrees.shard_size
-        over = Sent(
+        over = Traffic(
             bytes=2 * share_sent(degrees.dp_replicate) * share,
             span=degrees.world_size,
             rings=degrees.shard_size,

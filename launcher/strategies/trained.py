@@ -23,7 +23,7 @@ class Units:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Traffic:
     """What one GPU sends in a step within one kind of group of ranks."""
 
     bytes: float

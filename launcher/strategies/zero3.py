@@ -11,7 +11,7 @@ from launcher.errors import PlanError
 from launcher.strategies._deepspeed import ENGINE, Zero
 from launcher.strategies.base import Strategy, StrategyInputs, Tensors, share_sent, size_of
 from launcher.strategies.degrees import Degrees, check_divisor
-from launcher.strategies.trained import Moment, Sent, Trained, Units
+from launcher.strategies.trained import Moment, Traffic, Trained, Units
 
 LIVE = 1_000_000_000
 """stage3_max_live_parameters: the most elements that are gathered at once."""
@@ -140,7 +140,7 @@ class Zero3(Zero):
         """
         return sum(part.bytes for part in self.sent(load, weights))
 
-    def sent(self, load: Trained, weights: float) -> tuple[Sent, ...]:
+    def sent(self, load: Trained, weights: float) -> tuple[Traffic, ...]:
         """With a second copy, only the first gather of the trained weights in a step and the gradients go over all ranks;
         frozen weights keep their second copy from step to step.
 
@@ -151,11 +151,11 @@ class Zero3(Zero):
         gradients = load.trained * load.width * load.accumulation
         if degrees.hpz == 1:
             everywhere = share_sent(degrees.shard_size) * (gathered + gradients)
-            return (Sent(bytes=everywhere, span=degrees.world_size),)
+            return (Traffic(bytes=everywhere, span=degrees.world_size),)
         first = load.trained * load.width
         return (
-            Sent(bytes=share_sent(degrees.hpz) * (gathered - first), span=degrees.hpz),
-            Sent(bytes=share_sent(degrees.shard_size) * (first + gradients), span=degrees.world_size),
+            Traffic(bytes=share_sent(degrees.hpz) * (gathered - first), span=degrees.hpz),
+            Traffic(bytes=share_sent(degrees.shard_size) * (first + gradients), span=degrees.world_size),
         )
 
 
