@@ -8,10 +8,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from launcher.data.mask import IGNORED
+from launcher.train.sequence.attention import check_layers
+from launcher.train.sequence.peers import shift
+from launcher.train.sequence.steps import SharedSteps
 from launcher.train.upstream.trl_fused_head import is_head_fused
 
 
-class PlainLoss:
+class PlainLoss(SharedSteps):
     """A mixin before trl's SFTTrainer.
 
     trl's own loss reads the head's weights in tiles and measures entropy and accuracy in every step. On a GPU with Triton
@@ -26,24 +29,29 @@ class PlainLoss:
     def compute_loss(
         self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch)."""
-        targets = inputs["labels"][:, 1:].flatten()
+        """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch).
+
+        Where ranks share the sequences, it is that of this rank's tokens.
+        """
+        if self.peers is None:
+            targets = shift(inputs["labels"]).flatten()
+        else:
+            inputs = self.peers.cut(inputs)
+            targets = inputs["shift_labels"].flatten()
         if return_outputs or self.aux_loss_enabled or is_head_fused(inputs["input_ids"].device):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # pyright: ignore
             if not self.model.training and not return_outputs:
                 self._add(loss.detach() * (targets != IGNORED).sum(), targets)
+            self._check_exchange()
             return loss
-        inputs = {name: value for name, value in inputs.items() if name != "labels"}
+        inputs = {name: value for name, value in inputs.items() if name not in ("labels", "shift_labels")}
         where = (targets != IGNORED).nonzero().flatten()
         if not len(where):
             where = torch.zeros(
                 1, dtype=torch.int64, device=targets.device
             )  # one ignored token, so that there is a graph; its loss is 0
-        length = inputs["input_ids"].shape[1]
-        kept = where // (length - 1) * length + where % (
-            length - 1
-        )  # targets are one token shorter than rows
-        logits = self._logits(model, inputs, kept)
+        logits = self._logits(model, inputs, where)
+        self._check_exchange()
         total = functional.cross_entropy(
             logits.float(), targets[where], ignore_index=IGNORED, reduction="sum"
         )
@@ -69,6 +77,10 @@ class PlainLoss:
             return model(**inputs).logits[0]
         finally:
             self._kept = None
+
+    def _check_exchange(self: Any) -> None:
+        if self.peers is not None:
+            check_layers(self.model, self.peers)
 
     def _only_kept(self, module: Any, arguments: Any) -> Any:
         """The head's input at the kept positions; all positions outside of compute_loss."""
