@@ -16,7 +16,7 @@ from launcher.launching.data_gate import data_paths
 
 class _Names(TypedDict):
     names: list[str]
-    """The model and the datasets, as the configuration names them; empty if the run reads nothing from a hub."""
+    """The model, its teacher and the datasets, as the configuration names them; empty if the run reads nothing from a hub."""
 
 
 class FetchedInputs(_Names, total=False):
@@ -42,7 +42,7 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[FetchedI
         seen.append(wanted.to_json())
         environ = {**os.environ, **config.cluster.env}
         found = _fetch(wanted, environ, quiet=quiet)
-        names = [*filter(None, [wanted.model]), *wanted.data]
+        names = [*filter(None, [wanted.model, wanted.teacher]), *wanted.data]
         yield {
             "names": names,
             "cache": str(cache_folder(environ)),

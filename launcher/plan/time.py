@@ -87,7 +87,8 @@ def communication_bytes(load: Load) -> float:
 
     DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
     every pass and the new weights once; ZeRO-3 and FSDP2 the weights twice in every pass (three times with checkpointing), and
-    the gradients. For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them.
+    the gradients. For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them. A sharded
+    teacher's weights are sent once in each of its forward passes.
     Source: ZeRO (arXiv 1910.02054), section 7; DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
     weights = frozen_bytes(load) + load.trained * load.width
@@ -95,7 +96,11 @@ def communication_bytes(load: Load) -> float:
     if load.generated and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
         generating = share_sent(load.degrees.shard_size) * weights * gathers
-    return load.acting.communication_bytes(load, weights) + generating
+    teaching = 0.0
+    if load.teaching and load.shards_weights:
+        sent = share_sent(load.degrees.shard_size) * load.teaching.parameters * load.width
+        teaching = sent * load.accumulation
+    return load.acting.communication_bytes(load, weights) + generating + teaching
 
 
 def offload_bytes(load: Load) -> float:
