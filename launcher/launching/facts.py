@@ -21,6 +21,7 @@ from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.launching.teacher_gate import check_teacher
+from launcher.methods.registry import find_method
 from launcher.plan import Facts
 from launcher.plan.model import read_architecture
 from launcher.run import RunDir
@@ -58,6 +59,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
         stored_as=_stored_as(shape),
+        teacher_name=find_method(config.trainer.kind).teacher_of(config),
         teacher=_read_shape(config, teacher) if teacher else None,
         chat=chat,
         resume=resume_source(config),

@@ -193,7 +193,7 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     return [
         *evaluation_note(composed.evaluation_left_out),
         *class_note(plan),
-        *teacher_note(config, plan),
+        *teacher_note(plan),
         *cpu_note(config, plan),
         *package_notes(config, plan),
         *push_note(config, plan),

@@ -93,9 +93,9 @@ def _same_file(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
 
 
-def teacher_note(config: Config, plan: LaunchPlan) -> list[str]:
+def teacher_note(plan: LaunchPlan) -> list[str]:
     """A sentence about the teacher that a run loads; none without one."""
-    name = find_method(config.trainer.kind).teacher_of(config)
+    name = plan.facts.teacher_name
     if name is None:
         return []
     shape, held = plan.facts.teacher, "whole on every rank"

@@ -23,7 +23,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     known = known and method.not_estimated is None
     if shape is None or plan.device != "cuda" or not known:
         return None
-    if method.teacher_of(config) and plan.facts.teacher is None:
+    if plan.facts.teacher_name and plan.facts.teacher is None:
         return None
     if method.own_head:
         shape = dataclasses.replace(shape, tie_word_embeddings=True)  # there is no table of a head

@@ -10,7 +10,7 @@ from launcher.config import Config, Init, ModelConfig
 from launcher.data.vocabulary import first_difference
 from launcher.errors import ConfigError
 from launcher.hub import is_path
-from launcher.plan import LaunchPlan
+from launcher.plan import Facts
 from launcher.train.data.packing import check_packable
 from launcher.train.methods.parts import Parts
 from launcher.train.model import load_model, source_of
@@ -39,7 +39,7 @@ def load_teacher(parts: Parts) -> Any:
     """
     config, plan = parts.config, parts.plan
     model = teacher_model(config)
-    check_vocabulary(model, parts.tokenizer, plan, config.seed)
+    check_vocabulary(model, parts.tokenizer, plan.facts, config.seed)
     as_loaded = dataclasses.replace(
         plan,
         adapter=None,
@@ -55,13 +55,13 @@ def load_teacher(parts: Parts) -> Any:
     return teacher
 
 
-def check_vocabulary(model: ModelConfig, tokenizer: Any, plan: LaunchPlan, seed: int) -> None:
-    """ConfigError if the teacher reads any token as another number than the trained model, or its head lacks one."""
-    if is_path(model.name_or_path) and not Path(plan.facts.work_dir, model.name_or_path).is_dir():
+def check_vocabulary(model: ModelConfig, tokenizer: Any, facts: Facts, seed: int) -> None:
+    """ConfigError if the teacher reads any token as another number than the trained model."""
+    if is_path(model.name_or_path) and not Path(facts.work_dir, model.name_or_path).is_dir():
         raise ConfigError(
             f"trainer.teacher={model.name_or_path} is not a folder on this node; is it on a shared disk?"
         )
-    where, revision = source_of(model, plan.facts, seed, pinned=False)
+    where, revision = source_of(model, facts, seed, pinned=False)
     try:
         own = AutoTokenizer.from_pretrained(
             where, revision=revision, trust_remote_code=model.trust_remote_code
