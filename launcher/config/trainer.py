@@ -94,6 +94,9 @@ class TrainerConfig:
     """distill: the model whose predictions are imitated: a hub id or a folder. It needs the trained model's tokenizer."""
     teacher_revision: Optional[str] = None  # noqa: UP045
     """distill: commit, branch or tag of the teacher on the hub; null means main."""
+    teacher_logits: Optional[str] = None  # noqa: UP045
+    """distill: folder with a teacher's output that `data teach` has stored. It takes the place of trainer.teacher, so that no
+    teacher is loaded."""
     alpha: Optional[float] = None  # noqa: UP045
     """distill: share of the ordinary cross-entropy in the loss; the rest is the divergence from the teacher. null means 0."""
     disable_dropout: Optional[bool] = None  # noqa: UP045

@@ -20,7 +20,7 @@ from launcher.launching.data_gate import check_data, check_files, count_examples
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
-from launcher.launching.teacher_gate import check_teacher
+from launcher.launching.teacher_gate import check_stored, check_teacher
 from launcher.methods.registry import find_method
 from launcher.plan import Facts
 from launcher.plan.model import read_architecture
@@ -43,6 +43,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     shape = check_model(config)
     chat = read_format(config)
     teacher = check_teacher(config, chat)
+    check_stored(config)
     return Facts(
         experiment=experiment,
         cluster=place.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config
+from launcher.data.taught import check_taught, read_taught
 from launcher.data.vocabulary import first_difference, read_vocabulary
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
@@ -17,7 +18,7 @@ from launcher.plan import LaunchPlan
 from launcher.plan.chat_format import ChatFormat
 from launcher.plan.model import count_parameters
 from launcher.reading import object_in
-from launcher.units import plural
+from launcher.units import percent, plural
 
 _FILE = "tokenizer.json"
 
@@ -91,6 +92,25 @@ def _check_vocabulary(told: str, config: Config, folder: Path, chat: ChatFormat 
 
 def _same_file(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def check_stored(config: Config) -> None:
+    """ConfigError if trainer.teacher_logits is not a stored output, or was stored with other settings than the run's."""
+    if config.trainer.teacher_logits is not None:
+        check_taught(config, read_taught(config.trainer.teacher_logits))
+
+
+def stored_note(config: Config) -> list[str]:
+    """A sentence about the stored output that a run learns from; none without one."""
+    folder = config.trainer.teacher_logits
+    if folder is None or not Path(folder).is_dir():
+        return []
+    taught = read_taught(folder)
+    left = f"; the other words, {percent(taught.left_out)} of the probability, count as one"
+    return [
+        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely words of {taught.tokens:,} tokens"
+        + (left if taught.top_k < taught.vocabulary else "")
+    ]
 
 
 def teacher_note(plan: LaunchPlan) -> list[str]:

@@ -11,15 +11,20 @@ from launcher.methods.keys import ASSISTANT_ONLY_LOSS, PACKING, SAMPLE_PROMPT, a
 
 def _check(config: Config) -> None:
     trainer, model = config.trainer, config.model
-    if not trainer.teacher:
+    if trainer.teacher and trainer.teacher_logits:
+        raise PlanError(
+            f"trainer.teacher={trainer.teacher} and trainer.teacher_logits={trainer.teacher_logits} are two teachers; use one: "
+            "the stored output needs no model"
+        )
+    if not trainer.teacher and not trainer.teacher_logits:
         raise PlanError(
             "trainer.teacher=null: trainer.kind=distill learns from another model's predictions; name it, such as "
-            "trainer.teacher=Qwen/Qwen2.5-7B-Instruct, or use trainer=sft"
+            "trainer.teacher=Qwen/Qwen2.5-7B-Instruct, or its stored output (trainer.teacher_logits), or use trainer=sft"
         )
     if model.added_tokens:
         raise PlanError(
-            f"model.added_tokens={list(model.added_tokens)} are not in the vocabulary of trainer.teacher={trainer.teacher}, "
-            "which predicts none of them; take them out, or teach them to the model with trainer=sft first"
+            f"model.added_tokens={list(model.added_tokens)} are not in the vocabulary of the teacher, which predicts none of "
+            "them; take them out, or teach them to the model with trainer=sft first"
         )
 
 
@@ -40,6 +45,7 @@ SPEC = Method(
         SAMPLE_PROMPT,
         Key(name="teacher", passed=False),
         Key(name="teacher_revision", passed=False),
+        Key(name="teacher_logits", passed=False),
         Key(
             name="beta",
             passed=False,

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from launcher.data.mask import IGNORED
 from launcher.plan.memory.teacher import CHUNK
+from launcher.train.predicted import Predicted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,31 +44,25 @@ def divergence(student: torch.Tensor, teacher: torch.Tensor, beta: float) -> tor
 
 
 def token_losses(
-    student: torch.Tensor, teacher: torch.Tensor, targets: torch.Tensor, mix: Mix
+    student: torch.Tensor, teacher: Predicted, targets: torch.Tensor, mix: Mix
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(divergences, cross-entropies) of the tokens, both [tokens] and 0 where the target is ignored.
 
-    `student`, `teacher`: fp32 logits [tokens, vocabulary]. The heads of two models with the same tokenizer can have different
-    numbers of unused rows; the divergence is over the rows that both have.
+    `student`: fp32 logits [tokens, vocabulary].
     """
-    both = min(student.shape[1], teacher.shape[1])
-    found = divergence(
-        functional.log_softmax(student[:, :both] / mix.temperature, dim=-1),
-        functional.log_softmax(teacher[:, :both] / mix.temperature, dim=-1),
-        mix.beta,
-    )
+    found = divergence(*teacher.beside(student, mix.temperature), mix.beta)
     entropies = functional.cross_entropy(student, targets, ignore_index=IGNORED, reduction="none")
     return torch.where(targets != IGNORED, found, 0.0), entropies
 
 
 def distillation_loss(
-    student: torch.Tensor, teacher: torch.Tensor, targets: torch.Tensor, mix: Mix
+    student: torch.Tensor, teacher: Predicted, targets: torch.Tensor, mix: Mix, chunk: int = CHUNK
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(the sum of the tokens' losses, [sum of divergences, sum of cross-entropies] without a gradient).
 
-    `student`, `teacher`: logits [tokens, vocabulary] in any format; `targets`: [tokens].
+    `student`: logits [tokens, vocabulary] in any format; `targets`: [tokens]; `chunk`: logits that are computed with at once.
     """
-    total, sums = _Chunked.apply(student, teacher, targets, mix)  # pyright: ignore
+    total, sums = _Chunked.apply(student, teacher, targets, mix, chunk)  # pyright: ignore
     return total, sums
 
 
@@ -75,8 +70,8 @@ class _Chunked(torch.autograd.Function):
     """The loss over chunks of tokens, with the gradient of the student's logits."""
 
     @staticmethod
-    def forward(ctx: Any, student: Any, teacher: Any, targets: Any, mix: Mix) -> Any:
-        wanted, rows = ctx.needs_input_grad[0], max(CHUNK // student.shape[1], 1)
+    def forward(ctx: Any, student: Any, teacher: Predicted, targets: Any, mix: Mix, chunk: int) -> Any:
+        wanted, rows = ctx.needs_input_grad[0], max(chunk // student.shape[1], 1)
         gradient = torch.empty_like(student) if wanted else None
         sums = torch.zeros(2, dtype=torch.float64, device=student.device)
         total = torch.zeros((), dtype=torch.float32, device=student.device)
@@ -84,7 +79,7 @@ class _Chunked(torch.autograd.Function):
             part = slice(first, first + rows)
             with torch.set_grad_enabled(wanted), torch.autocast(student.device.type, enabled=False):
                 own = student[part].detach().float().requires_grad_(wanted)
-                apart, entropies = token_losses(own, teacher[part].float(), targets[part], mix)
+                apart, entropies = token_losses(own, teacher.part(part), targets[part], mix)
                 loss = mix.alpha * entropies.sum() + (1 - mix.alpha) * mix.temperature**2 * apart.sum()
                 if gradient is not None:
                     gradient[part] = torch.autograd.grad(loss, own)[0].to(gradient.dtype)
@@ -97,7 +92,7 @@ class _Chunked(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         gradient, ctx.gradient = ctx.gradient, None
-        return gradient.mul_(grads[0]), None, None, None
+        return gradient.mul_(grads[0]), None, None, None, None
 
 
 def _kl(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from launcher.__main__ import main
-from tests.support.runs import Finished
+from tests.support import preloaded
+from tests.support.runs import Finished, environment
+from tests.support.shapes import check_printed
 from tests.support.tiny_model import write_tiny
 from tests.support.warm import Warm
 from tests.training.resuming import planned
@@ -119,6 +121,93 @@ def test_packed_texts_have_the_losses_of_single_ones(straight, taught):
     packed = straight(*typed(taught, *EQUAL[1:], "trainer.max_steps=1", "trainer.packing=true",
                              "model.max_length=256", "batch.global_batch_size=1", "batch.micro_batch_size=1"))  # fmt: skip
     assert packed.losses == pytest.approx(alone.losses, rel=1e-5)
+
+
+@pytest.fixture(scope="session")
+def stored(taught: Path, cache: Path) -> Callable[..., dict[str, Any]]:
+    """What data teach has stored for the texts, with these further arguments."""
+    known: dict[tuple[str, ...], dict[str, Any]] = {}
+
+    def stored(*words: str) -> dict[str, Any]:
+        if words not in known:
+            arguments = (
+                "data",
+                "teach",
+                "+experiment=tiny",
+                "cluster=local",
+                f"cache_dir={cache}",
+                "data.eval_path=null",
+            )
+            done = preloaded.run(
+                (*arguments, *typed(taught), "--json", *words), taught, environment(), timeout_s=120
+            )
+            assert done.returncode == 0, done.stderr
+            check_printed(["data", "teach", "--json"], done.stdout)
+            known[words] = json.loads(done.stdout)
+        return known[words]
+
+    return stored
+
+
+def from_stored(taught: Path, folder: str, *more: str) -> list[str]:
+    words = [one for one in typed(taught, *EQUAL, *more) if not one.startswith("trainer.teacher=")]
+    return [*words, f"trainer.teacher_logits={folder}"]
+
+
+def test_the_stored_words_of_the_whole_vocabulary_give_the_losses_of_the_loaded_teacher(
+    straight, taught, stored
+):
+    found = stored("--top-k", "1000")
+    assert (found["top_k"], found["vocabulary"], found["rows"], found["left_out"]) == (
+        320,
+        320,
+        len(TEXTS),
+        0,
+    )
+    loaded = straight(*typed(taught, *EQUAL))
+    for ranks in (1, 2):
+        run = straight(*from_stored(taught, found["folder"], f"resources.gpus_per_node={ranks}"))
+        assert run.losses == pytest.approx(loaded.losses, abs=1e-5, rel=0 if ranks == 1 else 1e-4)
+    packed = stored("--top-k", "1000", "trainer.packing=true", "model.max_length=128")
+    assert packed["rows"] < len(TEXTS)
+    more = (
+        "trainer.packing=true",
+        "model.max_length=128",
+        "batch.global_batch_size=2",
+        "trainer.num_train_epochs=1",
+    )
+    assert straight(*from_stored(taught, packed["folder"], *more)).losses == pytest.approx(
+        straight(*typed(taught, *EQUAL, *more)).losses, abs=1e-5
+    )
+
+
+def test_a_few_stored_words_teach_and_are_found_again(straight, taught, stored):
+    found = stored("--top-k", "8")
+    assert 0 < found["left_out"] < 1 and not [*Path(found["folder"]).glob("*.p*")]
+    run = straight(*from_stored(taught, found["folder"], "trainer.max_steps=40", "trainer.alpha=0"))
+    told = [line["divergence"] for line in run.metrics() if "divergence" in line]
+    assert told[-1] < 0.6 * told[0]
+
+
+def test_stored_words_of_other_rows_or_settings_are_refused(
+    warm: Warm, cache, tmp_path, taught, stored, capsys
+):
+    folder = stored("--top-k", "8")["folder"]
+    words = ["plan", "+experiment=tiny", "cluster=local", f"cache_dir={cache}", "data.eval_path=null"]
+    for typed_more, told in (
+        ("model.max_length=32", "model.max_length=32, but trainer.teacher_logits="),
+        ("trainer.temperature=3", "was stored with 1.0"),
+        ("trainer.packing=true", "was stored with False"),
+        (f"trainer.teacher_logits={taught}", "has no stored output of a teacher"),
+        ("trainer.teacher=org/big", "are two teachers"),
+    ):
+        assert main([*words, *from_stored(taught, folder), typed_more]) == 1
+        assert told in capsys.readouterr().err
+    other = tmp_path / "other.jsonl"
+    other.write_text("".join(json.dumps({"text": f"{text}!"}) + "\n" for text in TEXTS))
+    run = planned(tmp_path, cache, *from_stored(taught, folder, f"data.path={other}"))
+    assert set(warm.run(run.path)["codes"]) != {0}
+    assert "has no output for a row of" in run.logs()
 
 
 def test_a_run_goes_on_bitwise_after_a_kill(warm: Warm, cache, tmp_path, taught):

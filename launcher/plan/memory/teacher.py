@@ -41,14 +41,15 @@ def teacher_pass_bytes(load: Load) -> float:
 def compared_logit_bytes(load: Load, moment: Moment) -> float:
     """Bytes of the logits of both models at all tokens; the loss is computed in chunks, whose copies are in fp32.
 
-    The teacher's logits exist from before the student's forward pass until the loss is computed. Then the student's logits and
-    their gradient exist, of which the backward pass of the head keeps the gradient, its cast copy, and the head's own gradient.
-    Only trained tokens have logits; the estimate counts all. Accelerate casts the student's logits to fp32 under autocast.
+    The logits of a loaded teacher exist from before the student's forward pass until the loss is computed. Then the student's
+    logits and their gradient exist, of which the backward pass of the head keeps the gradient, its cast copy, and the head's
+    own gradient. Only trained tokens have logits; the estimate counts all. Accelerate casts the student's logits to fp32
+    under autocast.
     Source: launcher/train/divergence.py; accelerate 1.15's convert_outputs_to_fp32. Unverified on a GPU.
     """
     fp32 = not load.bf16 or (load.autocast and load.casts_each)
     logits = load.shape.vocab_size * load.tokens
-    own, taught = (4 if fp32 else 2) * logits, load.width * logits
+    own, taught = (4 if fp32 else 2) * logits, load.width * logits if load.teacher else 0
     if moment is Moment.BEGIN:
         return taught
     states = load.stream_width * load.hidden_size * load.tokens
