@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="store a teacher's predictions for the rows of a distillation, so that its runs load no teacher",
-    about="It takes the arguments of the launch. The teacher runs once over the rows of the training and the evaluation set, here, "
+    about="It takes the arguments of the launch. The teacher runs here, once over the rows of both sets, "
     "on the GPUs of this machine or else on its CPUs; each trained token gets its most likely words and their probabilities. "
     "The folder is in cache_dir; trainer.teacher_logits=FOLDER takes it in place of trainer.teacher.",
     example="data teach +experiment=llama8b_lora trainer=distill trainer.teacher=my/teacher data.path=chats.jsonl\n"
