@@ -246,5 +246,5 @@ def test_evaluate_report_and_status_know_a_distilled_model(straight: Callable[..
     assert main(["evaluate", name, "--data", texts, "--runs-dir", runs, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tuned"]["loss"] > 0
     assert main(["report", name, "--runs-dir", runs]) == 0
-    assert "cross_entropy" in (run.path / "report.html").read_text()
+    assert "cross entropy" in (run.path / "report.html").read_text()
     assert main(["status", name, "--runs-dir", runs]) == 0
