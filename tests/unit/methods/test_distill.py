@@ -32,9 +32,13 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, commands) ->
     """Plans in tmp_path, and returns the plan as JSON, or what stderr said of a refusal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(commands("echo 1")))
+    (tmp_path / "texts.jsonl").write_text('{"text": "So it is."}\n{"text": "No."}\n')
 
     def planned(*arguments: str) -> str:
-        typed = ("+experiment=tiny", "trainer=distill", "cluster=slurm", "resources.device=cuda", *arguments)
+        typed = (
+            "+experiment=tiny", "trainer=distill", "cluster=slurm", "resources.device=cuda", "data.path=texts.jsonl",
+            "data.eval_path=null", *arguments,
+        )  # fmt: skip
         code = main(["plan", *typed, "--json"])
         found = capfd.readouterr()
         return found.out if code == 0 else found.err
@@ -108,7 +112,7 @@ def test_the_plan_counts_the_teachers_weights_by_their_sharding(planned, tmp_pat
         )
         for teacher in (small, large)
     ]  # fmt: skip
-    weights = [one["memory"]["weights"] for one in plans]
+    weights = [one["memory"]["per_gpu_gib"]["weights"] for one in plans]
     block = 4096 * (4096 + 1024) * 2 + 3 * 4096 * 14336 + 2 * 4096
     assert weights[1] - weights[0] == pytest.approx(16 * block * 2 / ranks / 2**30, rel=1e-3)
     assert plans[1]["time"]["compute_s"] > plans[0]["time"]["compute_s"]
