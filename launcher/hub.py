@@ -52,7 +52,7 @@ def is_path(name: str) -> bool:
     return name.startswith(("/", "./", "../", "~")) or name in (".", "..")
 
 
-def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> HubInputs | None:
+def find_wanted(config: Config, work_dir: str, paths: Iterable[str]) -> HubInputs | None:
     """What the run reads from a hub; None if it reads nothing from it. `paths` are those of its data."""
     model = config.model
     here = (
@@ -61,7 +61,7 @@ def find_wanted(config: Config, work_dir: str, paths: Iterable[str | None]) -> H
         or is_path(model.name_or_path)
         or Path(work_dir, model.name_or_path).is_dir()
     )
-    data = tuple(dict.fromkeys(path for path in paths if path and path.startswith(HUB)))
+    data = tuple(dict.fromkeys(path for path in paths if path.startswith(HUB)))
     teacher = config.trainer.teacher
     if teacher and (is_path(teacher) or Path(work_dir, teacher).is_dir()):
         teacher = None

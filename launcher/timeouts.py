@@ -12,12 +12,21 @@ PING_S = 1.0
 """Interval between two pings of the supervisor."""
 HEARTBEAT_S = 0.5
 """Interval between two heartbeats of an agent; a change of phase or an exit code is sent at once."""
+MOST_HEARTBEAT_S = 2.5
+"""The longest interval between two heartbeats, of agents of many nodes."""
 AGENT_LOST_S = 10.0
 """Time without a message after which the supervisor treats a node as lost. It is several heartbeats, and more than FORK_S,
 during which an agent waits for its warm process and sends nothing."""
 SUPERVISOR_LOST_S = 15.0
 """Time without a message after which an agent ends its ranks and itself. It is more than AGENT_LOST_S, so that no agent ends
 ranks that the supervisor still considers alive."""
+
+
+def heartbeat_s(nodes: int) -> float:
+    """Interval between two heartbeats of an agent of a job with this number of nodes. Above 1,024 nodes it grows with them, so
+    that the supervisor gets about 2,000 heartbeats per second."""
+    return min(MOST_HEARTBEAT_S, HEARTBEAT_S * max(1.0, nodes / 1024))
+
 
 # Start of a job: the agents
 
@@ -76,6 +85,10 @@ writing, one for the answers of the other ranks."""
 SAVE_HANGS = 3
 """Multiple of plugins.sharded_checkpoint.timeout_s after which a rank in phase save counts as hung, if its floor is less.
 It is more than SAVER_GIVES_UP, so that the rank first ends by itself and reports the reason."""
+
+STOPPED_S = 1.0
+"""Time for which a rank may be stopped from outside (SIGSTOP) while another rank runs. When all are stopped, the whole job is
+suspended, and resources.hang_timeout_s is the limit."""
 
 # End of an attempt and of a job
 

@@ -139,9 +139,9 @@ def delete(found: FoundCheckpoint) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
-def sync(folder: Path) -> None:
-    """Makes the names of a folder's entries durable (fsync)."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file's content, or the names of a folder's entries, durable (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -96,6 +96,13 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Adds --checkpoint, to a verb that uses a run's weights."""
+    parser.add_argument(
+        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
+    )
+
+
 def trusted_run(options: argparse.Namespace) -> RunDir:
     """The chosen run, for a verb that imports its code; RunError for another user's run unless --trust-run is given."""
     from launcher.run.owner import check_trusted

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from launcher.after.chat import HELP, ChatAnswer, ChatSettings, chatting
-from launcher.cli.parser import add_run, add_trust
+from launcher.cli.parser import add_checkpoint, add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, print_text
@@ -26,9 +26,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="sampling temperature; 0, the default, always takes the likeliest token",
     )
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
-    )
+    add_checkpoint(parser)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from launcher.after.classify import SortedRow, SortedRows, Wanted, sorting
-from launcher.cli.parser import add_run, add_trust
+from launcher.cli.parser import add_checkpoint, add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.data.convert import check_free
 from launcher.errors import Exit, UsageError
@@ -33,9 +33,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="where a row can have several classes: the least probability of one that it gets (default: 0.5)",
     )
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
-    )
+    add_checkpoint(parser)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launcher.after.classify import ClassifierScores
 from launcher.after.evaluate import METRICS, BaseComparison, evaluate
-from launcher.cli.parser import add_run, add_trust, trusted_run
+from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import columns, print_json, print_text
@@ -26,9 +26,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="M,M",
         help=f"any of {', '.join(METRICS)} (default: all); a classifier has metrics of its own",
     )
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
-    )
+    add_checkpoint(parser)
 
 
 def _run(options: argparse.Namespace) -> int:

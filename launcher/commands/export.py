@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher.after.export import DTYPES, ExportedModel, describe, export
 from launcher.after.gguf import DIRECT, ExportedGguf, describe_gguf, export_gguf
-from launcher.cli.parser import add_run, add_trust, trusted_run
+from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, print_text, warn
@@ -17,9 +17,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merged", action="store_true", help="the adapter and its base as one model")
     parser.add_argument("--dtype", choices=DTYPES, help="number format of the weights (default: as trained)")
     parser.add_argument("--to", type=Path, metavar="DIR", help="default: export/ in the run dir")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "--gguf", nargs="?", const=DIRECT[0], metavar="TYPE",
         help=f"as a GGUF file, by llama.cpp's converter: {', '.join(DIRECT)} or, with llama-quantize, such as q4_k_m "

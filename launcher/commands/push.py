@@ -5,7 +5,7 @@ import argparse
 from launcher.after.choose import exported
 from launcher.after.push import export_of, push_folder, push_run
 from launcher.after.upload import PushResult, describe
-from launcher.cli.parser import add_run, add_trust, trusted_run
+from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, print_text, warn
@@ -16,9 +16,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     add_trust(parser)
     parser.add_argument("--to", metavar="OWNER/NAME", help="the repository (default: the run's hub.push)")
     parser.add_argument("--merged", action="store_true", help="the adapter and its base as one model")
-    parser.add_argument(
-        "--checkpoint", metavar="STEP", help="a step, or newest, instead of the finished model"
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "--public", action="store_true", help="make a new repository public (default: private)"
     )

@@ -20,9 +20,8 @@ from launcher.units import plural
 
 def data_states(facts: Facts) -> dict[str, str]:
     """Data path -> number of files, size and what changes with the content; without the data that only the nodes can read."""
-    paths = [*(facts.data_sources or (facts.data_path,)), *([facts.eval_path] if facts.eval_path else [])]
     found: dict[str, str] = {}
-    for path in dict.fromkeys(path for path in paths if not path.startswith(HUB)):
+    for path in (path for path in facts.all_data if not path.startswith(HUB)):
         try:
             files = facts.data_files.get(path) or find_files(path)
             known = states(files)
@@ -51,7 +50,7 @@ def check_data_is_same(run: RunDir, facts: Facts) -> None:
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
     before, now = (planned[-1].data or {}) if planned else {}, data_states(facts)
     newest = next(iter(committed(run.checkpoints)), None)
-    training = facts.data_sources or (facts.data_path,)
+    training = facts.training_data
     for path, state in now.items():
         then = before.get(path, state)
         if then == state:

@@ -31,9 +31,7 @@ _PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re
 
 def wanted_of(config: Config, plan: LaunchPlan) -> HubInputs | None:
     """What the run reads from a hub; None if nothing."""
-    facts = plan.facts
-    paths = (facts.data_path, *facts.data_sources, facts.eval_path)
-    return None if config.dry_run else find_wanted(config, facts.work_dir, paths)
+    return None if config.dry_run else find_wanted(config, plan.facts.work_dir, plan.facts.all_data)
 
 
 def check_hub(config: Config, plan: LaunchPlan) -> None:

@@ -87,7 +87,7 @@ def layout(plan: LaunchPlan) -> str:
 def data_line(plan: LaunchPlan, extent: Extent) -> str:
     """Rows, tokens and files of the training data, and the evaluation file."""
     facts = plan.facts
-    paths = ", ".join(facts.data_sources or (facts.data_path,))
+    paths = ", ".join(facts.training_data)
     counted = paths
     if extent.rows is not None:
         tokens = "" if extent.tokens is None else f", about {number(significant(extent.tokens, 2))} tokens"

@@ -46,10 +46,9 @@ def _size(made: Mapping[str, Any]) -> str:
 def _note(config: Config, facts: Facts) -> Path:
     """The note for what decides the tokens, as far as it is known without a tokenizer. The ranks compare all of it."""
     data, model, trainer = dataclasses.asdict(config.data), config.model, config.trainer
-    paths = [*(facts.data_sources or (facts.data_path,)), *([facts.eval_path] if facts.eval_path else [])]
     words = (
         {key: repr(value) for key, value in data.items() if key not in _ELSEWHERE},
-        [path if path.startswith(HUB) else [*states([path]).values()] for path in paths],
+        [path if path.startswith(HUB) else [*states([path]).values()] for path in facts.all_data],
         (
             model.name_or_path,
             model.revision,

@@ -89,8 +89,17 @@ class Facts:
         return [str(PurePath(folder, path)) for folder in (*self.code, self.work_dir)]
 
     @property
+    def training_data(self) -> tuple[str, ...]:
+        """The training sets: those of data.sources in their order, or the one of data.path."""
+        return self.data_sources or (self.data_path,)
+
+    @property
+    def all_data(self) -> tuple[str, ...]:
+        """The training sets and the evaluation data, each once."""
+        return tuple(dict.fromkeys([*self.training_data, *([self.eval_path] if self.eval_path else [])]))
+
+    @property
     def data_dirs(self) -> tuple[str, ...]:
         """Folders that the ranks read data from."""
-        paths = (self.data_path, *self.data_sources, *([self.eval_path] if self.eval_path else []))
-        files = [path for path in paths if not path.startswith("hub:")]
+        files = [path for path in self.all_data if not path.startswith("hub:")]
         return tuple(dict.fromkeys(str(PurePath(path).parent) for path in files))

@@ -155,12 +155,14 @@ class Zero(Strategy):
         copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last one is the kept sum
         if self.zero_stage == 3 or load.table <= bucket_elements(load):
             copies = 1
-        return load.table * load.width * max(copies, 2 if load.tied else 1)
+        reduced = 0 if self.zero_stage == 3 else reduced_bytes(load)
+        return load.table * load.width * max(copies, 2 if load.tied else 1) + reduced
 
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
-        """Bytes of two gradient buckets of reduce_bucket_size, from the step's first gradient to the optimizer.
+        """Bytes of two gradient buckets of reduce_bucket_size, from the step's first gradient to the optimizer, and of the
+        copy of one that is reduced while blocks still get gradients.
 
-        Source: DeepSpeed 0.19.8, stage_1_and_2.py.
+        Source: DeepSpeed 0.19.8, stage_1_and_2.py. Lifetimes on a fake CUDA device, no kernels.
         """
         if (
             moment is Moment.STEP
@@ -168,7 +170,8 @@ class Zero(Strategy):
             or (moment.before_backward and load.accumulation == 1)
         ):
             return 0
-        return 2 * bucket_elements(load) * load.width
+        full = moment is Moment.LAST_BLOCK and load.trained - load.table >= bucket_elements(load)
+        return 2 * bucket_elements(load) * load.width + (reduced_bytes(load) if full else 0)
 
     def step_bytes(self, load: Trained, elements: int, foreach: bool) -> float:
         """Bytes of the fp32 gradients that DeepSpeed makes of the rank's shard, and of the optimizer's own temporary values."""
@@ -178,6 +181,14 @@ class Zero(Strategy):
         """Bytes of the gradients and the new weights, each sent once. Source: ZeRO (arXiv 1910.02054), section 7.2.1."""
         gradients = load.trained * load.trained_width
         return share_sent(load.degrees.shard_size) * (gradients + load.trained * load.width)
+
+
+def reduced_bytes(load: Trained) -> float:
+    """Bytes of the copy that DeepSpeed makes of a bucket to reduce it; the embedding's gradient is not in one.
+
+    Source: DeepSpeed 0.19.8, stage_1_and_2.py (allreduce_bucket).
+    """
+    return max(0, min(load.trained - load.table, bucket_elements(load))) * load.width
 
 
 def bucket_elements(load: Trained) -> int:

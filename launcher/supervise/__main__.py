@@ -20,6 +20,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import read_config
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import HubInputs, find_wanted
+from launcher.output import say
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import read_run
 from launcher.processes import start_in_utf8, start_ticks
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
         run.settle()
         return code
     except LauncherError as error:
-        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        say(str(error))
         if run.path.is_dir() and error.exit_code != Exit.ALREADY_RUNNING:
             attempt = run.attempts() + 1
             run.note(noted.Stopped(attempt=attempt, exit_code=int(error.exit_code), reason=str(error)))
@@ -78,9 +79,7 @@ def supervise(run: RunDir) -> int:
     try:
         decided = read_run(run)
         plan, facts = decided.plan, decided.plan.facts
-        wanted = find_wanted(
-            decided.config, facts.work_dir, (facts.data_path, *facts.data_sources, facts.eval_path)
-        )
+        wanted = find_wanted(decided.config, facts.work_dir, facts.all_data)
         place = Place(run, plan)
         if (
             place.job or not run.job.exists()
@@ -128,7 +127,7 @@ class Supervisor:
                 begun = time.monotonic()
                 ended = self._attempt(number)
                 if ended.how is How.FENCED:
-                    print(f"launcher: {ended.reason}", file=sys.stderr, flush=True)
+                    say(ended.reason)
                     return Exit.ALREADY_RUNNING
                 self._note(number, ended, time.monotonic() - begun)
                 action = policy.decide(ended, self._faults(), self._place())
@@ -214,7 +213,7 @@ class Supervisor:
                 stop_s=round(ended.stop_s, 3),
             )
         )
-        print(f"launcher: attempt {number} {ended.how.value}: {ended.reason}", file=sys.stderr, flush=True)
+        say(f"attempt {number} {ended.how.value}: {ended.reason}")
 
     def _finish(self, number: int, ended: EndedAttempt, action: Action) -> int:
         """The exit code of the job; adds its last event."""
@@ -264,7 +263,7 @@ class Supervisor:
                 self.run.note(noted.Stopped(attempt=number, exit_code=int(Exit.FAILED), reason=reason))
                 self._tell_of_failure(ended, reason)
                 return Exit.FAILED
-            print(f"launcher: {answer}", file=sys.stderr, flush=True)
+            say(str(answer))
             return int(action.code)
 
     def _to_avoid(self, ended: EndedAttempt) -> tuple[str, ...]:

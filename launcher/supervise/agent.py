@@ -19,6 +19,7 @@ from launcher import environment
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import OFFLINE, hides_token
+from launcher.output import say
 from launcher.processes import start_in_utf8
 from launcher.protocol.agents import (
     TO_AGENT,
@@ -54,7 +55,7 @@ from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node, nccl_variables, raise_limits
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.starters import ColdStarter, WarmStarter
-from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, HEARTBEAT_S, SUPERVISOR_LOST_S
+from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, SUPERVISOR_LOST_S, heartbeat_s
 
 _POLL_S = 0.02
 
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
             return Agent(run).serve()
         return start_by_hand(run)
     except LauncherError as error:
-        print(f"launcher: {error}", file=sys.stderr, flush=True)
+        say(str(error))
         return error.exit_code
 
 
@@ -87,11 +88,12 @@ class Agent:
         low_limits = raise_limits()
         if int(topology["nodes"]) > 1:
             for limit in low_limits:
-                print(f"launcher: {self.host}: {limit}", file=sys.stderr, flush=True)
+                say(f"{self.host}: {limit}")
         self.outlives = self.cluster.keeps_job_without_head(int(plan["spares"]))
         """Whether the cluster keeps the job when its batch host is lost."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
+        self.heartbeat_s = heartbeat_s(int(topology["nodes"]))
         meeting = plan["meeting"]
         self.ports: tuple[int, int] | None = tuple(meeting["ports"]) if meeting["ports"] else None
         self.named_network = bool(meeting["host_suffix"])
@@ -106,9 +108,7 @@ class Agent:
         self.log = open_log(run, os.environ.get(environment.JOB, "hand"), self.host)
         self.nccl = nccl_variables(os.environ) if plan["device"] == "cuda" else {}
         for name, value in self.nccl.items():
-            print(
-                f"launcher: {self.host}: {name}={value}, as these cards need it", file=sys.stderr, flush=True
-            )
+            say(f"{self.host}: {name}={value}, as these cards need it")
         # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
         self.connection = _connect(run, self.index)
@@ -137,11 +137,7 @@ class Agent:
                 self._go_on()
                 self.connection.flush()
         except (ConnectionClosed, ProtocolError) as error:
-            print(
-                f"launcher: the supervisor is lost ({error}); the ranks on {self.host} are killed",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"the supervisor is lost ({error}); the ranks on {self.host} are killed")
             self._end_all()
             job = self.cluster.job(os.environ)
             if self.outlives and job:
@@ -201,7 +197,7 @@ class Agent:
         report = (codes, self.ranks.phases())
         if time.monotonic() > self.next_heartbeat or report != self._reported:
             self._reported = report
-            self.next_heartbeat = time.monotonic() + HEARTBEAT_S
+            self.next_heartbeat = time.monotonic() + self.heartbeat_s
             self.connection.send(
                 NodeHeartbeat(
                     first_rank=self.first_rank,
@@ -236,11 +232,7 @@ class Agent:
         try:
             self.ranks.start(numbers, env, log, self.listener if order.first_rank == 0 else None)
         except OSError as error:
-            print(
-                f"launcher: {self.host}: {error}; the ranks are started without the warm process",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{self.host}: {error}; the ranks are started without the warm process")
             self._give_up_warm()
         finally:
             os.close(log)

@@ -1,13 +1,13 @@
 """One attempt of the ranks: the leader starts them through the agents, watches them, ends them and finds who is to blame."""
 
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
+from launcher.output import say
 from launcher.protocol.agents import (
     DumpStacks,
     KillRanks,
@@ -29,9 +29,13 @@ from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
 from launcher.supervise.pace import HangLimits, SpeedProbes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopReason
-from launcher.timeouts import ANSWER_S, SAVE_HANGS
+from launcher.timeouts import ANSWER_S, SAVE_HANGS, STOPPED_S
 
 _POLL_S = 0.05
+_FULL_S = 1.0
+"""Seconds between two looks at the ranks of nodes that say nothing."""
+_SLOW_S = 150e-6
+"""Seconds between two searches for slow hosts, for each rank: 5 s with 32,768 ranks."""
 _TRAINING = ("first step", "step", "save", "eval")
 """Phases in which a rank reacts to the order to shut down."""
 
@@ -46,8 +50,11 @@ class AttemptRunner:
         save_floor_s = SAVE_HANGS * self.plan.save.timeout_s if self.plan.save else 0.0
         self.limits = HangLimits(step_floor_s=self.plan.hang_timeout_s, save_floor_s=save_floor_s)
         self._used: list[Node] = []
+        self._ended: dict[int, int] = {}
+        """Exit codes of the ranks of this attempt that have ended."""
         self._last: dict[int, tuple[str, int, float]] = {}
         self._probes = SpeedProbes()
+        self._next_full = self._next_slow = 0.0
 
     def attempt(self, context: AttemptContext) -> EndedAttempt:
         """How the attempt ended. Afterwards no rank lives on a node that answers."""
@@ -96,17 +103,20 @@ class AttemptRunner:
                     model_commit=self._fetcher.commit,
                 ),
             )
-        self._last, self._probes = {}, SpeedProbes()
+        self._last, self._ended, self._probes = {}, {}, SpeedProbes()
         return None
 
     def _watch(self, context: AttemptContext) -> EndedAttempt:
         cause: StopReason | None = None
         heard: int | None = None
         can_save, deadline = False, 0.0
-        world_size = self.plan.topology.world_size
+        world_size, used = self.plan.topology.world_size, {node.index for node in self._used}
         while True:
             self.nodes.poll(_POLL_S)
-            codes = self._codes()
+            spoke = [node for node in self.nodes.spoke() if node.index in used]
+            for node in spoke:
+                self._ended.update(node.codes)
+            codes = self._ended
             failed = _failures(codes)
             if failed and cause is None:
                 return self._crashed(context)
@@ -127,7 +137,7 @@ class AttemptRunner:
             lost = next((node for node in self._used if node.lost), None)
             if lost is not None:
                 return EndedAttempt(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
-            refused = [answer for node in self._used for answer in self.nodes.answers(node, StartFailed)]
+            refused = [answer for node in spoke for answer in self.nodes.answers(node, StartFailed)]
             if refused:
                 return EndedAttempt(
                     how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0].host}: {refused[0].reason}"
@@ -154,7 +164,7 @@ class AttemptRunner:
                 return EndedAttempt(
                     how=How.CUT, code=128 + (self.stopped.signal or 15), told=cause, reason=why
                 )
-            hung = self._find_hung()
+            hung = self._find_hung(spoke)
             self._name_slow(context)
             if hung is not None:
                 return self._hung(context, hung)
@@ -173,10 +183,8 @@ class AttemptRunner:
         return "; the ranks could not save in time"
 
     def _phase(self, rank: int) -> str:
-        for node in self._used:
-            if rank in node.heartbeats:
-                return node.heartbeats[rank].phase
-        return "start"
+        state = self._used[rank // self.plan.topology.gpus_per_node].heartbeats.get(rank)
+        return state.phase if state else "start"
 
     @staticmethod
     def _shutdown_reason(cause: StopReason | None) -> str:
@@ -203,17 +211,23 @@ class AttemptRunner:
         reason = message or f"rank {rank} on {host} {_how_it_ended(code)}"
         return EndedAttempt(how=How.CRASHED, code=code, reason=reason, hosts=(host,))
 
-    def _find_hung(self) -> str | None:
-        """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take."""
+    def _find_hung(self, spoke: list[Node]) -> str | None:
+        """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take. Looks at the nodes that have
+        spoken, and once a second at all."""
         moment = time.monotonic()
-        for node in self._used:
+        if moment > self._next_full:
+            self._next_full = moment + _FULL_S
+            spoke = self._used
+        for node in spoke:
             for rank, (phase, step, age_s, probe, stopped_s) in node.heartbeats.items():
                 if probe is not None:
                     self._probes.note(rank, node.host, *probe)
-                if stopped_s > self.plan.hang_timeout_s and rank not in node.codes:
+                if stopped_s > STOPPED_S and rank not in node.codes:
                     # every phase has this limit, because none is slow for this reason
-                    what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"
-                    return f"rank {rank} on {node.host} {what} for more than {self.plan.hang_timeout_s:g} s"
+                    limit = STOPPED_S if self._others_run(rank) else self.plan.hang_timeout_s
+                    if stopped_s > limit:
+                        what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"
+                        return f"rank {rank} on {node.host} {what} for more than {limit:g} s"
                 changed = node.heard - age_s
                 before = self._last.get(rank)
                 if before is None or before[:2] != (phase, step):
@@ -226,15 +240,23 @@ class AttemptRunner:
                     return f"rank {rank} on {node.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
         return None
 
+    def _others_run(self, rank: int) -> bool:
+        """Whether another rank is alive and not stopped, so that not the whole job is suspended."""
+        return any(
+            other != rank and not state.stopped_s and other not in node.codes
+            for node in self._used
+            for other, state in node.heartbeats.items()
+        )
+
     def _name_slow(self, context: AttemptContext) -> None:
+        moment = time.monotonic()
+        if moment < self._next_slow:
+            return
+        self._next_slow = moment + _SLOW_S * self.plan.topology.world_size
         for host, relative in self._probes.find_slow().items():
             self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
             note_faults([host], "slow", self.run.name)
-            print(
-                f"launcher: {host} computes at {relative:.2f} of the others' speed",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{host} computes at {relative:.2f} of the others' speed")
 
     def _hung(self, context: AttemptContext, hung: str) -> EndedAttempt:
         """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""
@@ -242,7 +264,10 @@ class AttemptRunner:
         deadline = time.monotonic() + ANSWER_S
         states: dict[int, str] = {}
         answered: set[int] = set()
-        while len(answered) < len(self._used) and time.monotonic() < deadline:
+        while (
+            any(node.index not in answered for node in self._used if not node.lost)
+            and time.monotonic() < deadline
+        ):
             self.nodes.poll(_POLL_S)
             for node in self._used:
                 for answer in self.nodes.answers(node, StacksDumped):

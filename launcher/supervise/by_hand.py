@@ -2,12 +2,12 @@
 
 import os
 import socket
-import sys
 import time
 
 from launcher import environment
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
+from launcher.output import say
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
 from launcher.supervise.addresses import bind, choose_port
@@ -33,7 +33,7 @@ def start_by_hand(run: RunDir) -> int:
             listener = bind(port, "127.0.0.1" if address == "127.0.0.1" else "")
         except OSError as error:
             host = socket.gethostname()
-            print(f"launcher: port {port} is taken on {host} ({error})", file=sys.stderr, flush=True)
+            say(f"port {port} is taken on {host} ({error})")
             return Exit.PORT_TAKEN
     stopped = StopSignal()
     attempt = run.attempts() + 1

@@ -33,18 +33,24 @@ class Connection:
 
     def send(self, message: Message) -> None:
         """Queues a message and sends what the socket takes; ConnectionClosed when the other end is gone."""
-        self._unsent += encode(message) + b"\n"
-        self.flush()
+        self.send_line(encode(message) + b"\n")
 
-    def flush(self) -> None:
-        """Sends more of what is queued; ConnectionClosed when the other end is gone."""
+    def send_line(self, line: bytes = b"") -> bool:
+        """Queues a message that is encoded already, with its line end; whether the socket has taken all that was queued.
+        ConnectionClosed when the other end is gone."""
+        self._unsent += line
         try:
             while self._unsent:
                 del self._unsent[: self.socket.send(self._unsent)]
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             raise ConnectionClosed(str(error)) from None
+        return True
+
+    def flush(self) -> None:
+        """Sends more of what is queued; ConnectionClosed when the other end is gone."""
+        self.send_line()
 
     def receive(self, accepted: Mapping[str, type[Message]], longest: int = LONGEST_LINE) -> list[Message]:
         """All messages that have arrived whole. No more than `longest` bytes and one are held.

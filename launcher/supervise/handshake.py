@@ -106,15 +106,13 @@ class _Stranger:
 class Door:
     """The supervisor's listening socket, and the connections that have proved nothing yet."""
 
-    def __init__(self, listener: socket.socket, key: bytes, nodes: int) -> None:
-        """`nodes`: how many agents there can be; each has an index below that."""
-        self.listener, self._key, self._nodes = listener, key, nodes
+    def __init__(self, listener: socket.socket, key: bytes, nodes: int, waits: select.epoll) -> None:
+        """`nodes`: how many agents there can be; each has an index below that. `waits` gets every connection, and keeps those
+        of agents that are admitted; a closed one leaves it by itself."""
+        self.listener, self._key, self._nodes, self._waits = listener, key, nodes, waits
+        waits.register(listener, select.EPOLLIN)
         self._most = max(_FEWEST, 2 * nodes)
         self._strangers: list[_Stranger] = []
-
-    def waiting(self) -> list[socket.socket | Connection]:
-        """What to wait for."""
-        return [self.listener, *(stranger.connection for stranger in self._strangers)]
 
     def admit(self) -> list[tuple[int, Connection]]:
         """The index and the connection of each agent that has proved itself now. Nothing that a stranger sends is an error."""
@@ -160,6 +158,7 @@ class Door:
             except ConnectionClosed:
                 connection.close()
                 continue
+            self._waits.register(connection, select.EPOLLIN)
             self._strangers.append(stranger)
         self._make_room(self._most)
 

@@ -1,12 +1,12 @@
 """Another shape for a run whose resources are `auto`, when it is queued again: the one that would now finish first."""
 
-import sys
 from dataclasses import dataclass
 
 from launcher.clusters.base import Cluster
 from launcher.config import read_config
 from launcher.config.resources import is_auto
 from launcher.errors import LauncherError
+from launcher.output import say
 from launcher.plan import LaunchPlan
 from launcher.plan.shapes import Choice, Shape
 from launcher.run import RunDir, write_text
@@ -44,7 +44,7 @@ def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster) -> OtherShape |
         other = with_shape(config, choice.shape)
         found = decide(other, plan.facts, plugins)
     except LauncherError as error:
-        print(f"launcher: the run keeps its shape {before}: {error}", file=sys.stderr, flush=True)
+        say(f"the run keeps its shape {before}: {error}")
         return None
     return OtherShape(plan=found, choice=choice, before=before)
 

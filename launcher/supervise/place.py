@@ -5,7 +5,6 @@ import pwd
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 from launcher import environment
@@ -14,6 +13,7 @@ from launcher.clusters.job import JobRecord
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
+from launcher.output import say
 from launcher.plan import LaunchPlan
 from launcher.plan.queue import RESERVE_S
 from launcher.processes import death_with_parent, start_ticks
@@ -102,7 +102,7 @@ class Place:
                 with submitted(cluster, self.run, avoid=exclude, me=me) as new:
                     return f"job {new} continues: {other.choice.why}"
             except Refused as error:
-                print(f"launcher: {error}; the run keeps its shape", file=sys.stderr, flush=True)
+                say(f"{error}; the run keeps its shape")
                 put_back(self.run, other, self.plan, str(error))
                 self._other = None
         if self.job.index is not None:
@@ -113,13 +113,13 @@ class Place:
                 with submitted(cluster, self.run, avoid=exclude, me=me) as new:
                     return f"job {new} continues, without {', '.join(exclude)}"
             except Refused as error:  # the cluster has too few other nodes
-                print(f"launcher: {error}; the next job may get them again", file=sys.stderr, flush=True)
+                say(f"{error}; the next job may get them again")
         elif cluster.may_requeue(self.plan.job_options):
             try:
                 cluster.requeue(me)
                 return f"job {me} is queued again"
             except ClusterError as error:
-                print(f"launcher: {error}; a new job is queued after this one", file=sys.stderr, flush=True)
+                say(f"{error}; a new job is queued after this one")
         with submitted(cluster, self.run, after=me, me=me) as new:
             return f"job {new} continues after this one"
 

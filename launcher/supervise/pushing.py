@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from launcher.output import say
 from launcher.processes import death_with_parent
 from launcher.run import RunDir
 from launcher.run.events import launching as noted
@@ -31,7 +32,7 @@ def push(run: RunDir, repository: str, environ: Mapping[str, str], stopped: Stop
     lines = log.read_text(errors="replace").strip().splitlines()
     reason = reason or (lines[-1].removeprefix("launcher: ") if lines else f"exit code {process.returncode}")
     run.note(noted.NotPushed(attempt=attempt, repository=repository, reason=reason))
-    print(f"launcher: not pushed to {repository}: {reason}", file=sys.stderr, flush=True)
+    say(f"not pushed to {repository}: {reason}")
 
 
 def _wait(process: "subprocess.Popen[bytes]", stopped: StopSignal) -> str:

@@ -2,19 +2,19 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import environment
+from launcher.output import say
 from launcher.protocol.agents import ProbeResult, RankState, Shutdown
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
 from launcher.run import RunDir
 from launcher.supervise.starters import ColdStarter, WarmStarter, kill
-from launcher.timeouts import DUMP_S, FIRST_WORD_S
+from launcher.timeouts import DUMP_S, FIRST_WORD_S, MOST_HEARTBEAT_S
 
 
 @dataclass
@@ -35,7 +35,10 @@ class Rank:
     code: int | None = None
     probe: ProbeResult | None = None
     stopped: float | None = None
-    """Since when its process was seen stopped (SIGSTOP) at every look and has sent no heartbeat; None for one that runs."""
+    """Since when its process was seen stopped (SIGSTOP) at every look, and has neither computed nor sent a heartbeat; None for
+    one that runs."""
+    busy: int = 0
+    """Clock ticks for which its process had computed at the newest look."""
 
 
 class Ranks:
@@ -44,6 +47,8 @@ class Ranks:
     def __init__(self, starter: ColdStarter | WarmStarter) -> None:
         self.starter = starter
         self.ranks: list[Rank] = []
+        self._looked = 0.0
+        """time.monotonic() of the last look at the states of the processes."""
 
     def start(self, numbers: range, env: Mapping[str, str], log: int, listener: socket.socket | None) -> None:
         """Starts the ranks of these global numbers; rank 0 inherits `listener`, the rendezvous socket."""
@@ -98,7 +103,7 @@ class Ranks:
     def dump(self, folder: Path, number: int) -> dict[int, str]:
         """Writes the stacks of all ranks that live to `folder`; rank -> state of its process, T for a stopped one."""
         living = [rank for rank in self.ranks if rank.code is None]
-        states = {rank.number: _state(rank.pid) for rank in living}
+        states = {rank.number: _look(rank.pid)[0] for rank in living}
         for rank in living:
             try:
                 os.kill(rank.pid, number)
@@ -114,11 +119,15 @@ class Ranks:
     def states(self) -> tuple[RankState, ...]:
         """The state of every rank, in their order. Looks at each process."""
         moment = time.monotonic()
+        suspended = moment - self._looked > MOST_HEARTBEAT_S  # this process itself, and not only its ranks
+        self._looked = moment
         for rank in self.ranks:
-            if rank.code is not None or _state(rank.pid) != "T":
+            state, busy = _look(rank.pid) if rank.code is None else ("X", 0)
+            if state != "T":
                 rank.stopped = None
-            elif rank.stopped is None:
+            elif rank.stopped is None or suspended or busy != rank.busy:
                 rank.stopped = moment
+            rank.busy = busy
         return tuple(
             RankState(
                 phase=rank.phase,
@@ -156,7 +165,7 @@ class Ranks:
             try:
                 message = decode(data, FROM_RANK)
             except ProtocolError as error:
-                print(f"launcher: rank {rank.number} sent {error}", file=sys.stderr, flush=True)
+                say(f"rank {rank.number} sent {error}")
                 continue
             if isinstance(message, RankHeartbeat):
                 rank.phase, rank.step, rank.probe = message.phase, message.step, message.probe
@@ -181,17 +190,21 @@ def open_log(run: RunDir, folder: str, host: str) -> int:
     return os.open(path / f"{host}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
-def _state(pid: int) -> str:
-    """State of a process: R, S, D, T, Z or X; X if it is gone. Source: proc(5), /proc/pid/stat."""
+def _look(pid: int) -> tuple[str, int]:
+    """State of a process (R, S, D, T, Z or X; X if it is gone), and the clock ticks for which it has computed.
+
+    Source: proc(5), /proc/pid/stat.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return "X"
+        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return values[0], int(values[11]) + int(values[12])
+    except (OSError, IndexError, ValueError):
+        return "X", 0
 
 
 def _kernel_stack(pid: int) -> str:
     """The kernel's stack of a process that wrote none itself, since it is stopped or in an uninterruptible wait."""
-    lines = [f"no Python stack: process {pid} is in state {_state(pid)}"]
+    lines = [f"no Python stack: process {pid} is in state {_look(pid)[0]}"]
     for name in ("wchan", "stack"):
         try:
             lines.append(Path(f"/proc/{pid}/{name}").read_text())

@@ -6,6 +6,7 @@ job.sbatch calls it before the supervisor exists; without the record, the run wo
 import sys
 from pathlib import Path
 
+from launcher.output import say
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Stopped
 
@@ -17,7 +18,7 @@ def main(argv: list[str]) -> int:
     key = "cluster.modules" if command.startswith("module ") else "cluster.setup"
     reason = f"{key}: `{command}` ended with exit code {code} before the ranks were started; correct it and launch again"
     run.note(Stopped(attempt=run.attempts() + 1, exit_code=int(code), reason=reason))
-    print(f"launcher: {reason}", file=sys.stderr)
+    say(str(reason))
     return 0
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from launcher.output import say
 from launcher.processes import death_with_parent, exit_code, is_stopped
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_WARM, ForkRank, RankExited, RankForked, WarmReady
@@ -150,7 +151,7 @@ class WarmStarter:
             try:
                 message = decode(data, FROM_WARM)
             except ProtocolError as error:
-                print(f"launcher: the warm process sent {error}", file=sys.stderr, flush=True)
+                say(f"the warm process sent {error}")
                 continue
             if isinstance(message, RankForked):
                 return message.pid

@@ -1,6 +1,5 @@
 """The run dir of a supervisor, which survives some minutes without an answer of the file system, and says so."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 
 from launcher.errors import DISK_FULL, RunError
 from launcher.masking import mask_all
+from launcher.output import say
 from launcher.run import RunDir, append_line, now
 from launcher.run.events import Event
 
@@ -80,4 +80,4 @@ def steadily(read: Callable[[], T]) -> T:
 
 
 def _tell(text: str) -> None:
-    print(f"launcher: {text}", file=sys.stderr, flush=True)
+    say(str(text))

@@ -4,10 +4,10 @@ import faulthandler
 import os
 import signal
 import socket
-import sys
 import time
 
 from launcher import environment
+from launcher.output import say
 from launcher.protocol.agents import ProbeResult, Shutdown
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
@@ -65,5 +65,5 @@ class Heartbeat:
                 try:
                     self._shutdown = isinstance(decode(data, TO_RANK), Shutdown)
                 except ProtocolError as error:
-                    print(f"launcher: the agent of this node sent {error}", file=sys.stderr, flush=True)
+                    say(f"the agent of this node sent {error}")
         return self._shutdown

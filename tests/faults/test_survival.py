@@ -33,10 +33,14 @@ class Wait(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         time.sleep(0.02)
         fault = Path(args.output_dir).parent / "fault.py"
-        if fault.exists():
+        try:
+            code = fault.read_text()
+        except FileNotFoundError:  # another rank can have removed it in this moment
+            code = ""
+        if code:
             model = kwargs["model"]
             names = {"step": state.global_step, "rank": int(os.environ["RANK"]), "fault": fault, "model": model}
-            exec(fault.read_text(), names)
+            exec(code, names)
 
 @dataclass(frozen=True, kw_only=True)
 class Slow(Plugin):

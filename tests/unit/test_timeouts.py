@@ -5,7 +5,7 @@ from launcher.config.resources import ResourcesConfig
 
 
 def test_a_node_is_given_up_after_many_missed_heartbeats_and_an_agent_gives_up_after_many_missed_pings():
-    assert timeouts.AGENT_LOST_S >= 5 * timeouts.HEARTBEAT_S
+    assert timeouts.AGENT_LOST_S >= 4 * timeouts.MOST_HEARTBEAT_S
     assert timeouts.SUPERVISOR_LOST_S >= 5 * timeouts.PING_S
 
 
@@ -14,7 +14,11 @@ def test_an_agent_gives_the_supervisor_up_later_than_the_supervisor_gives_up_the
 
 
 def test_an_agent_that_waits_for_a_fork_is_not_taken_for_lost():
-    assert timeouts.FORK_S < timeouts.AGENT_LOST_S - timeouts.HEARTBEAT_S
+    assert timeouts.FORK_S < timeouts.AGENT_LOST_S - timeouts.MOST_HEARTBEAT_S
+
+
+def test_heartbeats_of_many_nodes_are_rarer_but_never_as_rare_as_a_loss():
+    assert [timeouts.heartbeat_s(nodes) for nodes in (1, 1024, 4096, 100_000)] == [0.5, 0.5, 2.0, 2.5]
 
 
 def test_an_agent_says_that_it_cannot_connect_before_the_supervisor_stops_waiting():

@@ -166,9 +166,7 @@ def tell_left_out(folder: Path, left_out: Mapping[str, list[str]]) -> None:
 
 
 def _data(plan: LaunchPlan) -> dict[str, str]:
-    facts = plan.facts
-    paths = [facts.data_path, *facts.data_sources, *([facts.eval_path] if facts.eval_path else [])]
-    return states(list(dict.fromkeys(path for path in paths if not path.startswith("hub:"))))
+    return states([path for path in plan.facts.all_data if not path.startswith("hub:")])
 
 
 def _same_again(earlier: RunDir, plan: LaunchPlan) -> Frozen | None:

@@ -99,7 +99,7 @@ def _settings(decided: Decided) -> list[tuple[str, str]]:
 
 def digests(plan: LaunchPlan) -> list[dict[str, Any]]:
     """Use, path and SHA-256 of every file of training and evaluation data; the digest is None for data on a hub."""
-    training = plan.facts.data_sources or (plan.facts.data_path,)
+    training = plan.facts.training_data
     named = [("train", path) for path in training]
     named += [("eval", plan.facts.eval_path)] if plan.facts.eval_path else []
     files = [(use, file) for use, place in named for file in _files(place)]

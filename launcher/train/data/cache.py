@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from launcher.checkpoint.folders import sync
 from launcher.errors import DataError
 from launcher.run import write_text
 from launcher.train.data.build_lock import STALE_S, BuildLock
@@ -124,9 +125,9 @@ def commit(folder: Path, words: dict[str, Any], facts: dict[str, Any]) -> None:
     """Writes the commit file last, without which the folder does not count: facts, and size and checksum of every file."""
     files = {path.name: _sum(path) for path in sorted(folder.iterdir())}
     for path in folder.iterdir():
-        _sync(path)
+        sync(path)
     write_text(folder / _COMMIT, json.dumps({"key": words, "facts": facts, "files": files}, indent=1))
-    _sync(folder / _COMMIT)
+    sync(folder / _COMMIT)
 
 
 def committed(folder: Path) -> dict[str, Any] | None:
@@ -152,7 +153,7 @@ def _put(temporary: Path, folder: Path) -> None:
     except OSError:  # another run was faster, with the same content
         if committed(folder) is None:
             raise
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def _sum(path: Path) -> list[int]:
@@ -163,14 +164,6 @@ def _sum(path: Path) -> list[int]:
             size += len(block)
             value = zlib.crc32(block, value)
     return [size, value]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_json(path: Path) -> dict[str, Any]:

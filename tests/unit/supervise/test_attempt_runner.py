@@ -37,6 +37,8 @@ class Scripted:
     def __init__(self, polls: Sequence[Poll]) -> None:
         self.polls = list(polls)
         self.told: list[str] = []
+        self.dead: set[int] = set()
+        """Nodes whose loss shows while stacks are written."""
         connection: Any = None
         self.by_index = {
             index: Node(
@@ -55,6 +57,9 @@ class Scripted:
         if self.polls and all(node.heartbeats for node in self.by_index.values()):
             self.polls.pop(0)(self)
 
+    def spoke(self) -> list[Node]:
+        return list(self.by_index.values())
+
     def there(self) -> list[Node]:
         return [node for node in self.by_index.values() if not node.lost]
 
@@ -68,6 +73,9 @@ class Scripted:
         return node.host
 
     def answers(self, node: Node, kind: type[Message]) -> list[Message]:
+        if kind is StacksDumped and node.index in self.dead:
+            node.lost = "its connection ended (closed)"
+            return []
         if kind is StacksDumped:
             state = "T" if node.heartbeats[node.index].stopped_s else "S"
             return [StacksDumped(states={node.index: state})]
@@ -161,18 +169,42 @@ def test_ranks_that_do_not_end_in_time_are_killed_and_what_they_saved_is_reporte
     assert (ended.how, ended.reason) == (How.CUT, said)
 
 
-def test_a_rank_that_is_stopped_while_it_loads_is_found_long_before_a_load_is_too_long(tmp_path):
-    def loading(stopped_s: float) -> Poll:
-        def poll(nodes: Scripted) -> None:
-            nodes.by_index[1].heartbeats = {1: RankState("load", 0, stopped_s, None, stopped_s)}
-            nodes.by_index[1].heard = time.monotonic()
+def loading(*stopped: tuple[int, float]) -> Poll:
+    """Ranks load, each (rank, seconds) of them while it is stopped."""
 
-        return poll
+    def poll(nodes: Scripted) -> None:
+        for rank, stopped_s in stopped:
+            nodes.by_index[rank].heartbeats = {rank: RankState("load", 0, stopped_s, None, stopped_s)}
+            nodes.by_index[rank].heard = time.monotonic()
 
-    attempt = Attempt(tmp_path, loading(59.0), loading(61.0))
-    ended = attempt.end()
+    return poll
+
+
+def test_a_rank_that_is_stopped_while_another_runs_is_found_after_a_second(tmp_path):
+    ended = Attempt(tmp_path, loading((1, 0.9)), loading((1, 1.1))).end()
     assert (ended.how, ended.hosts) == (How.HUNG, ("n2",))
-    assert "rank 1 on n2 was stopped from outside (SIGSTOP) in phase 'load'" in ended.reason
+    assert (
+        "rank 1 on n2 was stopped from outside (SIGSTOP) in phase 'load' at step 0 for more than 1 s"
+        in ended.reason
+    )
+
+
+def test_a_suspended_job_whose_ranks_are_all_stopped_has_the_time_of_a_hang(tmp_path):
+    ended = Attempt(tmp_path, loading((0, 59.0), (1, 59.0)), loading((0, 59.5), (1, 61.0))).end()
+    assert (ended.how, ended.hosts) == (How.HUNG, ("n1", "n2"))
+    assert "rank 1 on n2 was stopped from outside (SIGSTOP)" in ended.reason
+    assert "for more than 60 s" in ended.reason
+
+
+def test_a_hang_does_not_wait_for_the_stacks_of_a_lost_node(tmp_path):
+    def lost(nodes: Scripted) -> None:
+        nodes.by_index[0].heartbeats = {0: RankState("load", 0, 61.0, None, 61.0)}
+        nodes.dead.add(1)
+
+    begun = time.monotonic()
+    ended = Attempt(tmp_path, lost).end()
+    assert (ended.how, ended.hosts) == (How.HUNG, ("n1",))
+    assert time.monotonic() - begun < 5.0
 
 
 def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -49,3 +50,26 @@ def test_a_rank_is_stopped_while_its_process_is_and_says_nothing(tmp_path, child
     until(lambda: stopped_s() == 0)
     ranks.close()
     theirs.close()
+
+
+def test_a_process_that_is_slowed_down_by_many_stops_is_not_stopped(tmp_path):
+    """As cpulimit does it: the process is nearly always seen stopped, but it computes in between."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    ranks, moment = Ranks(ColdStarter(tmp_path)), time.monotonic()
+    ranks.ranks = [Rank(0, busy.pid, ours, os.memfd_create("stacks"), moment, moment)]
+    seen: list[float] = []
+    try:
+        for _ in range(20):
+            os.kill(busy.pid, signal.SIGSTOP)
+            time.sleep(0.05)
+            seen.append(ranks.states()[0].stopped_s)
+            os.kill(busy.pid, signal.SIGCONT)
+            time.sleep(0.05)
+    finally:
+        busy.kill()
+        busy.wait()
+        ranks.close()
+        theirs.close()
+    assert max(seen) < 0.5
