@@ -36,7 +36,7 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[FetchedI
     for one in composed:
         config = one.config
         paths = data_paths(config)
-        wanted = find_wanted(config, str(Path.cwd()), (*paths.training, paths.evaluation))
+        wanted = find_wanted(config, str(Path.cwd()), (*paths.training, *filter(None, [paths.evaluation])))
         if wanted is None or wanted.to_json() in seen:
             continue
         seen.append(wanted.to_json())

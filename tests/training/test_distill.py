@@ -78,7 +78,7 @@ def test_losses_are_those_of_a_bare_loop(straight, taught):
     assert run.losses == pytest.approx(bare(taught, 3, mix), rel=1e-4)
 
 
-@pytest.mark.parametrize("beta", ["0", "0.5", "1"])
+@pytest.mark.parametrize("beta", ["0", *(pytest.param(one, marks=pytest.mark.long) for one in ("0.5", "1"))])
 def test_the_divergence_from_the_teacher_falls(straight, taught, beta: str):
     run = straight(
         *typed(
@@ -100,7 +100,9 @@ def test_the_divergence_from_the_teacher_falls(straight, taught, beta: str):
     assert run.events("exported")[0]["verified"] == "logits"
 
 
-@pytest.mark.parametrize("plugin", ["", "lora", "qlora"])
+@pytest.mark.parametrize(
+    "plugin", ["", *(pytest.param(one, marks=pytest.mark.long) for one in ("lora", "qlora"))]
+)
 def test_losses_are_equal_over_ranks_and_under_every_strategy(straight, taught, plugin: str):
     one = straight(*typed(taught, *EQUAL, plugin=plugin))
     for strategy in ("ddp", "zero2", "zero3", "fsdp2"):
@@ -181,6 +183,7 @@ def test_the_stored_words_of_the_whole_vocabulary_give_the_losses_of_the_loaded_
     )
 
 
+@pytest.mark.long
 def test_a_few_stored_words_teach_and_are_found_again(straight, taught, stored):
     found = stored("--top-k", "8")
     assert 0 < found["left_out"] < 1 and not [*Path(found["folder"]).glob("*.p*")]
@@ -239,6 +242,7 @@ def test_a_teacher_with_another_tokenizer_is_refused_on_the_ranks_in_one_line(
     )
 
 
+@pytest.mark.long
 def test_evaluate_report_and_status_know_a_distilled_model(straight: Callable[..., Finished], taught, capsys):
     run = straight(*typed(taught, *EQUAL))
     runs, name = str(run.path.parents[1]), str(run.path.relative_to(run.path.parents[1]))
