@@ -144,10 +144,11 @@ def begin(choices: Choices, file: str) -> First:
 
 
 def method_of(kinds: list[str]) -> str:
-    """The first method, by name, that is made for rows of the most common kind."""
+    """The first method, by name, that is made for rows of the most common kind and needs no other model."""
     for kind in kinds:
         for name in METHODS.own_names():
-            if find_method(name).learns_from[0] == kind:
+            spec = find_method(name)
+            if spec.learns_from[0] == kind and spec.teacher is None:
                 return name
     raise ConfigError("the data file holds no row; give a file with rows")
 
