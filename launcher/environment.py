@@ -269,6 +269,18 @@ OPENAI_BASE_URL = _listed(
     read_by="managed",
 )
 
+# A server for a trained model. Source of the second: vLLM's documentation, "Environment Variables".
+
+API_KEY = _listed(
+    "LAUNCHER_API_KEY",
+    "Secret: the key that requests to the server must have. It is never written to a file.",
+    set_by="a person",
+    read_by="serve",
+)
+VLLM_API_KEY = _listed(
+    "VLLM_API_KEY", "Secret: the same key, for vLLM's own server.", set_by="serve", read_by="vLLM"
+)
+
 # Shell, Python and Hydra
 
 SEARCH_PATH = _listed(

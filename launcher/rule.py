@@ -34,6 +34,8 @@ class Rule:
     way_out: str
     broken: Callable[[Any], bool]
     """Whether a launcher.plan.rules.Combination breaks this rule."""
+    values: Callable[[Any], str] | None = None
+    """The values by which a Combination breaks it, as words for the refusal; None if `what` has them all."""
     methods: Callable[[Any], bool] | None = None
     """Whether the rule applies to a training method, given its spec; None: it applies to all."""
 

@@ -105,16 +105,15 @@ class Chat:
 @contextlib.contextmanager
 def chatting(runs_dir: Path, name: str | None, request: ChatSettings) -> Generator[Chat]:
     """The loaded model of a run or of an export; it is unloaded at the end of the block."""
-    with worker(_request(runs_dir, name, request)) as work:
-        with showing() as show:
-            device = _ready(work, show)
-        yield Chat(device, work)
+    with worker(model_request("chat", runs_dir, name, request)) as work:
+        yield Chat(wait_until_ready(work), work)
 
 
-def _request(runs_dir: Path, name: str | None, settings: ChatSettings) -> dict[str, Any]:
+def model_request(verb: str, runs_dir: Path, name: str | None, settings: ChatSettings) -> dict[str, Any]:
+    """The request to the process that answers with the model of a run or of an export; RunError if it has none."""
     folder = exported(name)
     request: dict[str, Any] = {
-        "verb": "chat", "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": settings.base,
+        "verb": verb, "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": settings.base,
         "max_new_tokens": settings.max_new_tokens, "temperature": settings.temperature,
     }  # fmt: skip
     if folder is None:
@@ -128,11 +127,12 @@ def _request(runs_dir: Path, name: str | None, settings: ChatSettings) -> dict[s
     return request
 
 
-def _ready(work: ModelProcess, show: Any) -> str:
+def wait_until_ready(work: ModelProcess) -> str:
     """The device of the model, once it is loaded."""
-    for reply in work.replies():
-        if "progress" in reply:
-            show(reply["progress"])
-        if "ready" in reply:
-            return str(reply["ready"])
+    with showing() as show:
+        for reply in work.replies():
+            if "progress" in reply:
+                show(reply["progress"])
+            if "ready" in reply:
+                return str(reply["ready"])
     raise AssertionError("the worker exited with 0 but was never ready")

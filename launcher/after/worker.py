@@ -53,6 +53,11 @@ class ModelProcess:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
+    def end(self) -> None:
+        """Kills the process."""
+        self._process.kill()
+        self._process.wait()
+
     def interrupt(self) -> None:
         """Tells the process to end its answer."""
         self._process.send_signal(signal.SIGINT)
@@ -117,8 +122,7 @@ def worker(
         try:
             yield one
         finally:
-            process.kill()
-            process.wait()
+            one.end()
 
 
 @contextlib.contextmanager

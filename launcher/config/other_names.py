@@ -318,9 +318,11 @@ def _sharding() -> Iterator[Counterpart]:
     yield _same("training_args training_arguments sft_config extra_args",
                 "trainer.args", "for fields without a key of their own")
     yield _same("tensor_parallel_size tp_size tensor_parallel_dim tensor_parallelism pipeline_parallel_size pp_size "
-                "pipeline_parallelism expert_parallel_size ep_size sequence_parallel_degree sequence_parallel_size "
-                "context_parallel_size cp_size",
-                None, "only data parallelism is supported; use strategy=zero3 or fsdp2")
+                "pipeline_parallelism expert_parallel_size ep_size context_parallel_size cp_size",
+                None, "ranks share sequences, not layers, matrices or experts; use strategy=zero3 or fsdp2, or "
+                "strategy.sequence_parallel_size")
+    yield _same("sequence_parallel_degree sequence_parallel_size sp_size ulysses_size ulysses_sequence_parallel_size",
+                "strategy.sequence_parallel_size")
 
 
 _COUNTERPARTS: tuple[Counterpart, ...] = (

@@ -15,6 +15,10 @@ class StrategyConfig:
     ZeRO stage of zero_stage; `auto` lets the planner take the fastest strategy that fits into memory."""
     zero_stage: int = 0
     """ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the weights; 0 without DeepSpeed."""
+    sequence_parallel_size: int = 1
+    """Ranks that share the tokens of each sequence (Ulysses): each takes 1 / sequence_parallel_size of every sequence, and in
+    attention that share of the heads. It divides the activations of a long sequence, and the number of ranks that take
+    different samples."""
     offload_optimizer: bool = False
     """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False

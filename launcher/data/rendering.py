@@ -82,6 +82,17 @@ def _problems(turns: list[Message], asked: bool, example: Example, tokenizer: An
         )
 
 
+def left_out(turns: list[Message], text: str) -> str | None:
+    """The first part of a chat that is not in the text that the template rendered of it; None if all of it is there."""
+    flat = _flat(text)
+    found = (
+        f"{what} of message {number} ({turn['role']})"
+        for number, turn in enumerate(turns, start=1)
+        for what in _missing(turn, flat)
+    )
+    return next(found, None)
+
+
 def _missing(turn: Message, flat: str) -> Iterator[str]:
     """The parts of a turn that are not in the text."""
     content: str = turn["content"]

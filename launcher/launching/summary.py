@@ -135,7 +135,7 @@ def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
         (
             "batch",
             f"{batch.global_batch_size} {find_method(plan.trainer).unit} per step = {batch.micro_batch_size} micro x "
-            f"{batch.gradient_accumulation_steps} accumulation x {plural(plan.degrees.data_parallel_size, 'rank')}",
+            f"{batch.gradient_accumulation_steps} accumulation x {_takers(plan)}",
         ),
         ("model", f"{model.name_or_path}{counts}"),
         ("data", data_line(plan, extent)),
@@ -145,6 +145,14 @@ def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
+
+
+def _takers(plan: LaunchPlan) -> str:
+    """The ranks, or the groups of ranks that share a sequence, that take different samples."""
+    size = plan.degrees.data_parallel_size
+    if plan.degrees.sequence == 1:
+        return plural(size, "rank")
+    return f"{plural(size, 'group')} of {plan.degrees.sequence} ranks that share each sequence"
 
 
 def _memory(plan: LaunchPlan) -> list[tuple[str, str]]:

@@ -33,4 +33,5 @@ SPEC = Method(
     fields=FIELDS,
     refused=REFUSED,
     next_token_loss=True,
+    shares_sequences=True,
 )

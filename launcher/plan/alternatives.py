@@ -1,6 +1,7 @@
 """Alternatives to the planned settings: the cheapest that fits, and the largest value that each setting can have."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from launcher.units import significant
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """Memory sizes of existing GPUs, for a plan that does not fit the cluster's own."""
 _MOST_NODES, _GPUS_OF_A_NODE = 64, 8
-_MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 20
+_MOST_SEQUENCES, _STEP, _LONGEST = 16, 256, 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,9 @@ class Alternative:
     """One alternative setting with its memory, time and cost."""
 
     kind: str
-    """cheapest, largest_micro_batch, longest_context, fewest_gpus, four_bit or larger_gpu; and for a plan that does not fit,
-    how it could: smaller_micro_batch, checkpointing, strategy, four_bit, offload, more_gpus, fewer_gpus, shorter,
-    lora or qlora."""
+    """cheapest, largest_micro_batch, longest_context, longest_shared_context, fewest_gpus, four_bit or larger_gpu; and for a
+    plan that does not fit, how it could: smaller_micro_batch, checkpointing, strategy, sequence, four_bit, offload, more_gpus,
+    fewer_gpus, shorter, lora or qlora."""
     overrides: tuple[str, ...]
     """Overrides to type for it; empty if it is the planned setting."""
     gpus: int
@@ -49,8 +50,8 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     if load is None or size is None:
         return []
     search = search_from(config, plan, load, size)
-    found = [search.cheapest(), search.largest_micro_batch(), search.longest_context(), search.fewest_gpus()]
-    found.append(search.four_bit())
+    found = [search.cheapest(), search.largest_micro_batch(), search.longest_context()]
+    found += [search.longest_shared_context(), search.fewest_gpus(), search.four_bit()]
     if not search.fits(load):
         found.append(search.larger_gpu())
     return [one for one in found if one is not None]
@@ -111,7 +112,7 @@ class Search:
 
     def total(self, load: Load) -> float:
         """GiB that a GPU needs; each setting is computed once."""
-        key = (load.strategy.name, load.degrees.world_size, load.checkpointing, load.sequences, load.length)
+        key = (load.strategy.name, load.degrees, load.checkpointing, load.sequences, load.length)
         if key not in self._totals:
             self._totals[key] = estimate_memory(load).total
         return self._totals[key]
@@ -147,14 +148,29 @@ class Search:
 
     def longest_context(self) -> Alternative | None:
         """The longest sequences with the other settings as planned, in steps of 256 tokens."""
-        low, high = 0, _LONGEST // _STEP
+        return self._longest("longest_context", self.load)
+
+    def longest_shared_context(self) -> Alternative | None:
+        """The longest sequences if as many of the planned GPUs as the rules allow share each; None if they do so already."""
+        world, strategy = self.load.degrees.world_size, self.load.strategy
+        for size in reversed([one for one in divisors(world) if one > self.load.degrees.sequence]):
+            other = self.shared(size)
+            degrees = strategy.degrees(other.config.strategy, world)
+            if degrees.sequence == size and other.works(strategy, degrees, 1):
+                passes = self.batch // degrees.data_parallel_size
+                load = dataclasses.replace(self.load, degrees=degrees, sequences=1, accumulation=passes)
+                return other._longest("longest_shared_context", load)
+        return None
+
+    def _longest(self, kind: str, load: Load) -> Alternative | None:
+        """This setting with the longest sequences that fit, in steps of 256 tokens."""
+        step = math.lcm(_STEP, load.degrees.sequence)
+        low, high = 0, _LONGEST // step
         while low < high:
             middle = (low + high + 1) // 2
-            longer = dataclasses.replace(self.load, length=middle * _STEP)
-            low, high = (middle, high) if self.fits(longer) else (low, middle - 1)
-        if low == 0:
-            return None
-        return self.made("longest_context", dataclasses.replace(self.load, length=low * _STEP))
+            fits = self.fits(dataclasses.replace(load, length=middle * step))
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return self.made(kind, dataclasses.replace(load, length=low * step)) if low else None
 
     def fewest_gpus(self) -> Alternative | None:
         """The fewest GPUs on which any strategy fits and leaves MARGIN free."""
@@ -176,6 +192,14 @@ class Search:
             if search.fits(load, MARGIN)
         ]
         return search.made("four_bit", min(fitting, key=search.cost)) if fitting else None
+
+    def shared(self, sequence_parallel_size: int) -> "Search":
+        """The search for the same run in which that many ranks share each sequence."""
+        strategy = dataclasses.replace(self.config.strategy, sequence_parallel_size=sequence_parallel_size)
+        config = dataclasses.replace(self.config, strategy=strategy)
+        search = Search(config, self.facts, self.load, self.run, self.size, self.declared, self.host)
+        search.options = [f"strategy.sequence_parallel_size={sequence_parallel_size}"]
+        return search
 
     def quantised(self) -> "Search | None":
         """The search for the same adapter over 4-bit weights; None without an adapter, and if its weights have 4 bits."""
@@ -204,16 +228,20 @@ class Search:
         return self.made(kind, fitting[-1]) if fitting else None
 
     def worlds(self) -> Iterator[tuple[int, int]]:
-        """(nodes, GPUs per node) that divide the global batch, in ascending order."""
+        """(nodes, GPUs per node) whose groups that share a sequence divide the global batch, in ascending order."""
         most = max(self.config.cluster.gpus_per_node or _GPUS_OF_A_NODE, self.load.gpus_per_node)
         for gpus in range(1, most + 1):
-            if self.batch % gpus == 0 and (gpus & (gpus - 1) == 0 or gpus == most):
+            if self._divides(gpus) and (gpus & (gpus - 1) == 0 or gpus == most):
                 yield 1, gpus
         nodes, requested = 2, max(self.load.degrees.world_size // self.load.gpus_per_node, 1)
         while nodes <= max(_MOST_NODES, requested):
-            if self.batch % (nodes * most) == 0:
+            if self._divides(nodes * most):
                 yield nodes, most
             nodes *= 2
+
+    def _divides(self, gpus: int) -> bool:
+        sequence = self.config.strategy.sequence_parallel_size
+        return gpus % sequence == 0 and self.batch % (gpus // sequence) == 0
 
     def variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
         """The plan's settings on these GPUs, under every strategy, with and without checkpointing."""

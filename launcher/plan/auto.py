@@ -29,7 +29,8 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     from launcher.plan.alternatives import divisors, strategies  # imported here: most runs choose both
 
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
-    start = _with(config, StrategyConfig() if free_strategy else None, 1 if free_micro else None)
+    plain = StrategyConfig(sequence_parallel_size=config.strategy.sequence_parallel_size)
+    start = _with(config, plain if free_strategy else None, 1 if free_micro else None)
     plan = make(start)  # refuses what no choice can fix
     load, size = make_load(start, plan), config.cluster.gpu_memory_gib
     if load is None and facts.device != "cuda":
@@ -103,6 +104,7 @@ def _with_own(chosen: StrategyConfig, asked: StrategyConfig) -> StrategyConfig:
     """The chosen strategy with the settings that the planner does not choose."""
     return dataclasses.replace(
         chosen,
+        sequence_parallel_size=asked.sequence_parallel_size,
         overlap_comm=asked.overlap_comm,
         deepspeed=asked.deepspeed,
         cpu_ram_efficient_loading=asked.cpu_ram_efficient_loading,

@@ -12,7 +12,7 @@ from launcher.plan.rules import Combination, check_rules
 
 def combination_of(config: Config, plan: LaunchPlan) -> Combination:
     """The settings of this run that the rules look at."""
-    adapter, method = plan.adapter, find_method(plan.trainer)
+    adapter, method, shape = plan.adapter, find_method(plan.trainer), plan.facts.architecture
     return Combination(
         trainer=plan.trainer,
         method=method,
@@ -37,6 +37,11 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         saves=plan.save is not None,
         optimizer=config.trainer.optim,
         attention=config.model.attn_implementation,
+        heads=shape.num_attention_heads if shape else None,
+        key_value_heads=shape.num_key_value_heads if shape else None,
+        sees_less=shape is not None and shape.full_attention_layers not in (None, shape.num_hidden_layers),
+        experts=shape is not None and bool(shape.num_experts),
+        compiled=config.trainer.torch_compile,
         trains_head=adapter is not None and _trains_head(plan, adapter),
         trains_tokens=adapter is not None and adapter.tokens > 0,
         kernels=bool(plan.kernels),
@@ -113,12 +118,24 @@ def notes(config: Config, plan: LaunchPlan) -> list[str]:
         found.append(
             "trainer.torch_compile=true: memory and time are estimated as without it; compiled blocks keep fewer activations"
         )
+    found += _far_apart(plan)
     if config.strategy.cpu_ram_efficient_loading and not plan.loads_once and plan.topology.world_size > 1:
         found.append(
             "strategy.cpu_ram_efficient_loading=true: every rank still loads these weights, because quantised ones "
             "cannot be sent, and PiSSA and OLoRA keep a part of them on each rank"
         )
     return found
+
+
+def _far_apart(plan: LaunchPlan) -> list[str]:
+    """A sentence if ranks that share a sequence are on several nodes."""
+    size, node = plan.degrees.sequence, plan.topology.gpus_per_node
+    if size == 1 or (size <= node and node % size == 0):
+        return []
+    return [
+        f"strategy.sequence_parallel_size={size}: ranks of several nodes share a sequence, and exchange it over the "
+        f"network four times in every layer; a degree that divides the {node} ranks of a node is faster"
+    ]
 
 
 def _check_attention(config: Config, plan: LaunchPlan) -> None:

@@ -62,7 +62,7 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
     times the forward pass. Source: Dao, FlashAttention-2 (arXiv 2307.08691), section 4.1.
     """
     shape, passes, again = load.shape, load.accumulation, int(load.checkpointing)
-    tokens = load.sequences * load.answers * length * passes
+    tokens = load.sequences * load.answers * length * passes / load.degrees.sequence
     forwards = 1 + load.extra_passes / 3  # of the three passes whose memory is counted as one
     blocks = shape.num_hidden_layers
     memory = BLOCK_BYTES * shape.hidden_size * blocks * (forwards + again / 3)
@@ -83,9 +83,7 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
         / (gpu.tflops * 1e12 * gpu.attention_share),
         memory_s=taught.memory_s + memory * tokens / bytes_s,
         unpack_s=unpacked / (bytes_s * UNPACK_SHARE),
-        optimizer_s=0.0
-        if load.strategy.offloads
-        else ADAM_BYTES * load.trained / load.degrees.shard_size / bytes_s,
+        optimizer_s=0.0 if load.strategy.offloads else ADAM_BYTES * load.trained / load.shard_size / bytes_s,
         launch_s=taught.launch_s + passes * blocks * PASS_S * (forwards + again / 3),
         generate_s=generate_time(load, gpu),
         started_s=taught.started_s

@@ -159,6 +159,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     place.check_nodes(topology.nodes)
     strategy = make_strategy(config.strategy)
     degrees = strategy.degrees(config.strategy, topology.world_size)
+    _check_sequence(config, strategy, degrees)
     batch = make_batch(config.batch.global_batch_size, micro_batch_size(config), degrees.data_parallel_size)
     precision = _precision(config.trainer.precision, cuda)
     # On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it.
@@ -251,6 +252,23 @@ def micro_batch_size(config: Config) -> int:
         return int(requested)
     except ValueError:
         raise PlanError(f"batch.micro_batch_size={requested} must be a whole number, or auto") from None
+
+
+def _check_sequence(config: Config, strategy: Strategy, degrees: Degrees) -> None:
+    """PlanError for a degree that the strategy ignores, and for a longest row that the ranks cannot cut into equal parts."""
+    asked, longest = config.strategy.sequence_parallel_size, config.model.max_length
+    if asked not in (1, degrees.sequence):
+        raise PlanError(
+            f"strategy.sequence_parallel_size={asked} has no effect with strategy={strategy.name}, which sets the degree by "
+            "itself; use another strategy, or take it out"
+        )
+    if longest % degrees.sequence:
+        below = longest // degrees.sequence * degrees.sequence
+        near = " or ".join(str(one) for one in (below, below + degrees.sequence) if one)
+        raise PlanError(
+            f"model.max_length={longest} is not a multiple of strategy.sequence_parallel_size={degrees.sequence}, but ranks "
+            f"take equal parts of a sequence; use {near}"
+        )
 
 
 def _precision(requested: Precision, cuda: bool) -> str:

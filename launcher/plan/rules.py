@@ -47,6 +47,16 @@ class Combination:
     optimizer: str = "adamw_torch"
     attention: str | None = None
     """model.attn_implementation."""
+    heads: int | None = None
+    """Attention heads of the model; None if its shape is not known."""
+    key_value_heads: int | None = None
+    """Key-value heads of the model; None as for heads."""
+    sees_less: bool = False
+    """Whether some layers have a sliding window or linear attention."""
+    experts: bool = False
+    """Whether the model is a mixture of experts."""
+    compiled: bool = False
+    """Whether torch.compile compiles the model."""
     trains_head: bool = False
     """Whether modules_to_save trains the model's head whole."""
     trains_tokens: bool = False
@@ -61,6 +71,17 @@ class Combination:
 
 def _is_bitsandbytes(optimizer: str) -> bool:
     return "8bit" in optimizer or "bnb" in optimizer or optimizer.startswith("paged_")
+
+
+def _shared(run: Combination) -> str:
+    return f"strategy.sequence_parallel_size={run.degrees.sequence}"
+
+
+def _divides_heads(run: Combination) -> bool:
+    size, heads, keys = run.degrees.sequence, run.heads, run.key_value_heads
+    if heads is None or keys is None:
+        return True
+    return heads % size == 0 and (keys % size == 0 or size % keys == 0)
 
 
 RULES: tuple[Rule, ...] = (
@@ -207,6 +228,60 @@ RULES: tuple[Rule, ...] = (
         way_out="use plugin=[lora], which trains over gpt-oss's weights in bf16, or a checkpoint with plain weights",
         broken=lambda run: run.packed and (run.four_bit or run.eight_bit),
     ),
+    Rule(
+        number=20,
+        what="strategy.sequence_parallel_size with trainer={trainer}",
+        reason="its loss is not a sum over tokens, of which each rank could compute those of its part",
+        way_out="use strategy.sequence_parallel_size=1, or trainer=sft",
+        methods=lambda method: not method.shares_sequences,
+        values=_shared,
+        broken=lambda run: run.degrees.sequence > 1,
+    ),
+    Rule(
+        number=21,
+        what="strategy.sequence_parallel_size that does not divide the model's attention heads, or that neither divides its "
+        "key-value heads nor is a multiple of them",
+        reason="in attention each rank computes an equal number of heads",
+        way_out="use a strategy.sequence_parallel_size that does, such as 1",
+        values=lambda run: (
+            f"{_shared(run)}, {run.heads} attention heads, {run.key_value_heads} key-value heads"
+        ),
+        broken=lambda run: not _divides_heads(run),
+    ),
+    Rule(
+        number=22,
+        what="strategy.sequence_parallel_size with a model whose layers have a sliding window or linear attention",
+        reason="a window's mask and a layer's state would begin anew in the part of each rank",
+        way_out="use strategy.sequence_parallel_size=1, or a model with full attention in every layer",
+        values=_shared,
+        broken=lambda run: run.degrees.sequence > 1 and run.sees_less,
+    ),
+    Rule(
+        number=23,
+        what="strategy.sequence_parallel_size with a mixture of experts",
+        reason="each rank would balance the router over its own part of the tokens (trl 1.16 adds that loss by itself)",
+        way_out="use strategy.sequence_parallel_size=1, or a dense model",
+        values=_shared,
+        broken=lambda run: run.degrees.sequence > 1 and run.experts,
+    ),
+    Rule(
+        number=24,
+        what="strategy.sequence_parallel_size with a model.attn_implementation other than sdpa and flash attention",
+        reason="ranks exchange tokens in transformers' registered attention functions, and others have masks of their own",
+        way_out="use model.attn_implementation=sdpa or flash_attention_2",
+        values=_shared,
+        broken=lambda run: (
+            run.degrees.sequence > 1 and not (run.attention or "sdpa").startswith(("sdpa", "flash_attention"))
+        ),
+    ),
+    Rule(
+        number=25,
+        what="strategy.sequence_parallel_size with trainer.torch_compile=true",
+        reason="the exchange between ranks would be part of the compiled graph, which nothing has shown",
+        way_out="use trainer.torch_compile=false, or strategy.sequence_parallel_size=1",
+        values=_shared,
+        broken=lambda run: run.degrees.sequence > 1 and run.compiled,
+    ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""
 
@@ -229,8 +304,9 @@ def check_rules(run: Combination) -> None:
     """PlanError with the number of the first rule that a run breaks."""
     for where, rule in broken_rules(run):
         what = rule.what.replace(TRAINER, run.trainer)
+        values = f" ({rule.values(run)})" if rule.values else ""
         raise PlanError(
-            f"{what} does not work: {rule.reason}; {rule.way_out} (rule {rule.number} of {where})"
+            f"{what} does not work{values}: {rule.reason}; {rule.way_out} (rule {rule.number} of {where})"
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, Config
+from launcher.plan.blocks import head_dim
 from launcher.plan.compute_time import PASS_S, Compute, compute_time, generate_time, step_flops
 from launcher.plan.facts import Facts
 from launcher.plan.gpu import Gpu, gpu_of
@@ -54,7 +55,7 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
     step = compute.total_s + sent_s + offload_s
     gpu = gpu_of(cluster)
     tokens = load.sequences * load.answers * length * load.accumulation
-    flops = step_flops(load, length) * tokens
+    flops = step_flops(load, length) * tokens / load.degrees.sequence
     steps = expected_steps(config, facts, load, length) if steps is None else steps
     return StepTime(
         step_s=significant(step),
@@ -74,11 +75,12 @@ def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute
     if cluster.achieved_share is None:
         compute = compute_time(load, length, gpu)
     else:
-        flops = step_flops(load, length) * load.sequences * load.answers * length * load.accumulation
+        tokens = load.sequences * load.answers * length * load.accumulation / load.degrees.sequence
+        flops = step_flops(load, length) * tokens
         speed = gpu.tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
         launch_s = load.accumulation * load.shape.num_hidden_layers * PASS_S
         compute = Compute(matrices_s=flops / speed, launch_s=launch_s, generate_s=generate_time(load, gpu))
-    sent_s = communication_bytes(load) / (_link(cluster, gpu, load) * 1e9)
+    sent_s = (communication_bytes(load) + exchanged_bytes(load, length)) / (_link(cluster, gpu, load) * 1e9)
     return compute, sent_s, offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
 
 
@@ -95,12 +97,25 @@ def communication_bytes(load: Load) -> float:
     generating = 0.0
     if load.generated and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
-        generating = share_sent(load.degrees.shard_size) * weights * gathers
+        generating = share_sent(load.shard_size) * weights * gathers
     teaching = 0.0
     if load.teaching and load.shards_weights:
-        sent = share_sent(load.degrees.shard_size) * load.teaching.parameters * load.width
+        sent = share_sent(load.shard_size) * load.teaching.parameters * load.width
         teaching = sent * load.accumulation
     return load.acting.communication_bytes(load, weights) + generating + teaching
+
+
+def exchanged_bytes(load: Load, length: int) -> float:
+    """Bytes that one GPU sends in a step to those that share its sequences of `length` tokens: in every block q, k, v and the
+    attention's output in the forward pass, their gradients in the backward pass, and again what is recomputed.
+
+    Source: Jacobs et al., DeepSpeed Ulysses (arXiv 2309.14509), section 3.2.
+    """
+    shape, ranks = load.shape, load.degrees.sequence
+    tokens = load.sequences * load.answers * length * load.accumulation / ranks
+    heads = 2 * shape.num_attention_heads + 2 * max(shape.num_key_value_heads, ranks)
+    passes = 3 if load.checkpointing else 2
+    return share_sent(ranks) * passes * load.layers * heads * head_dim(shape) * load.width * tokens
 
 
 def offload_bytes(load: Load) -> float:
@@ -110,11 +125,11 @@ def offload_bytes(load: Load) -> float:
     """
     if not load.strategy.offloads:
         return 0
-    trained = load.trained / load.degrees.shard_size
+    trained = load.trained / load.shard_size
     moved = 2 * trained * load.trained_width + 28 * trained
     if load.strategy.offload_param:
         gathers = (3 if load.checkpointing else 2) * load.accumulation
-        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.degrees.shard_size
+        moved += gathers * (frozen_bytes(load) + load.trained * load.width) / load.shard_size
     return moved
 
 

@@ -42,6 +42,7 @@ def _ways(search: Search) -> Iterator[Alternative | None]:
     if not load.checkpointing:
         yield _first(search, "checkpointing", [checkpointing, *_micros(search, checkpointing)])
     yield _first(search, "strategy", _others(search, here, offloads=False))
+    yield _sharing(search, here)
     yield _adapted(search, "four_bit", search.quantised(), here)
     worlds = [*search.worlds()]
     more = [world for world in worlds if math.prod(world) > math.prod(here)]
@@ -79,6 +80,19 @@ def _micros(search: Search, load: Load) -> Iterator[Load]:
     for micro in reversed(divisors(per_rank)):
         if micro < load.sequences and search.works(load.strategy, load.degrees, micro):
             yield dataclasses.replace(load, sequences=micro, accumulation=per_rank // micro)
+
+
+def _sharing(search: Search, world: tuple[int, int]) -> Alternative | None:
+    """The setting with the fewest ranks on these GPUs that share each sequence, which divides its activations."""
+    load, size = search.load, 2 * search.load.degrees.sequence
+    while size <= math.prod(world):
+        if math.prod(world) % size == 0 and load.length % size == 0:
+            other = search.shared(size)
+            found = _first(other, "sequence", _others(other, world, offloads=False))
+            if found is not None:
+                return found
+        size *= 2
+    return None
 
 
 def _others(search: Search, world: tuple[int, int], *, offloads: bool) -> Iterator[Load]:
@@ -119,14 +133,15 @@ def _shorter(search: Search) -> Iterator[Load]:
     small = dataclasses.replace(
         load, checkpointing=True, sequences=works[0], accumulation=per_rank // works[0]
     )
-    shortest = load.generated // _STEP  # a prompt needs a token beside the longest answer
-    low, high = shortest, (load.length - 1) // _STEP
+    step = math.lcm(_STEP, load.degrees.sequence)
+    shortest = load.generated // step  # a prompt needs a token beside the longest answer
+    low, high = shortest, (load.length - 1) // step
     while low < high:
         middle = (low + high + 1) // 2
-        fits = search.fits(dataclasses.replace(small, length=middle * _STEP), MARGIN)
+        fits = search.fits(dataclasses.replace(small, length=middle * step), MARGIN)
         low, high = (middle, high) if fits else (low, middle - 1)
     if low > shortest:
-        yield dataclasses.replace(small, length=low * _STEP)
+        yield dataclasses.replace(small, length=low * step)
 
 
 def _with_adapter(search: Search, name: str, adapter: Adapter) -> Search:

@@ -8,10 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, check_types
+from launcher.rule import Rule
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
+
+
+_PARTS = Rule(
+    number=1,
+    what="plugins.neftune with strategy.sequence_parallel_size",
+    reason="transformers 5.23 scales the noise by the tokens that a rank holds, which are then a part of the sequence",
+    way_out="take neftune out of plugin=[...], or use strategy.sequence_parallel_size=1",
+    values=lambda run: f"strategy.sequence_parallel_size={run.degrees.sequence}",
+    broken=lambda run: run.degrees.sequence > 1,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +39,11 @@ class NEFTune(Plugin):
             raise ValueError(
                 f"plugins.neftune.noise_alpha={self.noise_alpha} must be a number above 0; or remove neftune from plugin=[...]"
             )
+
+    @property
+    def traits(self) -> Traits:
+        """Its noise is scaled by the tokens of a whole sequence."""
+        return Traits(rules=(_PARTS,))
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan whose trainer adds the noise."""

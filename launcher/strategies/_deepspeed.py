@@ -9,7 +9,7 @@ from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies._deepspeed_keys import check_passed, merged
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
-from launcher.strategies.degrees import Degrees
+from launcher.strategies.degrees import Degrees, sequence_groups
 from launcher.strategies.trained import Moment, Trained, Units
 
 ENGINE = "deepspeed"
@@ -37,13 +37,14 @@ class Zero(Strategy):
     writes_deepspeed: ClassVar[bool] = True
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
-        """All ranks share one copy of the sharded state."""
-        return Degrees(dp_shard=world_size)
+        """All ranks share one copy of the sharded state, those that share a sequence too."""
+        sequence = config.sequence_parallel_size
+        return Degrees(dp_shard=sequence_groups(world_size, sequence), sequence=sequence)
 
     def files(self, job: StrategyInputs) -> Files:
         """accelerate.yaml, which points to deepspeed.json, and deepspeed.json. Only the latter has batch, stage and precision,
         because accelerate refuses a second value. DeepSpeed's multi-node launcher is `standard`; accelerate's default is pdsh
-        over ssh."""
+        over ssh. The global batch is left out where ranks share a sequence, which DeepSpeed would count once for each rank."""
         return Files(
             accelerate=self._accelerate(
                 job,
@@ -55,7 +56,7 @@ class Zero(Strategy):
                 },
             ),
             deepspeed={
-                "train_batch_size": job.global_batch_size,
+                **({"train_batch_size": job.global_batch_size} if job.degrees.sequence == 1 else {}),
                 "train_micro_batch_size_per_gpu": job.micro_batch_size,
                 "gradient_accumulation_steps": job.gradient_accumulation_steps,
                 "gradient_clipping": job.max_grad_norm,
@@ -124,11 +125,6 @@ class Zero(Strategy):
         """reduce_bucket_size if a plugin has set it; None if it is DeepSpeed's default, which `sized` reduces."""
         size = (deepspeed or {}).get("zero_optimization", {}).get("reduce_bucket_size", BUCKET)
         return size if isinstance(size, int) and size != BUCKET else None
-
-    def averaged_over(self, degrees: Degrees) -> int:
-        """The data-parallel ranks, by whose number ZeRO-1 and 2 divide. Source: DeepSpeed 0.19.8, stage_1_and_2.py; measured
-        with two ranks that share a sequence."""
-        return degrees.data_parallel_size
 
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
         """The rank's share of one flat tensor, as stages 1 and 2 shard. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""

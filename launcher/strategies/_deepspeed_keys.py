@@ -68,9 +68,9 @@ _OWNED: Mapping[str, str] = {
     "zero_optimization.pipeline_loading_checkpoint": "the launcher writes checkpoints of its own",
     "zero_optimization.cpu_offload": "set strategy.offload_optimizer instead",
     "zero_optimization.cpu_offload_param": "set strategy.offload_param instead",
-    "tensor_parallel": "only data parallelism is supported",
-    "pipeline": "only data parallelism is supported",
-    "sequence_parallel_size": "only data parallelism is supported",
+    "tensor_parallel": "only data and sequence parallelism are supported",
+    "pipeline": "only data and sequence parallelism are supported",
+    "sequence_parallel_size": "set strategy.sequence_parallel_size instead",
 }
 # fmt: on
 

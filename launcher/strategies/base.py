@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
-from launcher.strategies.degrees import Degrees
+from launcher.strategies.degrees import Degrees, sequence_groups
 from launcher.strategies.trained import Moment, Trained, Units
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
@@ -182,7 +182,8 @@ class Strategy:
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
         """The degrees on `world_size` ranks; PlanError if they do not divide that number."""
-        return Degrees(dp_replicate=world_size)
+        sequence = config.sequence_parallel_size
+        return Degrees(dp_replicate=sequence_groups(world_size, sequence), sequence=sequence)
 
     def acting(self, degrees: Degrees) -> Strategy:
         """The strategy that takes effect with these degrees; a library can do nothing if there is nothing to shard."""
@@ -213,7 +214,7 @@ class Strategy:
 
     def averaged_over(self, degrees: Degrees) -> int:
         """The number by which the sum of all ranks' gradients is divided. A loss that is already divided by a count over the
-        whole batch is multiplied by it.
+        whole batch is multiplied by it. Ranks that share a sequence count like any others: the libraries are not told of it.
 
         Source: torch's DistributedDataParallel, which averages over its process group.
         """
@@ -264,7 +265,7 @@ class Strategy:
         gradient_as_bucket_view. Without checkpointing, autograd keeps autocast's copies of all weights. With it, all
         copies exist only in the forward pass, and the backward pass makes those of one block at a time again.
         """
-        buckets = load.trained * load.trained_width if load.degrees.dp_replicate > 1 else 0
+        buckets = load.trained * load.trained_width if load.degrees.world_size > 1 else 0
         casts = 2 * load.linear if load.autocast and load.adapter is None else 0
         if moment in (Moment.EMBEDDING, Moment.STEP) or (load.checkpointing and moment is Moment.HEAD):
             casts = 0
@@ -282,7 +283,7 @@ class Strategy:
 
         An all-reduce of the gradients sends twice their size. Source: ZeRO (arXiv 1910.02054), section 7.1.
         """
-        return 2 * share_sent(load.degrees.dp_replicate) * load.trained * load.trained_width
+        return 2 * share_sent(load.degrees.world_size) * load.trained * load.trained_width
 
     def _accelerate(self, job: StrategyInputs, **more: Any) -> dict[str, Any]:
         """The content of accelerate.yaml, with which `accelerate launch --config_file` would start the same ranks.

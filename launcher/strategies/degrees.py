@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from launcher.errors import PlanError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Degrees:
@@ -44,3 +46,20 @@ class Degrees:
     def data_parallel_rank(self, rank: int) -> int:
         """The position of a rank among those that take different samples, from 0."""
         return rank // (self.sequence * self.tensor)
+
+
+def sequence_groups(world_size: int, sequence_parallel_size: int) -> int:
+    """Groups of ranks that share a sequence; PlanError if strategy.sequence_parallel_size does not divide the ranks."""
+    if sequence_parallel_size >= 1 and world_size % sequence_parallel_size == 0:
+        return world_size // sequence_parallel_size
+    work = [size for size in range(1, world_size + 1) if world_size % size == 0]
+    raise PlanError(
+        f"strategy.sequence_parallel_size={sequence_parallel_size} must divide the {world_size} ranks "
+        f"(resources.nodes * resources.gpus_per_node); use {_either(work)}, or another number of ranks"
+    )
+
+
+def _either(numbers: list[int]) -> str:
+    """The numbers as words, the first few of many."""
+    shown = numbers[:8]
+    return " or ".join(filter(None, [", ".join(map(str, shown[:-1])), str(shown[-1])]))

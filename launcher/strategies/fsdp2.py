@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
-from launcher.strategies.degrees import Degrees
+from launcher.strategies.degrees import Degrees, sequence_groups
 from launcher.strategies.trained import Moment, Trained, Units
 
 _BOTH = "cuda:nccl,cpu:gloo"
@@ -50,8 +50,9 @@ class Fsdp2(Strategy):
         )
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
-        """All ranks share one copy of the sharded state."""
-        return Degrees(dp_shard=world_size)
+        """All ranks share one copy of the sharded state, those that share a sequence too."""
+        sequence = config.sequence_parallel_size
+        return Degrees(dp_shard=sequence_groups(world_size, sequence), sequence=sequence)
 
     def acting(self, degrees: Degrees) -> Strategy:
         """The strategy itself; plain data parallelism on one rank, where nothing is sharded."""

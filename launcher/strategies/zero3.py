@@ -67,11 +67,6 @@ class Zero3(Zero):
         size = Zero.bucket(self, deepspeed)
         return None if size and zero.get("stage3_prefetch_bucket_size") == int(0.9 * size) else size
 
-    def averaged_over(self, degrees: Degrees) -> int:
-        """All ranks, by whose number stage 3's reduce-scatter divides. Source: DeepSpeed 0.19.8, stage3.py; measured like
-        stage 2."""
-        return degrees.world_size
-
     def shard(self, tensors: Tensors, degrees: Degrees) -> int:
         """The rank's share of every tensor, each sharded separately. Source: DeepSpeed 0.19.8, partition_parameters.py."""
         return sum(-(-size_of(dims) // degrees.shard_size) * count for dims, count in tensors)

@@ -9,16 +9,13 @@ import torch
 from launcher.data.mask import IGNORED
 
 
-def trained_positions(targets: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(where, kept): the trained ones of the flattened targets, and their positions in the flattened batch.
+def trained_positions(targets: torch.Tensor) -> torch.Tensor:
+    """The positions of the flattened batch whose target is trained, from its flattened targets.
 
-    `targets`: flattened, one less in each row than its `length` tokens. If none is trained, it is the first one, so that there
-    is a graph; as its target is ignored, its loss is 0.
+    If none is, it is the first one, so that there is a graph; as its target is ignored, its loss is 0.
     """
     where = (targets != IGNORED).nonzero().flatten()
-    if not len(where):
-        where = torch.zeros(1, dtype=torch.int64, device=targets.device)
-    return where, where // (length - 1) * length + where % (length - 1)
+    return where if len(where) else torch.zeros(1, dtype=torch.int64, device=targets.device)
 
 
 class KeptPositions:

@@ -9,10 +9,13 @@ from torch.utils.data import DataLoader
 
 from launcher.data.mask import IGNORED
 from launcher.train.kept_positions import KeptPositions, trained_positions
+from launcher.train.sequence.attention import check_layers
+from launcher.train.sequence.peers import shift
+from launcher.train.sequence.steps import SharedSteps
 from launcher.train.upstream.trl_fused_head import is_head_fused
 
 
-class PlainLoss:
+class PlainLoss(SharedSteps):
     """A mixin before trl's SFTTrainer.
 
     trl's own loss reads the head's weights in tiles and measures entropy and accuracy in every step. On a GPU with Triton
@@ -26,16 +29,25 @@ class PlainLoss:
     def compute_loss(
         self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch)."""
-        targets = inputs["labels"][:, 1:].flatten()
+        """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch).
+
+        Where ranks share the sequences, it is that of this rank's tokens.
+        """
+        if self.peers is None:
+            targets = shift(inputs["labels"]).flatten()
+        else:
+            inputs = self.peers.cut(inputs)
+            targets = inputs["shift_labels"].flatten()
         if return_outputs or self.aux_loss_enabled or is_head_fused(inputs["input_ids"].device):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # pyright: ignore
             if not self.model.training and not return_outputs:
                 self._add(loss.detach() * (targets != IGNORED).sum(), targets)
+            self._check_exchange()
             return loss
-        inputs = {name: value for name, value in inputs.items() if name != "labels"}
-        where, kept = trained_positions(targets, inputs["input_ids"].shape[1])
-        logits = self.logits_at(model, inputs, kept)
+        inputs = {name: value for name, value in inputs.items() if name not in ("labels", "shift_labels")}
+        where = trained_positions(targets)
+        logits = self.logits_at(model, inputs, where)
+        self._check_exchange()
         total = functional.cross_entropy(
             logits.float(), targets[where], ignore_index=IGNORED, reduction="sum"
         )
@@ -62,6 +74,10 @@ class PlainLoss:
             self._head = KeptPositions(self.model)
         with self._head.only(kept):
             return model(**inputs).logits[0]
+
+    def _check_exchange(self: Any) -> None:
+        if self.peers is not None:
+            check_layers(self.model, self.peers)
 
     def _add(self: Any, total: torch.Tensor, targets: torch.Tensor) -> None:
         sums = torch.stack([total.double(), (targets != IGNORED).sum().double()])

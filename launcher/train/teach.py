@@ -27,6 +27,7 @@ from launcher.train.methods.sft import takes_lengths
 from launcher.train.methods.teacher import check_vocabulary, teacher_model
 from launcher.train.model import source_of
 from launcher.train.predicted import top_words
+from launcher.train.sequence.peers import shift
 from launcher.train.stored_teacher import Writer, distinct, trained_tokens
 
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
@@ -151,8 +152,7 @@ def _store(
     for batch in batches:
         rows = [row for _, row in batch]
         inputs = dict(collate(rows))
-        targets = inputs.pop("labels")[:, 1:].flatten()
-        _, kept = trained_positions(targets, inputs["input_ids"].shape[1])
+        kept = trained_positions(shift(inputs.pop("labels")).flatten())
         moved = {
             name: value.to(teacher.device) if isinstance(value, torch.Tensor) else value
             for name, value in inputs.items()

@@ -32,11 +32,12 @@ def test_a_degree_of_parallelism(tree):
     )
     tree.edit(
         "launcher/strategies/base.py",
-        "        return Degrees(dp_replicate=world_size)\n",
+        "        return Degrees(dp_replicate=sequence_groups(world_size, sequence), sequence=sequence)\n",
         """\
         if world_size % config.pipeline:
             raise PlanError(f"strategy.pipeline={config.pipeline} does not divide the {world_size} ranks")
-        return Degrees(dp_replicate=world_size // config.pipeline, pipeline=config.pipeline)
+        groups = sequence_groups(world_size // config.pipeline, sequence)
+        return Degrees(dp_replicate=groups, sequence=sequence, pipeline=config.pipeline)
 """,
     )
     tree.edit(

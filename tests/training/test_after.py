@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,11 +35,11 @@ from tests.support import preloaded
 from tests.support.runs import Finished, environment
 from tests.support.shapes import check_printed
 from tests.support.warm import Warm
+from tests.training.conftest import ANSWER
 from tests.training.resuming import METHODS, TWO, planned
 
 pytestmark = pytest.mark.train
 
-ANSWER = "red, green and blue"
 ADAPTED = """
 from dataclasses import dataclass
 from launcher.plugins.base import Plugin
@@ -87,21 +87,6 @@ def apart(one: Path, other: Path) -> float:
 
     ids = prompts(AutoTokenizer.from_pretrained(one))
     return difference(logits_of(opened(one), ids), logits_of(opened(other), ids))
-
-
-@pytest.fixture(scope="session")
-def learned(
-    trained: Callable[..., Finished], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Finished, Path]:
-    """A full fine-tune that knows one answer by heart, and its data."""
-    data = tmp_path_factory.mktemp("data") / "colours.jsonl"
-    turns = [{"role": "user", "content": "Which colours?"}, {"role": "assistant", "content": ANSWER}]
-    data.write_text("".join(json.dumps({"messages": turns}) + "\n" for _ in range(16)))
-    run = trained(
-        "plugin=[]", f"data.path={data}", "data.eval_path=null", "data.check=errors", "trainer.max_steps=120",
-        "trainer.learning_rate=3e-3", "trainer.loss_spike=null",
-    )  # fmt: skip
-    return run, data
 
 
 def test_the_end_of_training_loads_the_export_back_and_says_so(trained):
@@ -254,7 +239,7 @@ def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_
     )  # fmt: skip
     monkeypatch.syspath_prepend(tmp_path)  # where the run's own plugin is
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
-    adapted.save_pretrained(run.path / "model")
+    adapted.save_pretrained(str(run.path / "model"))
     said = {"logits": logits_of(adapted, prompts(tokenizer)), "step": torch.tensor(8)}
     save_file(said, run.path / "trained_logits.safetensors")
     for options in ({"merged": True, "dtype": "fp32"}, {"merged": True}, {}):

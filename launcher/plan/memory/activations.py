@@ -86,7 +86,7 @@ def _listed(load: Load) -> list[tuple[float, int]]:
 
 
 def block_activation_bytes(load: Load) -> float:
-    """Bytes that one decoder block keeps, with an attention kernel that keeps no scores.
+    """Bytes that one decoder block keeps of this rank's tokens, with an attention kernel that keeps no scores.
 
     It keeps the inputs of both norms in fp32, the inputs of trained linear layers and adapters, q, k, v and the attention's
     output, and the MLP's gate, its activation and the up projection. A frozen linear layer does not keep its input, and a
@@ -95,12 +95,14 @@ def block_activation_bytes(load: Load) -> float:
     Dropout's mask has one byte per value on a GPU, and only the experts that a token visits count (both unverified). liger's
     norms keep their input uncast, and its MLP keeps the gate and the up projection (liger-kernel 0.8, ops/rms_norm.py and
     ops/swiglu.py; unverified).
+    Ranks that share a sequence keep q, k and v of all tokens and an equal number of heads, at least one of each, which are as
+    many bytes; and the attention's output twice, since it is exchanged before the layer that follows.
     Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
-    (arXiv 2205.05198), section 4.1.
+    (arXiv 2205.05198), section 4.1; launcher/train/sequence/attention.py.
     """
     shape, width = load.shape, load.width
     queries = shape.num_attention_heads * head_dim(shape)
-    keys = queries if load.masked else shape.num_key_value_heads * head_dim(shape)
+    keys = queries if load.masked else key_value_heads(load) * head_dim(shape)
     norms = load.counts.norms
     kept = norms.count(shape.hidden_size) * _norm_bytes(load) + width * 2 * (queries + keys)
     kept += 4 * shape.num_attention_heads
@@ -109,12 +111,30 @@ def block_activation_bytes(load: Load) -> float:
         kept += (4 + (width if load.adapter is None else 0)) * raw
     experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
     kept += width * (2 if "glu" in load.kernels else 3) * shape.intermediate_size * experts
-    kept += width * load.length if load.masked else 0
+    kept += mask_width(load)
     if (
         load.adapter is not None and load.adapter.dora
     ):  # the results of each layer and of its adapter, which the magnitude scales
         kept += 2 * width * sum(load.counts.linears[name][1] for name in adapted_layers(load))
+    kept += exchanged_output(load)
     return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
+
+
+def mask_width(load: Load) -> float:
+    """Bytes per token of this rank of the mask that a block keeps: every rank needs that of whole sequences."""
+    return load.width * load.length * load.degrees.sequence if load.masked else 0
+
+
+def key_value_heads(load: Load) -> int:
+    """Key-value heads of a block; ranks that share a sequence need one each, and repeat them if they are fewer."""
+    return max(load.shape.num_key_value_heads, load.degrees.sequence)
+
+
+def exchanged_output(load: Load) -> float:
+    """Bytes per token of the attention's output after ranks have exchanged it, which its output layer keeps; 0 without that."""
+    if load.degrees.sequence == 1 or (load.adapter is not None and "o_proj" not in adapted_layers(load)):
+        return 0
+    return load.width * load.shape.num_attention_heads * head_dim(load.shape)
 
 
 def working_bytes(load: Load) -> float:
@@ -129,6 +149,8 @@ def working_bytes(load: Load) -> float:
     """
     mask = load.sequences * load.length**2 if load.masked else 0
     wide = 2 * load.width * load.shape.intermediate_size
+    if load.degrees.sequence > 1:  # queries, or their gradients, before, during and after the exchange
+        wide = max(wide, 3 * load.width * load.shape.num_attention_heads * head_dim(load.shape))
     unpacked = 0
     if load.adapter is not None:
         if _casts_inputs(load) and "down_proj" in adapted_layers(load):
@@ -224,7 +246,7 @@ def _input_bytes(load: Load) -> float:
 def _shared_bytes(load: Load) -> float:
     """Bytes that are kept once for all blocks: the rotary table, and the head's copy of its input."""
     shape = load.shape
-    rotary = 2 * load.stream_width * head_dim(shape) * load.length
+    rotary = 2 * load.stream_width * head_dim(shape) * load.length / load.degrees.sequence
     return rotary + load.stream_width * shape.hidden_size * load.tokens
 
 

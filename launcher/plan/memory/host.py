@@ -40,7 +40,7 @@ def checkpoint_bytes(load: Load) -> float:
     Source: this project's checkpoint format (docs of the plugin sharded_checkpoint). Compared with a run on a CPU.
     """
     state = state_bytes(load, on_gpu=True) + state_bytes(load, on_gpu=False)
-    return 4 * load.trained + state * load.degrees.shard_size
+    return 4 * load.trained + state * load.shard_size
 
 
 def snapshot_bytes(load: Load) -> float:

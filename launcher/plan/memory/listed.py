@@ -31,7 +31,7 @@ def listed_block_bytes(load: Load, block: Block, norm_bytes: float) -> float:
         kept += _part_bytes(load, part, layers, adapted)
     if load.adapter is not None and load.adapter.dora:
         kept += 2 * width * sum(block.linears[path][1] for path in adapted)
-    kept += width * load.length if load.masked else 0
+    kept += load.width * load.length * load.degrees.sequence if load.masked else 0
     return kept + _expert_bytes(load, block)
 
 
@@ -46,6 +46,8 @@ def _part_bytes(load: Load, part: str, layers: Mapping[str, tuple[int, int]], ad
     kept += width * inner  # the attention's output, or the activation's result
     if attends:
         kept += 4 * load.shape.num_attention_heads
+        if load.degrees.sequence > 1 and (adapter is None or last in adapted):
+            kept += width * inner  # the output layer keeps it after the exchange
     gated = not attends and sum(layers[path][1] for path in first) >= 2 * inner > 0
     product = width * inner if gated else 0
     if adapter is None:

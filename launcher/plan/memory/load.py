@@ -90,6 +90,11 @@ class Load:
         return self.strategy.acting(self.degrees)
 
     @property
+    def shard_size(self) -> int:
+        """Ranks over which weights, gradients and optimizer state are sharded; 1 if every rank holds all of it."""
+        return 1 if self.acting.replicates else self.degrees.shard_size
+
+    @property
     def shards_weights(self) -> bool:
         """Whether no rank holds the whole model."""
         return self.acting.shards_weights
@@ -135,8 +140,8 @@ class Load:
 
     @cached_property
     def tokens(self) -> int:
-        """Tokens in one forward pass."""
-        return self.sequences * self.answers * self.length
+        """Tokens of this rank in one forward pass: those of its part where ranks share a sequence."""
+        return -(-self.sequences * self.answers * self.length // self.degrees.sequence)
 
     @property
     def masked(self) -> bool:

@@ -71,7 +71,7 @@ def state_bytes(load: Load, *, on_gpu: bool) -> float:
     kind = OPTIMIZERS[load.optimizer]
     flat = load.acting.flat_copy
     tensors = [((_elements(load),), 1)] if flat else load.trained_tensors
-    ranks = 1 if flat else load.degrees.shard_size
+    ranks = 1 if flat else load.shard_size
     total = 0.0
     for dims, count in tensors:
         rows = -(-dims[0] // ranks)

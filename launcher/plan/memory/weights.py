@@ -46,9 +46,7 @@ def sharded_weight_bytes(load: Load) -> float:
     if not load.adapter.four_bit:
         return trained + load.shard(load.counts.all_tensors) * load.width
     packed = [((rows * columns // 2, 1), count) for rows, columns, count in load.counts.layers]
-    return (
-        trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.degrees.shard_size
-    )
+    return trained + load.shard(packed) + (load.parameters - load.linear) * load.width / load.shard_size
 
 
 def weight_shards(load: Load) -> list[tuple[float, int]]:

@@ -23,6 +23,7 @@ _MODULES = {
     "gguf": "after.gguf",
     "export": "after.export_run",
     "chat": "after.talk",
+    "serve": "after.served",
     "evaluate": "after.judge",
     "classify": "after.sorted_rows",
     "tokenize": "data.ahead",

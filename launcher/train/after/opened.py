@@ -59,6 +59,13 @@ def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) 
     return _open(run, decided, checkpoint, base=base)
 
 
+def open_requested(request: dict[str, Any]) -> Opened:
+    """The model that a request of the verbs chat and serve names: by `folder`, or by `run_dir`, `checkpoint` and `base`."""
+    if request["folder"]:
+        return open_folder(Path(request["folder"]))
+    return open_run(RunDir(Path(request["run_dir"])), request["checkpoint"], base=request["base"])
+
+
 def open_classifier(run: RunDir, checkpoint: str | None = None) -> tuple[Opened, Classes]:
     """The classifier of the run's model/ or of a checkpoint, and its classes; RunError if it is another model."""
     decided = reread_run(run)

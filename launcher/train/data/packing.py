@@ -79,11 +79,13 @@ class Collator:
     The batch has no mask, because transformers looks for such positions only without a mask and without a cache. Rows are
     padded on the right, where causal attention ignores the padding, so rows of one document need no mask either. A compiled
     model needs the same `length` in every batch. For kernels that take lengths (flash attention), all rows are concatenated
-    into one, without padding.
+    into one, without padding. Ranks that share a row need a length that is a `multiple` of their number.
     """
 
-    def __init__(self, pad_token_id: int, *, varlen: bool = False, length: int | None = None) -> None:
-        self.pad_token_id, self.varlen, self.length = pad_token_id, varlen, length
+    def __init__(
+        self, pad_token_id: int, *, varlen: bool = False, length: int | None = None, multiple: int = 1
+    ) -> None:
+        self.pad_token_id, self.varlen, self.length, self.multiple = pad_token_id, varlen, length, multiple
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """input_ids, labels and position_ids, each [rows, longest]; with varlen [1, all tokens], and the document lengths."""
@@ -91,8 +93,14 @@ class Collator:
         labels = [torch.tensor(row["labels"], dtype=torch.int64) for row in rows]
         lengths = [[int(length) for length in row["seq_lengths"]] for row in rows]
         if self.varlen:
+            padding = -sum(len(row) for row in ids) % self.multiple
+            if padding:  # a document of its own
+                ids.append(torch.full((padding,), self.pad_token_id))
+                labels.append(torch.full((padding,), IGNORED))
+                lengths.append([padding])
             return _in_one_row(ids, labels, lengths)
         longest = self.length or max(len(row) for row in ids)
+        longest += -longest % self.multiple
         batch = {
             "input_ids": torch.full((len(rows), longest), self.pad_token_id),
             "labels": torch.full((len(rows), longest), IGNORED),

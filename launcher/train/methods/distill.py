@@ -21,6 +21,7 @@ from launcher.train.methods.parts import Parts
 from launcher.train.methods.sft import rows
 from launcher.train.methods.teacher import load_teacher
 from launcher.train.predicted import Logits, Predicted, TopWords
+from launcher.train.sequence.peers import shift
 from launcher.train.stored_teacher import StoredCollator, StoredRows, from_batch
 from launcher.train.strategies.base import on_rank
 
@@ -46,11 +47,11 @@ class ResumableDistillation(sft.ResumableSFT):
         """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch).
 
         The teacher predicts first, while there are no activations of the student."""
-        targets = inputs["labels"][:, 1:].flatten()
+        targets = shift(inputs["labels"]).flatten()
         inputs = {name: value for name, value in inputs.items() if name != "labels"} | {"use_cache": False}
-        where, kept = trained_positions(targets, inputs["input_ids"].shape[1])
-        taught = self.teacher.predict(inputs, kept)
-        logits = self.logits_at(model, inputs, kept)
+        where = trained_positions(targets)
+        taught = self.teacher.predict(inputs, where)
+        logits = self.logits_at(model, inputs, where)
         total, sums = distillation_loss(logits, taught, targets[where], self.mix)
         self._note(sums, targets)
         if not self.model.training:

@@ -37,7 +37,7 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
     if config.trainer.packing:
         check_packable(parts.model)
     train, held_out = rows(parts)
-    return trainer(
+    made = trainer(
         model=parts.model,
         args=parts.args,
         train_dataset=train,
@@ -46,10 +46,13 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
             tokenizer.pad_token_id,
             varlen=takes_lengths(parts.model),
             length=config.model.max_length if config.trainer.torch_compile else None,
+            multiple=parts.plan.degrees.sequence,
         ),
         processing_class=tokenizer,
         callbacks=parts.callbacks,
     )
+    made.share_sequences(parts.plan)
+    return made
 
 
 def takes_lengths(model: Any) -> bool:

@@ -12,6 +12,8 @@ import torch
 class TrainerHooks:
     """A mixin before a Trainer. Subclasses override the methods with public names."""
 
+    _counts_step = False
+
     def restore_prepared(self) -> None:
         """Called once model and optimizer are prepared and sharded, before the first step."""
 
@@ -29,8 +31,17 @@ class TrainerHooks:
         """The data set without the columns that the model does not take."""
         return self._remove_unused_columns(dataset, description="training")
 
+    def get_batch_samples(self: Any, *arguments: Any) -> Any:
+        """The batches of a step and its trained tokens. The model's mode does not tell whether a step or an evaluation is
+        counted, because an evaluation leaves it in the mode of evaluations until the next step."""
+        self._counts_step = True
+        try:
+            return super().get_batch_samples(*arguments)  # pyright: ignore
+        finally:
+            self._counts_step = False
+
     def _get_num_items_in_batch(self: Any, batches: list[Any], device: Any) -> Any:
-        trained = self.trained_in_step() if self.model.training else None
+        trained = self.trained_in_step() if self._counts_step else None
         if trained is None:
             return super()._get_num_items_in_batch(batches, device)  # pyright: ignore
         return torch.tensor(trained, device=device)

@@ -85,6 +85,7 @@ ELSEWHERE = {
     "data teach": "tests/training/test_distill.py",
     "push": "tests/unit/after/test_push.py",
     "rehearse": "tests/faults/test_rehearse.py",
+    "serve": "tests/training/test_serve.py",
     "site check": "tests/unit/clusters/test_site_probe.py",
     "site probe": "tests/unit/clusters/test_site_probe.py",
     "reproduce": "tests/unit/launching/freeze/test_freeze.py",

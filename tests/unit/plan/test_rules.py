@@ -12,6 +12,7 @@ GRPO = (
     "trainer=grpo", "trainer.reward_functions=[{_target_: json.dumps}]", "data.eval_path=eval.jsonl",
     "batch.global_batch_size=8",
 )  # fmt: skip
+SHARED = ("resources.gpus_per_node=2", "strategy.sequence_parallel_size=2")
 HEAD = ("plugins.lora.modules_to_save=[lm_head]", "resources.gpus_per_node=2")
 BROKEN = {
     1: ("cuda", ["plugin=[qlora]", "strategy=zero3_offload"]),
@@ -36,6 +37,15 @@ BROKEN = {
     17: ("cuda", ["plugins.lora.load_in=8bit", "strategy=fsdp2"]),
     18: ("cuda", ["plugin=[lora]", "strategy=zero3_offload", "trainer.optim=adafactor"]),
     19: ("cuda", ["model=gpt_oss_20b", "plugin=[qlora]", "force=true"]),
+    20: ("cuda", [*SHARED, "trainer=dpo"]),
+    21: (
+        "cuda",
+        [*SHARED, "model.architecture.num_attention_heads=5", "model.architecture.num_key_value_heads=5"],
+    ),
+    22: ("cuda", [*SHARED, "model=gemma3_1b", "force=true"]),
+    23: ("cuda", [*SHARED, "model=mixtral_8x7b", "plugin=[lora]", "force=true"]),
+    24: ("cuda", [*SHARED, "model.attn_implementation=eager"]),
+    25: ("cuda", [*SHARED, "trainer.torch_compile=true"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -58,6 +68,12 @@ MENDED = {
     17: ["plugins.lora.load_in=8bit", "strategy=ddp"],
     18: ["plugin=[lora]", "strategy=zero3_offload", "trainer.optim=adamw_torch"],
     19: ["model=gpt_oss_20b", "plugin=[lora]", "force=true"],
+    20: [*SHARED, "trainer=pretrain", "data.path=texts.jsonl"],
+    21: ["model.architecture.num_attention_heads=5", "model.architecture.num_key_value_heads=5"],
+    22: [*SHARED, "model=qwen3_0_6b", "force=true"],
+    23: [*SHARED, "model=qwen3_8b", "plugin=[lora]", "force=true"],
+    24: [*SHARED, "model.attn_implementation=flash_attention_2"],
+    25: [*SHARED],
 }
 """What is typed for the rule's way out."""
 

@@ -26,6 +26,14 @@ RUNS = {
     "8b-orpo-1": (
         "+experiment=llama8b_lora", "strategy=ddp", "resources.gpus_per_node=1", "trainer=orpo", "model.max_length=4096",
     ),
+    "8b-long-8": (
+        "+experiment=llama8b_full_zero3", "resources.nodes=1", "model.max_length=262144", "batch.micro_batch_size=1",
+        "batch.global_batch_size=16", "model.attn_implementation=flash_attention_2",
+    ),
+    "8b-shared-8": (
+        "+experiment=llama8b_full_zero3", "resources.nodes=1", "model.max_length=524288", "batch.micro_batch_size=1",
+        "batch.global_batch_size=16", "model.attn_implementation=flash_attention_2", "strategy.sequence_parallel_size=2",
+    ),
     "8b-grpo-4": (
         "+experiment=llama8b_lora", "trainer=grpo", "trainer.reward_functions=[{_target_: json.dumps}]",
         "batch.global_batch_size=256", "model.max_length=8192", "trainer.max_completion_length=4096",
@@ -37,10 +45,11 @@ REFUSED = [
     ("8b-lora-1", ("cluster.gpu_memory_gib=40",)), ("8b-own-keys", ("cluster.gpu_memory_gib=16",)),
     ("8b-own-keys", ("resources.memory_gib=30",)), ("8b-dpo-8", ("cluster.gpu_memory_gib=20",)),
     ("8b-orpo-1", ("cluster.gpu_memory_gib=24",)), ("8b-grpo-4", ("cluster.gpu_memory_gib=80",)),
+    ("8b-long-8", ("cluster.gpu_memory_gib=80",)), ("8b-shared-8", ("cluster.gpu_memory_gib=80",)),
 ]  # fmt: skip
 KINDS = [
-    "smaller_micro_batch", "checkpointing", "strategy", "four_bit", "offload", "more_gpus", "fewer_gpus", "shorter", "lora",
-    "qlora",
+    "smaller_micro_batch", "checkpointing", "strategy", "sequence", "four_bit", "offload", "more_gpus", "fewer_gpus",
+    "shorter", "lora", "qlora",
 ]  # fmt: skip
 
 
@@ -58,7 +67,7 @@ def test_every_setting_that_a_refusal_offers_fits_when_it_is_planned(
     for one in offered:
         other = compose(*RUNS[run], *place, *shlex.split(" ".join(one.overrides)))
         again = decide(other, facts(other))
-        assert fits(other, again), one
+        assert fits(other, again) and again.memory, one
         assert again.memory.total == pytest.approx(one.total_gib, rel=0.01), one
     with pytest.raises(PlanError) as refused:
         check_fits(config, made)
@@ -70,3 +79,12 @@ def test_the_nearest_setting_is_a_smaller_micro_batch_and_then_recomputation(com
     overrides = (*RUNS["8b-lora-1"], "cluster.gpu_memory_gib=60", "model.max_length=2048")
     found = [one.overrides for one in find_ways_out(compose(*overrides), plan(*overrides))]
     assert found[:2] == [("batch.micro_batch_size=2",), ("'plugin=[lora,gradient_checkpointing]'",)]
+
+
+def test_a_sequence_that_is_too_long_for_a_gpu_is_shared_by_the_fewest_gpus_that_hold_it(compose, plan):
+    overrides = (*RUNS["8b-long-8"], "cluster.gpu_memory_gib=80")
+    found = [one.overrides for one in find_ways_out(compose(*overrides), plan(*overrides))]
+    assert found[0] == ("strategy.sequence_parallel_size=4",)
+    longer = tuple(one.replace("262144", "524288") for one in overrides)
+    found = [one.overrides for one in find_ways_out(compose(*longer), plan(*longer))]
+    assert found[0] == ("strategy.sequence_parallel_size=8",)

@@ -76,12 +76,23 @@ def test_data_parallel_ranks_are_those_that_do_not_share_a_sequence_or_a_matrix(
     ]
 
 
-@pytest.mark.parametrize(
-    ("name", "divisor"), [("ddp", 8), ("zero1", 4), ("zero2", 4), ("zero3", 8), ("fsdp2", 8)]
-)
-def test_gradients_are_divided_by_what_the_library_divides_them_by(name: str, divisor: int):
-    degrees = Degrees(dp_shard=4, sequence=2)
-    assert STRATEGIES.find(name).averaged_over(degrees) == divisor
+@pytest.mark.parametrize("strategy", candidates(), ids=NAMES)
+def test_ranks_that_share_a_sequence_share_the_sharded_state_and_take_the_same_samples(strategy: Strategy):
+    degrees = strategy.degrees(StrategyConfig(sequence_parallel_size=4), 16)
+    assert (degrees.world_size, degrees.data_parallel_size, degrees.sequence) == (16, 4, 4)
+    if not strategy.replicates:
+        assert degrees.shard_size == 16
+    assert strategy.averaged_over(degrees) == 16  # no library is told of the groups
+
+
+@pytest.mark.parametrize("size", [0, -2, 3, 32])
+@pytest.mark.parametrize("strategy", candidates(), ids=NAMES)
+def test_a_sequence_degree_that_does_not_divide_the_ranks_is_refused(strategy: Strategy, size: int):
+    with pytest.raises(
+        PlanError,
+        match=rf"sequence_parallel_size={size} must divide the 16 ranks .* use 1, 2, 4, 8 or 16, or",
+    ):
+        strategy.degrees(StrategyConfig(sequence_parallel_size=size), 16)
 
 
 def test_a_run_that_offloads_under_fsdp_has_a_group_for_the_host_too(plan):
