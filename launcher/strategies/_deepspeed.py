@@ -147,12 +147,15 @@ class Zero(Strategy):
 
     def embedding_bytes(self, load: Trained) -> float:
         """Bytes of the embedding's gradient and, with tied weights, of the head's, which was kept. A gradient larger than a
-        bucket is flattened and copied before it is reduced. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
+        bucket is flattened and copied before it is reduced; a smaller one can meet the copy of the bucket that it no longer
+        fits into. Source: DeepSpeed 0.19.8, stage_1_and_2.py."""
         copies = 3 if self.zero_stage == 2 and load.accumulation == 1 else 4  # the last one is the kept sum
         if self.zero_stage == 3 or load.table <= bucket_elements(load):
             copies = 1
-        reduced = 0 if self.zero_stage == 3 else reduced_bytes(load)
-        return load.table * load.width * max(copies, 2 if load.tied else 1) + reduced
+        kept = load.table * load.width * max(copies, 2 if load.tied else 1)
+        if self.zero_stage == 3:
+            return kept
+        return max(kept, load.table * load.width + reduced_bytes(load))
 
     def buffer_bytes(self, load: Trained, units: Units, moment: Moment) -> float:
         """Bytes of two gradient buckets of reduce_bucket_size, from the step's first gradient to the optimizer, and of the

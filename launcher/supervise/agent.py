@@ -8,7 +8,6 @@ node.sh, it starts one attempt.
 
 import errno
 import os
-import select
 import signal
 import socket
 import sys
@@ -126,7 +125,7 @@ class Agent:
         self.heard = time.monotonic()  # the check can take longer than a supervisor may be silent
         try:
             while True:
-                select.select([self.connection], [], [], _POLL_S)
+                self.connection.wait(_POLL_S)
                 for message in self.connection.receive(TO_AGENT):
                     self.heard = time.monotonic()
                     if isinstance(message, EndAgent):

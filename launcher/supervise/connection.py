@@ -1,5 +1,6 @@
 """A connection between the supervisor and an agent: one message per line, over a socket that never blocks."""
 
+import select
 import socket
 from collections.abc import Mapping
 
@@ -30,6 +31,12 @@ class Connection:
             return plain(self.socket.getpeername()[0]), plain(self.socket.getsockname()[0])
         except (OSError, IndexError):
             return "", ""
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns when something has come, or after `timeout_s`. select(2) would fail from descriptor 1,024 on."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        poll.poll(timeout_s * 1000)
 
     def send(self, message: Message) -> None:
         """Queues a message and sends what the socket takes; ConnectionClosed when the other end is gone."""

@@ -206,7 +206,7 @@ def introduce(connection: Connection, key: bytes, index: int) -> None:
 
 def _next(connection: Connection, deadline: float) -> Challenge | Welcome:
     while time.monotonic() < deadline:
-        select.select([connection], [], [], max(0.0, deadline - time.monotonic()))
+        connection.wait(max(0.0, deadline - time.monotonic()))
         connection.flush()
         messages = connection.receive(FROM_SUPERVISOR, LONGEST)
         if len(messages) > 1:

@@ -98,7 +98,7 @@ def _healthy(lab: Lab, folder: Path) -> Iterator[None]:
         lab.run("scontrol", "update", f"NodeName=n{number}", "State=RESUME", cwd=folder, check=False)
     until(
         lambda: (
-            lab.run("sinfo", "-h", "-p", "main", "-t", "idle", "-o", "%D", cwd=folder).stdout.strip() == "4"
+            lab.run("sinfo", "-hr", "-p", "main", "-t", "idle", "-o", "%D", cwd=folder).stdout.strip() == "4"
         ),
         90,
     )
@@ -354,7 +354,10 @@ def test_a_dead_slurmd_does_not_harm_a_run_whose_node_lives(lab, start, whole):
     run = start()
     host = lab.hosts(run)[1]
     lab("kill-slurmd", host)
-    check_finished(lab, run, whole, timeout_s=240)
+    try:
+        check_finished(lab, run, whole, timeout_s=240)
+    finally:
+        lab("start-slurmd", host)
 
 
 @pytest.mark.long

@@ -138,6 +138,24 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     return job_ids[-1]
 
 
+def check_can_start(script: Path, options: Sequence[str], timeout_s: float) -> None:
+    """Refused with sbatch's message if the nodes that are up now are too few for the job. Nothing is queued. Silent if sbatch
+    does not answer."""
+    done = ask(
+        submit_command(script, "--test-only", *options),
+        timeout_s,
+        (),
+        for_sbatch(os.environ, directives(script)),
+    )
+    if done is not None and done.returncode and "allocation failure" in done.stderr:
+        raise Refused(f"sbatch {' '.join(options)} {script}: {words_of(done)}")
+
+
+def excluded(script: Path) -> str:
+    """The hosts that a job script excludes; empty for none."""
+    return directives(script).get("exclude", "")
+
+
 def cancel(job_id: str, timeout_s: float) -> None:
     """Cancels the job with its batch script; ClusterError with scancel's message if scancel refuses."""
     number, cluster = split(job_id)

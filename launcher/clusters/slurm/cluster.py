@@ -74,9 +74,14 @@ class Slurm(SlurmScript):
         array: str | None = None,
         keep_open: int | None = None,
     ) -> str:
-        """The job id from sbatch."""
+        """The job id from sbatch. With `avoid` also Refused if Slurm knows now that the job could not start without these
+        hosts: it would wait until other nodes are repaired."""
+        hosts = (client.excluded(script), *avoid) if avoid else ()  # the option replaces the script's own
+        exclude = ",".join(filter(None, hosts))
+        if exclude:
+            client.check_can_start(script, [f"--exclude={exclude}"], self.timeout_s)
         requested = {
-            "--dependency=afterany:": after, "--exclude=": ",".join(avoid), "--array=": array,
+            "--dependency=afterany:": after, "--exclude=": exclude, "--array=": array,
         }  # fmt: skip
         words = [f"{option}{value}" for option, value in requested.items() if value]
         return client.submit(script, words, keep_open, self.timeout_s)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.clusters.base import Refused
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.slurm import shell
 from launcher.clusters.slurm.step import step_command
@@ -106,3 +107,27 @@ def test_a_step_inside_a_step_shares_its_resources():
         step_command(("--cpus-per-task=2",), {**job, "SLURM_CPUS_PER_TASK": "9"}).count("--cpus-per-task=2")
         == 1
     )
+
+
+SBATCH = """#!/bin/sh
+echo "$*" >> {log}
+case "$*" in *--test-only*n3*) echo "allocation failure: Requested node configuration is not available" >&2; exit 1;; esac
+echo 7
+"""
+"""An sbatch whose other nodes than n3 are down. Slurm 22.05 says this on slurm/lab."""
+
+
+def test_a_job_avoids_the_hosts_of_its_script_too_and_none_that_it_cannot_start_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    log, program, script = tmp_path / "log", tmp_path / "sbatch", tmp_path / "job.sbatch"
+    program.write_text(SBATCH.format(log=log))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    script.write_text("#!/bin/bash\n#SBATCH --nodes=2\n#SBATCH --exclude=n[1-2]\n")
+    slurm = find_cluster("slurm")
+    assert slurm.submit(script, avoid=["n4"]) == "7"
+    assert log.read_text().splitlines()[-1] == f"--parsable --exclude=n[1-2],n4 {script}"
+    with pytest.raises(Refused, match="Requested node configuration is not available"):
+        slurm.submit(script, avoid=["n3"])
+    assert "--test-only" in log.read_text().splitlines()[-1]  # nothing was queued after it
