@@ -8,6 +8,7 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.data.vocabulary import first_difference, read_vocabulary
+from tests.unit.methods.test_specs import write_rows
 
 SHAPE = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336,
          "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256}  # fmt: skip
@@ -67,6 +68,20 @@ def test_a_value_that_cannot_work_is_refused_in_one_line(planned, typed: str, to
     said = planned("trainer.teacher=org/big", typed)
     assert (
         told in json.loads(said.splitlines()[0])["error"]["message"] if said.startswith("{") else told in said
+    )
+
+
+@pytest.mark.parametrize("kind", ["chat", "pair", "text"])
+def test_rows_of_fine_tuning_teach_too(planned, tmp_path: Path, kind: str):
+    write_rows(tmp_path, kind)
+    assert json.loads(planned("trainer.teacher=org/big", "data.path=rows.jsonl"))["trainer"] == "distill"
+
+
+@pytest.mark.parametrize("kind", ["labelled", "prompt", "classified"])
+def test_other_rows_are_refused(planned, tmp_path: Path, kind: str):
+    write_rows(tmp_path, kind)
+    assert "but trainer.kind=distill learns from chats or pairs or texts" in planned(
+        "trainer.teacher=org/big", "data.path=rows.jsonl"
     )
 
 

@@ -31,16 +31,9 @@ LEARNS = {
     "reward": {"pair"},
     "grpo": {"prompt"},
     "classify": {"classified"},
-    "distill": {"chat", "pair", "text"},
 }
 REWARD = "trainer.reward_functions=[{_target_: json.dumps}]"
 GRPO = ("trainer=grpo", "batch.global_batch_size=8", REWARD)
-
-
-def typed_for(trainer: str) -> tuple[str, ...]:
-    """What is typed for a trainer besides its rows."""
-    needed = {"grpo": GRPO, "distill": ("trainer=distill", "trainer.teacher=org/teacher")}
-    return needed.get(trainer, (f"trainer={trainer}",))
 
 
 @pytest.fixture
@@ -73,7 +66,7 @@ def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
     planned, tmp_path: Path, trainer: str, kind: str
 ):
     write_rows(tmp_path, kind)
-    more = typed_for(trainer)
+    more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     code, said = planned("data.path=rows.jsonl", "data.eval_path=null", *more)
     assert code == 1
     assert said.count("\n") == 1 and f"but trainer.kind={trainer} learns from" in said
@@ -84,7 +77,7 @@ def test_rows_that_a_trainer_cannot_learn_from_are_refused_in_one_line(
 )
 def test_rows_that_a_trainer_learns_from_are_planned(planned, tmp_path: Path, trainer: str, kind: str):
     write_rows(tmp_path, kind)
-    more = typed_for(trainer)
+    more = GRPO if trainer == "grpo" else (f"trainer={trainer}",)
     assert planned("data.path=rows.jsonl", "data.eval_path=null", *more)[0] == 0
 
 
