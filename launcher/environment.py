@@ -273,7 +273,7 @@ OPENAI_BASE_URL = _listed(
 
 API_KEY = _listed(
     "LAUNCHER_API_KEY",
-    "Secret: the key that requests to the server must have. It is never written to a file.",
+    "Secret: the key that requests to the server must have. A queued server inherits it; it is never written to a file.",
     set_by="a person",
     read_by="serve",
 )

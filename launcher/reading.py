@@ -88,7 +88,11 @@ def read_given(path: Path, most: int) -> bytes:
 
 def read_json(path: Path) -> Any:
     """The JSON value of a file, its objects as Documents; FileNotFoundError and RunError as of read_text."""
-    return _wrap(_value(path), str(path))
+    value = _value(path)
+    try:
+        return _wrap(value, str(path))
+    except RecursionError:
+        raise RunError(f"{path} is not JSON (it is nested too deep); was it edited?") from None
 
 
 def object_in(path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""python -m launcher cancel [RUN]: end a run's job."""
+"""python -m launcher cancel [RUN]: end a run's job, or the job that serves it."""
 
 import argparse
 from typing import TypedDict
@@ -7,7 +7,7 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
-from launcher.launching.ending import cancel
+from launcher.launching.ending import cancel, cancel_server
 from launcher.output import print_json, print_text
 from launcher.run.owner import say_owner
 from launcher.status.state import read_status
@@ -22,20 +22,33 @@ class CancelResult(TypedDict):
     """The scheduler's id of its job, or the process on this machine."""
     state: RunState
     """Its state now; a job needs a moment to end."""
+    server: bool
+    """Whether the job is the one that served the run."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
+    parser.add_argument(
+        "--server",
+        action="store_true",
+        help="end the job that serves the run (serve --job), and not the run's own",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     run = chosen_run(options)
     say_owner(run)
-    done = cancel(run)
+    done = cancel_server(run) if options.server else cancel(run)
     if options.json:
-        result: CancelResult = {"run": run.name, "job_id": done.job_id, "state": read_status(run).state}
+        result: CancelResult = {
+            "run": run.name, "job_id": done.job_id, "state": read_status(run).state, "server": done.server,
+        }  # fmt: skip
         print_json(result)
+    elif done.server:
+        print_text(
+            f"{run.name}: the server's job {done.job_id} {'is over already' if done.was_over else 'was cancelled'}"
+        )
     elif done.was_over:
         print_text(f"{run.name} is {done.state}: there is nothing to cancel")
     else:
@@ -45,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERB = Verb(
     line="end a run's job",
-    about="Its checkpoints are kept.",
+    about="Its checkpoints are kept. Of a run that is over, it ends the job that serves it.",
     example="cancel quickstart",
     add=_add,
     run=_run,

@@ -2,22 +2,20 @@
 
 import argparse
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import quote
 
-import yaml
-
 from launcher import __version__
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
+from launcher.config.kept_yaml import read_words
+from launcher.data.kept_report import read_reports
 from launcher.errors import Exit, RunError
 from launcher.output import print_json, print_text, warn
-from launcher.reading import read_text
-from launcher.report.facts import RunFacts, listing, mapping
+from launcher.report.facts import RunFacts
 from launcher.report.html import MARK, known_secrets, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
@@ -149,14 +147,14 @@ def write_page(out: Path, page: Page) -> None:
         ) from None
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+def _read(path: Path, read: Callable[[Path], Any]) -> Any:
     """A file's value; if it cannot be read, an empty list and a warning: the report then shows less."""
     if not path.exists():
         return []
     try:
-        return parse(read_text(path))
-    except (RunError, ValueError, RecursionError, yaml.YAMLError) as error:
-        warn(f"{path} is left out: {' '.join(str(error).split())[:200]}")
+        return read(path)
+    except RunError as error:
+        warn(f"the report leaves out {path.name}: {str(error)[:300]}")
         return []
 
 
@@ -164,8 +162,8 @@ def read_facts(run: RunDir) -> RunFacts:
     """The present contents of the run's files; a missing file counts as empty."""
     status = read_status(run)
     spent = read_spent(run, running=status.state is RunState.RUNNING)
-    checked = _read(run.data_check, json.loads)
-    overrides = _read(run.overrides, yaml.safe_load)
+    checked = _read(run.data_check, read_reports)
+    overrides = _read(run.overrides, read_words)
     files = sorted(path for path in run.export.rglob("*") if path.is_file()) if run.export.is_dir() else []
     return RunFacts(
         name=run.name,
@@ -173,13 +171,13 @@ def read_facts(run: RunDir) -> RunFacts:
         plan=run.read_json(run.plan),
         events=run.read_events(),
         metrics=run.read_metrics(),
-        data_check=[dict(mapping(one)) for one in listing(checked)],
+        data_check=checked,
         status={
             **dataclasses.asdict(status),
             "state": status.state.value,
             "spent": dataclasses.asdict(spent) if spent else None,
         },
-        overrides=[str(one) for one in listing(overrides)],
+        overrides=overrides,
         export=[(str(path.relative_to(run.export)), path.stat().st_size) for path in files],
         written=now(),
         version=__version__,

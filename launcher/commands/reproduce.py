@@ -4,15 +4,12 @@ import argparse
 import json
 import subprocess
 import sys
-from typing import Any, cast
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from typing import cast
 
 from launcher.cli.launched import add_verbose
 from launcher.cli.parser import add_trust, trust
 from launcher.cli.verb import Verb
+from launcher.config.kept_yaml import read_words
 from launcher.errors import RunError
 from launcher.launching.freeze.differ import present_differences
 from launcher.launching.freeze.enter import command_with, enter
@@ -73,16 +70,7 @@ def _typed(run: RunDir, code: Code) -> list[str]:
     """The arguments of the run's launch."""
     if not run.overrides.is_file():
         raise RunError(f"{run.overrides} is missing, so the arguments of {run.name} are unknown")
-    try:
-        typed: Any = OmegaConf.to_container(OmegaConf.load(run.overrides))
-    except (OSError, YAMLError, OmegaConfBaseException):
-        typed = None
-    if not isinstance(typed, list) or not all(isinstance(word, str) for word in cast("list[Any]", typed)):
-        raise RunError(
-            f"{run.overrides} is not a list of arguments; was it edited? Launch the run again by hand"
-        )
-    typed = cast("list[str]", typed)
-    kept = [word for word in typed if not word.lstrip("+").startswith("dry_run=")]
+    kept = [word for word in read_words(run.overrides) if not word.lstrip("+").startswith("dry_run=")]
     return ["launch", *config_dir_of(run, code), *kept]
 
 

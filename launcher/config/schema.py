@@ -3,11 +3,12 @@
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from launcher import environment
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.kept_yaml import refused
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
 from launcher.config.run import Config
@@ -15,12 +16,8 @@ from launcher.config.strategy import StrategyConfig
 from launcher.config.sweep import SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import TrainerConfig
-from launcher.errors import RunError, nearest
 from launcher.reading import read_text
 from launcher.resources import resource_dir
-
-if TYPE_CHECKING:
-    from omegaconf.errors import OmegaConfBaseException
 
 GROUPS: dict[str, type] = {
     "model": ModelConfig,
@@ -70,39 +67,9 @@ def is_shipped(path: str | None) -> bool:
 def read_config(path: str) -> Config:
     """The Config in a run dir's config.yaml, checked against the schema again; RunError if this version cannot read it."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
-    way_out = "fix it, or use the version of the launcher that wrote it"
-    try:
+    with refused(path):
         text = io.StringIO(read_text(Path(path)))
-        loaded = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(text))
-        config = OmegaConf.to_object(loaded)
-    except OSError as error:
-        raise RunError(f"{path} cannot be read ({error.strerror or error}); is this a run dir?") from None
-    except YAMLError as error:
-        raise RunError(f"{path} is not YAML ({' '.join(str(error).split())}); {way_out}") from None
-    except OmegaConfBaseException as error:
-        raise RunError(f"{path}: {_fault(error)}; {way_out}") from None
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ) as error:  # an integer of 5,000 digits
-        reason = " ".join(str(error).split())[:100]
-        raise RunError(f"{path} is not a run's configuration ({reason}); {way_out}") from None
-    assert isinstance(config, Config)
-    return config
-
-
-def _fault(error: "OmegaConfBaseException") -> str:
-    """The key and what is wrong with it, in one line."""
-    from omegaconf.errors import ConfigKeyError
-
-    key = str(error.full_key or error.key or "")
-    if not isinstance(error, ConfigKeyError):
-        return f"{key}: {str(error).partition(chr(10))[0]}"
-    close = nearest(str(error.key), getattr(error.object_type, "__dataclass_fields__", ()))
-    return f"{key} is not a key of this version" + (f"; the nearest key is {close}" if close else "")
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(text)))
+        assert isinstance(config, Config)
+        return config

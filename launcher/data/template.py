@@ -5,11 +5,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
-_MOST_ROUNDS = 1_000_000
-_LONGEST_TEXT = 256 << 20
-"""Characters of a rendered chat."""
+from launcher.data.template_limit import Limit, limited_environment
+
 _BLOCK = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 
 
@@ -44,8 +43,7 @@ class ChatTemplate:
             text: str = compiled.render(**{**values, **dict(self.special), **more})
         except MemoryError:
             limit.fail("it needs more memory than this process has")
-        if len(text) > _LONGEST_TEXT:
-            limit.fail(f"it makes a text of {len(text):,} characters of one chat")
+        limit.end()
         return text
 
 
@@ -55,38 +53,10 @@ class _Token:
     special: bool = True
 
 
-class _Limit:
-    """What one template may cost. A template that has cost too much once renders nothing more."""
-
-    def __init__(self) -> None:
-        self._left = _MOST_ROUNDS
-        self._failed = ""
-
-    def begin(self) -> None:
-        """Begins a rendering."""
-        self._left = _MOST_ROUNDS
-        if self._failed:
-            raise OverflowError(self._failed)
-
-    def fail(self, why: str) -> NoReturn:
-        """Raises OverflowError, now and at every later rendering."""
-        self._failed = why
-        raise OverflowError(why)
-
-    def range(self, *limits: int) -> range:
-        """`range` for the template; the rounds are counted over all its loops, since one in another could run for days."""
-        found = range(*limits)
-        self._left -= len(found)
-        if self._left < 0:
-            self.fail(f"its loops have more than {_MOST_ROUNDS:,} rounds")
-        return found
-
-
 @functools.lru_cache(maxsize=8)
-def _compiled(text: str) -> tuple[Any, _Limit]:
+def _compiled(text: str) -> tuple[Any, Limit]:
     """The template in the environment of transformers 5 (utils/chat_template_utils.py, _compile_jinja_template); its limit."""
     from jinja2.exceptions import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
@@ -97,12 +67,9 @@ def _compiled(text: str) -> tuple[Any, _Limit]:
     def tojson(value: Any, ensure_ascii: bool = False, **more: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, **more)
 
-    environment: Any = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
+    limit = Limit()
+    environment = limited_environment(limit)
     environment.filters["tojson"] = tojson
-    limit = _Limit()
-    environment.globals["range"] = limit.range
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = strftime_now
     # {% generation %} marks what the assistant writes; it changes nothing of the text

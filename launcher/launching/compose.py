@@ -23,6 +23,7 @@ from yaml import YAMLError
 from launcher.config import ClusterConfig, Config, register
 from launcher.errors import ConfigError, LauncherError, UsageError
 from launcher.launching.elsewhere import refuse_elsewhere
+from launcher.launching.group_choice import check_choices
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
@@ -106,6 +107,7 @@ def compose(
     """
     register()
     check_words(arguments)
+    check_choices(arguments)
     expanded = expand(arguments)
     arguments = expanded.arguments
     _refuse_secrets(expanded)

@@ -15,6 +15,7 @@ from launcher.run import RunDir, job_number, list_runs
 from launcher.run.events import launching
 from launcher.run.events.supervisor import Started
 from launcher.run.find import find_exact, matching_runs
+from launcher.status.serving import serving_job
 from launcher.status.state import is_over, read_status
 
 
@@ -26,12 +27,30 @@ class CancelledJob:
     was_over: bool
     state: str
     """The run's state before the cancel."""
+    server: bool = False
+    """Whether it is the job that served the run."""
+
+
+def cancel_server(run: RunDir) -> CancelledJob:
+    """Cancels the job that serves the run, unless it is over; RunError if there is none."""
+    job = serving_job(run)
+    if job is None:
+        raise RunError(
+            f"{run.name} has no job that serves it; python -m launcher serve {run.name} --job queues one"
+        )
+    if job.is_alive:
+        job.cluster.cancel(job.job_id)
+    state = job.state.value if job.state else "unknown"
+    return CancelledJob(job_id=job.job_id, was_over=not job.is_alive, state=state, server=True)
 
 
 def cancel(run: RunDir) -> CancelledJob:
-    """Cancels the job, unless it is over; RunError if there is none, or if it runs on another machine."""
+    """Cancels the run's job, or, if it is over, the job that serves the run; RunError if there is none, or if it runs on
+    another machine."""
     settle(run)
     before = read_status(run)
+    if (before.job_id is None or is_over(before.state)) and _is_served(run):
+        return cancel_server(run)
     if before.job_id is None:
         raise RunError(f"{run.name} has no job to cancel: it was never submitted")
     over = is_over(before.state)
@@ -46,6 +65,12 @@ def cancel(run: RunDir) -> CancelledJob:
         cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
     return CancelledJob(job_id=before.job_id, was_over=over, state=before.state.value)
+
+
+def _is_served(run: RunDir) -> bool:
+    """Whether a job serves the run, or may."""
+    job = serving_job(run)
+    return job is not None and job.is_alive
 
 
 def _check_host(run: RunDir) -> None:
@@ -132,6 +157,10 @@ def _checked(run: RunDir) -> Removable:
         doubt = f" ({status.note})" if status.note else ""
         raise RunError(
             f"{run.name} is {status.state.value}{doubt}; end it first: python -m launcher cancel {run.name}"
+        )
+    if _is_served(run):
+        raise RunError(
+            f"{run.name} is served by a job; end it first: python -m launcher cancel {run.name} --server"
         )
     return Removable(run=run, state=status.state.value, size=size_of(run.path))
 

@@ -12,6 +12,7 @@ from launcher.launching.compose import Composed
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.launching.package_gate import refusals
+from launcher.launching.parents import replaceable
 from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.output import say, warn
@@ -26,6 +27,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     found = [
         *what_it_trains(config, plan, unasked=composed.sample_unasked),
         cpu_warning(config, plan),
+        *replaceable(config),
         no_optimizer_state(config, plan),
         close_call(config, plan),
         few_cores(plan),

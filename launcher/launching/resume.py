@@ -1,19 +1,16 @@
 """Continues a run that ended early in its run dir: it is composed again from its arguments, with the permitted changes."""
 
-import io
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from launcher.checkpoint.folders import committed
 from launcher.clusters.base import RunState
 from launcher.clusters.registry import make_cluster
+from launcher.config.kept_yaml import read_mapping, read_words
 from launcher.errors import ConfigError, RunError, UsageError
 from launcher.launching.changed_data import check_data_is_same
 from launcher.launching.choose_shape import settle_shape
@@ -134,25 +131,13 @@ def _compose(run: RunDir, overrides: list[str]) -> Composed:
         raise RunError(
             f"{run.overrides} is missing, so the arguments of {run.name} are unknown; start a new run"
         )
-    typed = cast("list[str]", _load(run.overrides, list))
+    typed = read_words(run.overrides)
     site = config_dir_of(run, read_code(run.code) if is_entered() else None)
     before = [override for override in typed if not override.startswith(("dry_run=", "force="))]
     composed = compose([*([] if "--config-dir" in overrides else site), *before, *overrides])
     if len(composed) != 1:
         raise ConfigError(f"resume of {run.name} takes one value for each key; a sweep is a new command")
     return composed[0]
-
-
-def _load(path: Path, kind: type) -> Any:
-    """The list or mapping in one of the run's YAML files; RunError if it holds anything else."""
-    try:
-        found: Any = OmegaConf.to_container(OmegaConf.load(io.StringIO(read_text(path))), enum_to_str=True)
-    except (OSError, ValueError, RecursionError, AttributeError, YAMLError, OmegaConfBaseException) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise RunError(f"{path} is not what a launch writes ({reason}); start a new run") from None
-    if not isinstance(found, kind) or (kind is list and not all(isinstance(one, str) for one in found)):
-        raise RunError(f"{path} is not what a launch writes; was it edited? Start a new run")
-    return found
 
 
 def config_dir_of(run: RunDir, code: Code | None) -> list[str]:
@@ -165,28 +150,25 @@ def config_dir_of(run: RunDir, code: Code | None) -> list[str]:
 
 def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:
     """Keys with their old and new values; ConfigError for one that would change what is trained."""
-    old = _flat("", _load(run.config, dict))
+    stored = read_mapping(run.config)
+    old = _flat("", stored)
     new = _flat("", OmegaConf.to_container(composed.cfg, resolve=True, enum_to_str=True))
     changes = {
         key: [old.get(key), new.get(key)] for key in sorted({*old, *new}) if old.get(key) != new.get(key)
     }
-    stored = _load(run.config, dict)
-    free = (
-        *MAY_CHANGE,
-        *_free(cast("dict[str, Any]", stored).get("plugins", {})),
-        *_free(composed.config.plugins),
-    )
-    for key, (before, after) in changes.items():
+    free = (*MAY_CHANGE, *_free(stored.get("plugins")), *_free(composed.config.plugins))
+    for key, (was, is_now) in changes.items():
         if not any(key == allowed or key.startswith(f"{allowed}.") for allowed in free):
             raise ConfigError(
-                f"{key}={after} would change what {run.name} trains (it is {before} there); omit it, or start another run "
+                f"{key}={is_now} would change what {run.name} trains (it is {was} there); omit it, or start another run "
                 f"with resume={run.name}"
             )
     return changes
 
 
-def _free(plugins: dict[str, Any]) -> list[str]:
-    """Keys of the plugins that declare that they do not change what a run learns."""
+def _free(plugins: Any) -> list[str]:
+    """Keys of the plugins that declare that they do not change what a run learns; none for what is no mapping."""
+    plugins = cast("dict[str, Any]", plugins) if isinstance(plugins, dict) else {}
     made = zip(plugins, make_plugins(plugins), strict=True)
     return [f"plugins.{name}" for name, plugin in made if plugin.traits.same_training]
 

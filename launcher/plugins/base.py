@@ -105,7 +105,7 @@ def _make_plugin(key: str, config: Any) -> Plugin:
             raise ConfigError(f"{key}.{name}: {unknown('option', name, known)}")
     try:
         return plugin_class(**options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         message = str(error)
         raise ConfigError(message if message.startswith(f"{key}.") else f"{key}: {message}") from None
 
@@ -113,6 +113,8 @@ def _make_plugin(key: str, config: Any) -> Plugin:
 def find_class(key: str, target: str) -> type[Plugin]:
     """The plugin class of a `_target_`; ConfigError with the key if it cannot be imported or is not a plugin."""
     module_name, _, class_name = target.rpartition(".")
+    if not module_name or not all(part.isidentifier() for part in target.split(".")):
+        raise ConfigError(f"{key}._target_={target[:100]} does not name a class; write package.module.Class")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:

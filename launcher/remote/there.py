@@ -6,6 +6,7 @@ that. It reads one request: a line of JSON, then bytes. It answers with lines of
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -20,7 +21,7 @@ import tarfile
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 GREETING = b"\x1e launcher \x1e\n"
@@ -169,15 +170,30 @@ def _make(sent: Path, tree: dict[str, Any]) -> None:
         except OSError:  # a file system without hard links
             shutil.copyfile(source, path)
     if tree["archive"]:
-        with tarfile.open(sent / "files" / tree["archive"]) as archive:
-            safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            archive.extractall(folder, **safe)
+        try:
+            _unpack(sent / "files" / tree["archive"], folder)
+        except (OSError, tarfile.TarError):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     try:
         folder.rename(target)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         if not target.is_dir():
             raise
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    """Unpacks an archive; OSError if it holds a link, a device or a path outside of its folder, as a launch never sends."""
+    with tarfile.open(file) as archive:
+        for one in archive.getmembers():
+            path = PurePosixPath(one.name)
+            if not (one.isfile() or one.isdir()) or path.is_absolute() or ".." in path.parts:
+                raise OSError(
+                    errno.EINVAL, f"the archive holds {one.name[:100]!r}, which no launch sends", str(file)
+                )
+        safe: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder, **safe)
 
 
 def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:

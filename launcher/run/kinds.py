@@ -3,13 +3,37 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from launcher.errors import RunError
 from launcher.run.record import is_kind
 
 _ID = re.compile(r"[^\W_][\w.:;@+\[\]-]{0,199}")
 """A job id of any scheduler. It cannot be taken for an option, a word of a shell or a folder."""
+_SCRIPT = re.compile(r"job(_\d{1,9})?\.sbatch")
+_INDICES = re.compile(r"\d[\d,:-]*(%\d+)?")
+
+
+class _Array(TypedDict, total=False):
+    script: str
+    array: str
+    first: int
+    indices: list[int]
+    limited: bool
+
+
+class _Queued(TypedDict, total=False):
+    job_id: str
+    script: str
+    array: str
+    again: bool
+    time: str
+
+
+class _Axis(TypedDict, total=False):
+    key: str
+    choices: list[str]
+
 
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "plan.json": {
@@ -21,15 +45,24 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
     "sweep.json": {
         "cluster": str, "objective": str, "direction": str, "sampler": str, "pruner": str, "parameters": Sequence[str],
         "trials": int, "dry_run": bool, "typed": Sequence[str], "work_dir": str, "config_dir": str | None,
-        "budget": Mapping[str, Any], "space": Mapping[str, Mapping[str, Any]], "parallel": int | None, "seed": int,
+        "budget": Mapping[str, float | str | None], "space": Mapping[str, _Axis], "parallel": int | None, "seed": int,
+        "arrays": Sequence[_Array], "hydra": Sequence[str], "fixed": Sequence[str], "facts": Sequence[Mapping[str, Any]],
+        "reduction_factor": int, "first_report": int | None, "last_report": int | None, "fail_fast": bool,
     },
-    "jobs.json": {"arrays": Sequence[Mapping[str, Any]], "told": bool},
+    "jobs.json": {"arrays": Sequence[_Queued], "told": bool},
 }  # fmt: skip
 """Name of the file -> its keys and the types of their values."""
 
 
+_NEEDED: Mapping[str, Sequence[str]] = {"job.json": ("cluster", "job_id")}
+"""Name of the file -> keys without which it has no meaning."""
+
+
 def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
-    """RunError for a value of another type than the launcher writes there, and for an invalid job id."""
+    """RunError for a value of another type than the launcher writes there, a missing one, and for an invalid job id."""
+    for key in _NEEDED.get(path.name, ()):
+        if key not in values:
+            raise RunError(f"{path} has no {key}; was it edited?")
     for key, kind in _KINDS.get(path.name, {}).items():
         if key in values and not is_kind(values[key], kind):
             raise RunError(
@@ -37,6 +70,20 @@ def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
             )
     if path.name == "job.json" and "job_id" in values:
         check_job_id(path, str(values["job_id"]))
+    if path.name in ("sweep.json", "jobs.json"):
+        for one in values.get("arrays", ()):
+            _check_array(path, one)
+
+
+def _check_array(path: Path, one: Mapping[str, Any]) -> None:
+    """RunError for an array of a sweep whose script or indices could be anything else for a scheduler's command."""
+    for name, grammar in (("script", _SCRIPT), ("array", _INDICES)):
+        if name in one and not grammar.fullmatch(one[name]):
+            raise RunError(
+                f"{path}: {name} is {_shown(one[name])}, which the launcher never writes there; was it edited?"
+            )
+    if "job_id" in one:
+        check_job_id(path, one["job_id"])
 
 
 def check_job_id(path: Path, job_id: str) -> None:

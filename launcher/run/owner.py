@@ -24,7 +24,7 @@ def other_owner(paths: Iterable[Path]) -> tuple[Path, str] | None:
         except OSError:
             continue
         if uid not in (os.geteuid(), 0):
-            return path, _name(uid)
+            return path, name_of(uid)
     return None
 
 
@@ -70,7 +70,8 @@ def _code_of(run: RunDir) -> list[Path]:
     return [Path(folder) for folder in folders if folder and isinstance(folder, str)]
 
 
-def _name(uid: int) -> str:
+def name_of(uid: int) -> str:
+    """The name of a user."""
     import pwd
 
     try:

@@ -7,7 +7,7 @@ for every command and every supervisor. These classes share their methods instea
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -108,18 +108,34 @@ def _is_integer(value: Any) -> bool:
 
 def _checker(kind: Any) -> Callable[[Any], bool]:
     """Whether a value is of an annotation's type: a plain one, one or None, a Sequence, list or tuple of it, a Mapping
-    or dict of texts to it."""
+    or dict of texts to it, or an object of which it has some keys."""
     if kind is Any:
         return lambda value: True
     if kind is int:
         return _is_integer
     if kind is float:
         return lambda value: isinstance(value, float) or _is_integer(value)
+    if is_typeddict(kind):
+        checks_of = {name: _checker(hint) for name, hint in get_type_hints(kind).items()}
+        return lambda value: (
+            isinstance(value, Mapping)
+            and all(
+                checks_of[name](item)
+                for name, item in cast("Mapping[str, Any]", value).items()
+                if name in checks_of
+            )
+        )
     inner = get_args(kind)
     if not inner:
         return lambda value: value is None if kind is type(None) else isinstance(value, kind)
     checks = [_checker(one) for one in inner]
     origin = get_origin(kind)
+    if origin is tuple and len(checks) > 1 and inner[1] is not ...:
+        return lambda value: (
+            isinstance(value, list | tuple)
+            and len(cast("list[Any]", value)) == len(checks)
+            and all(check(item) for check, item in zip(checks, cast("list[Any]", value), strict=True))
+        )
     if origin in (Sequence, list, tuple):
         return lambda value: isinstance(value, list | tuple) and all(map(checks[0], cast("list[Any]", value)))
     if origin in (Mapping, dict):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -240,7 +241,7 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
 
     A job that started before the newest submission is over, or is the submitted one.
     """
-    if not run.job.exists():
+    if not os.path.lexists(run.job):  # a link to itself "does not exist" either, and is no run without a job
         return {}
     job = run.read_json(run.job)
     number = job_number(str(job["job_id"]))

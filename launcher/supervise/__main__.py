@@ -21,8 +21,7 @@ from launcher.config import read_config
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import HubInputs, find_wanted
 from launcher.output import say
-from launcher.plan import LaunchPlan
-from launcher.plugins.decide import read_run
+from launcher.plugins.decide import Decided, read_run
 from launcher.processes import start_in_utf8, start_ticks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
@@ -87,7 +86,7 @@ def supervise(run: RunDir) -> int:
             run.note_job(plan.cluster, place.job_id, None if place.job else start_ticks(os.getpid()))
         run.logs.mkdir(exist_ok=True)
         notifier = Notifier(run, decided.config.notify)
-        return Supervisor(run, plan, place, lease, stopped, wanted, notifier).carry()
+        return Supervisor(run, decided, place, lease, stopped, wanted, notifier).carry()
     finally:
         lease.release()
 
@@ -98,14 +97,15 @@ class Supervisor:
     def __init__(
         self,
         run: RunDir,
-        plan: LaunchPlan,
+        decided: Decided,
         place: Place,
         lease: Lease,
         stopped: StopSignal,
         wanted: HubInputs | None,
         notifier: Notifier,
     ) -> None:
-        self.run, self.plan, self.place, self.lease, self.stopped = run, plan, place, lease, stopped
+        self.run, self.place, self.lease, self.stopped = run, place, lease, stopped
+        self.config, self.plan = decided.config, (plan := decided.plan)
         more = {environment.JOB: place.job_id, environment.LEASE: lease.nonce}
         self.runner: AttemptRunner | None = None
         if plan.rank_starter == "launcher":
@@ -239,9 +239,8 @@ class Supervisor:
 
     def _push(self, number: int) -> None:
         """Pushes the result, if that was requested."""
-        config = read_config(str(self.run.config))
-        if config.hub.push:
-            push(self.run, config.hub.push, config.cluster.env, self.stopped, number)
+        if repository := self.config.hub.push:
+            push(self.run, repository, self.config.cluster.env, self.stopped, number)
 
     def _tell_of_failure(self, ended: EndedAttempt, reason: str) -> None:
         """Sends the message why the run has stopped, unless a person has stopped it."""

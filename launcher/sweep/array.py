@@ -98,7 +98,7 @@ def note_reported(sweep: SweepDir) -> None:
 
 
 def _write_jobs(sweep: SweepDir, arrays: Sequence[dict[str, Any]], *, told: bool) -> None:
-    write_text(sweep.jobs, json.dumps({"arrays": arrays, "told": told}, indent=2) + "\n")
+    write_text(sweep.jobs, json.dumps({"arrays": arrays, "told": told}, indent=2) + "\n", durable=True)
 
 
 def _is_reported(sweep: SweepDir) -> bool:

@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import yaml
 
+from launcher.config import Config, read_config
 from launcher.errors import RunError
-from launcher.reading import read_text
-from launcher.run import RunDir, write_text
+from launcher.plugins.decide import facts_from
+from launcher.run import write_text
 from launcher.run.find import check_name
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.read import Sweep, Trial, read_sweep
@@ -54,20 +55,18 @@ def write_best(sweep: SweepDir) -> Best:
 def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
     """The path of the file, and the command that runs it."""
     run = sweep.trial(best.number)
-    config = _config(run)
-    name = check_name(
-        f"{str(config.get('name'))[:95]}_best"
-    )  # the name becomes the name of a file, and a part of a command
-    kept = {key: value for key, value in config.items() if key not in _LEFT_OUT}
-    facts = run.read_json(run.plan)["facts"]
-    kept["name"] = name
+    config, facts = read_config(str(run.config)), facts_from(run.read_json(run.plan).get("facts"))
+    # the name becomes the name of a file, and a part of a command
+    name = config.name = check_name(f"{config.name[:95]}_best")
     # Relative paths were relative to the folder in which the sweep was launched.
-    if kept["data"]["sources"]:
-        for source, path in zip(kept["data"]["sources"], facts["data_sources"], strict=True):
-            source["path"] = path
-    else:
-        kept["data"]["path"] = facts["data_path"]
-    kept["data"]["eval_path"] = facts["eval_path"]
+    if len(config.data.sources) != len(facts.data_sources):
+        raise RunError(f"{run.config} and {run.plan} name other files of data; was one of them edited?")
+    for source, path in zip(config.data.sources, facts.data_sources, strict=True):
+        source.path = path
+    if not config.data.sources:
+        config.data.path = facts.data_path
+    config.data.eval_path = facts.eval_path
+    kept = {key: value for key, value in _as_values(config).items() if key not in _LEFT_OUT}
     folder = sweep.path / "best"
     path = folder / "experiment" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +79,8 @@ def _write(sweep: SweepDir, best: Trial) -> tuple[Path, str]:
     return path, command
 
 
-def _config(run: RunDir) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(read_text(run.config))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RunError(f"{run.config} cannot be read: {' '.join(str(error).split())[:100]}") from None
-    if not isinstance(found, dict):
-        raise RunError(f"{run.config} is not a mapping of keys to values; was it edited?")
+def _as_values(config: Config) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # imported here: other commands of a sweep do not need it
+
+    found = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
     return cast("dict[str, Any]", found)

@@ -18,6 +18,7 @@ from launcher.errors import ConfigError
 from launcher.launching.choose_shape import refuse_in_sweep
 from launcher.launching.compose import MultirunRequest
 from launcher.launching.data_gate import check_data, data_warnings
+from launcher.launching.parents import replaceable
 from launcher.launching.plan_warnings import evaluation_note, what_it_trains
 from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.launching.write import kept_files
@@ -141,6 +142,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     spec["request"] = _request(prepared)
     for warning in (
         *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *replaceable(config),
         *data_warnings(check_data(config)),
     ):
         warn(warning)

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -27,7 +28,8 @@ ODD: tuple[Any, ...] = (
 RAW: tuple[bytes, ...] = (
     b"", b"\n", b"null", b"[]", b"{}", b"1", b'"x"', b"{", b"\x00\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000,
     b"NaN", b'{"event": "started"}', b"\xef\xbb\xbf{}", b"\x80\x04K\x01.",
-    b"- !!python/object/apply:os.system [touch planted]\n",
+    b"- !!python/object/apply:os.system [touch planted]\n", b'seed: !!int ""\n', b"seed: !!bool x\n", b"seed: !!timestamp x\n",
+    b"seed: ${seed}\n", b"seed: ${\n", b"&a [*a]\n", b"seed: 1\nseed: 2\n", b"[1]: 2\n",
 )  # fmt: skip
 """Whole contents."""
 FILES = (
@@ -35,6 +37,8 @@ FILES = (
     "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json", "exported.json",
     "logs/77_1/n1.log", "code/abc.tar", "earlier/1/plan.json", ".key", ".hydra/config_dir",
 )  # fmt: skip
+FINISHED_FILES = (*FILES, "model/adapter_config.json", "model/README.md")
+KEPT_FILES = ("code.json", "config.yaml", ".hydra/overrides.yaml", ".hydra/config_dir", "plan.json")
 _DOCUMENTS = (".json", ".jsonl", ".yaml")
 """Endings of files whose values can be changed one by one."""
 SWEEP_FILES = (
@@ -43,22 +47,20 @@ SWEEP_FILES = (
 )  # fmt: skip
 
 
-def plan_run(folder: Path) -> RunDir:
+_TINY = ("+experiment=tiny", "cluster=local", "freeze=false")
+
+
+def plan_run(folder: Path, *words: str) -> RunDir:
     """A planned run of the tiny model, in folder/runs."""
-    command = [
-        sys.executable,
-        "-m",
-        "launcher",
-        "+experiment=tiny",
-        "cluster=local",
-        "dry_run=true",
-        "freeze=false",
-        "--json",
-    ]
-    command.append(f"runs_dir={folder / 'runs'}")
+    return RunDir(Path(_dry_run(folder, folder / "runs", words)["run_dir"]))
+
+
+def _dry_run(folder: Path, runs: Path, words: Sequence[str]) -> dict[str, Any]:
+    """What a dry run that is typed in the folder prints."""
+    command = [sys.executable, "-m", "launcher", *_TINY, *words, f"runs_dir={runs}", "dry_run=true", "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    return RunDir(Path(json.loads(done.stdout)["run_dir"]))
+    return json.loads(done.stdout)
 
 
 def fill(run: RunDir) -> RunDir:
@@ -96,17 +98,33 @@ def fill(run: RunDir) -> RunDir:
     return run
 
 
+def finish(run: RunDir) -> RunDir:
+    """Makes a filled run one that has finished, with a model."""
+    append_line(run.events, {"time": "2026-03-01T09:00:00+00:00", "event": "finished", "attempt": 3})
+    run.export.mkdir()
+    (run.export / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "a/b", "r": 8}))
+    (run.export / "adapter_model.safetensors").write_bytes(b"weights")
+    (run.export / "README.md").write_text("---\nbase_model: a/b\n---\n# A model\n")
+    return run
+
+
 def plan_sweep(runs: Path) -> Path:
-    """A finished sweep."""
-    folder = runs / "tiny" / "sweep_2026-03-01_08-00-00"
-    folder.mkdir(parents=True)
-    fill_sweep(folder, 6)
+    """A finished sweep, whose trials have the configuration and the plan of a real run."""
+    planned = Path(_dry_run(runs.parent, runs, ["-m", "seed=1,2,3,4,5,6"])["sweep_dir"])
+    folder = planned.rename(runs / "tiny" / "sweep_2026-03-01_08-00-00")
     spec = json.loads((folder / "sweep.json").read_text())
     (folder / "sweep.json").write_text(
         json.dumps({**spec, "cluster": "slurm", "dry_run": False, "job_id": "99"})
     )
+    with tempfile.TemporaryDirectory() as name:
+        fill_sweep(Path(name), 6)
+        shutil.copytree(Path(name, "outcomes"), folder / "outcomes", dirs_exist_ok=True)
+        run = plan_run(Path(name))
+        for number in range(6):
+            (folder / str(number)).mkdir()
+            shutil.copy(run.config, folder / str(number))
+            shutil.copy(run.plan, folder / str(number))
     worker = {"task": "99_5", "host": "n1", "pid": 2, "started": 3}
-    (folder / "claims").mkdir()
     (folder / "claims" / "5.0.json").write_text(
         json.dumps({"worker": worker, "time": "", "values": {"seed": "1"}})
     )

@@ -12,6 +12,7 @@ import pytest
 from launcher.after.upload import upload
 from launcher.data.rendering import problems
 from launcher.data.template import ChatTemplate
+from launcher.data.template_limit import Limit, limited_environment
 from launcher.errors import ConfigError, RunError
 from launcher.run import RunDir, write_text
 from launcher.train.node_cache import NodeCache
@@ -96,15 +97,58 @@ def test_a_push_sends_nothing_that_a_link_names(tmp_path):
             "more than 1,000,000 rounds",
         ),
         ("{{ 'a' * 300_000_000 }}", "a text of 300"),
-        ("{{ 'a' * 10 ** 15 }}", "more memory than this process has"),
+        ("{{ 'a' * 10 ** 15 }}", "a text of 1,000,000,000,000,000 characters"),
+        ("{{ 10 ** 99999999 }}", "a number to the power of 99999999"),
+        (
+            "{% for a in messages[0].content %}{% for b in messages[0].content %}{% endfor %}{% endfor %}",
+            "more than 1,000,000 rounds",
+        ),
+        (
+            "{% for a in messages[0].content if a %}{% for b in messages[0].content if not b %}{% endfor %}{% endfor %}",
+            "more than 1,000,000 rounds",
+        ),
+        (
+            "{% for a in messages[0].content recursive %}{{ loop(messages[0].content) if loop.depth < 4 }}{% endfor %}",
+            "more than 1,000,000 rounds",
+        ),
+        (
+            "{% macro two(n) %}{{ two(n - 1) ~ two(n - 1) if n }}{% endmacro %}{{ two(90) }}",
+            "more than 1,000,000 rounds",
+        ),
+        (
+            "{% for a in messages[0].content %}{{ messages[0].content * 900 }}{% endfor %}",
+            "a text of 27",
+        ),
         ("{{ ''.__class__.__mro__ }}", "is unsafe"),
     ],
-    ids=["loops", "length", "memory", "class"],
+    ids=[
+        "loops",
+        "length",
+        "power",
+        "large power",
+        "characters",
+        "left out",
+        "recursive",
+        "macro",
+        "texts",
+        "class",
+    ],
 )
 def test_a_chat_template_that_costs_too_much_is_a_finding_and_costs_it_once(template: str, said: str):
     tokenizer = ChatTemplate(name_or_path="a", chat_template="{{ messages }}" + template)
-    turns: Any = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    turns: Any = [{"role": "user", "content": "a" * 2000}, {"role": "assistant", "content": "b"}]
     for _ in range(100):
         [(rule, problem)] = problems({"messages": turns}, tokenizer)
         assert rule == "template"
         assert said in problem
+
+
+def test_a_chat_template_whose_filters_take_long_is_a_finding():
+    limit = Limit(first_s=0.3)
+    text = "{% for a in messages %}{% set b = (a * 20_000) | list | sort | join | upper %}{% endfor %}"
+    template = limited_environment(limit).from_string(text)
+    limit.begin()
+    with pytest.raises(OverflowError, match=r"it takes \d+\.\d s for a chat"):
+        template.render(messages=["ab"] * 100_000)
+    with pytest.raises(OverflowError, match="s for a chat"):
+        limit.begin()

@@ -160,14 +160,11 @@ def test_a_cancel_says_whose_run_it_is(run: RunDir, tmp_path):
 def test_the_best_trial_has_a_sane_name_or_none(tmp_path, name: object):
     sweep = plan_sweep(tmp_path / "runs")
     for number in range(6):
-        (sweep / str(number)).mkdir(exist_ok=True)
-        (sweep / str(number) / "plan.json").write_text('{"facts": {}}')
-        (sweep / str(number) / "config.yaml").write_text(
-            yaml.safe_dump({"name": name, "data": {"sources": []}})
-        )
+        config = sweep / str(number) / "config.yaml"
+        config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "name": name}))
     called = call(["sweep", "best", str(sweep)])
     assert (called.code, called.fault) == (1, ""), called.err
-    assert "is not a run name" in called.err
+    assert ("is not a run name" if isinstance(name, str) else "name: Cannot convert") in called.err
     assert list(tmp_path.rglob("experiment")) == []
 
 
@@ -231,3 +228,31 @@ def test_a_fetch_over_plain_http_sends_no_token(tmp_path):
         server.shutdown()
     assert len(heard) >= 2  # the look whether it answers, and the library's own
     assert "hf_secret" not in "".join(heard)
+
+
+@pytest.mark.parametrize(
+    "how", ["open to all", "open to a group", "of another", "of another, above", "sticky", "one's own"]
+)
+def test_a_launch_warns_in_one_line_of_who_else_can_replace_its_run_dir(tmp_path, how: str):
+    above = tmp_path / "above"
+    runs = above / "runs"
+    runs.mkdir(parents=True)
+    if how.startswith("of another"):
+        give_away(above if "above" in how else runs)
+    elif how == "open to a group":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files to another group")
+        os.chown(runs, -1, OTHER)
+        runs.chmod(0o775)
+    else:
+        runs.chmod({"open to all": 0o777, "sticky": 0o1777, "one's own": 0o755}[how])
+    called = call(
+        ["+experiment=tiny", "cluster=local", "dry_run=true", "freeze=false", "--json", f"runs_dir={runs}"]
+    )
+    warned = [line for line in called.err.splitlines() if "replace the files of this run" in line]
+    assert len(warned) == (how not in ("sticky", "one's own")), called.err
+    assert all(f"warning: runs_dir={runs}: " in line and "choose a runs_dir below" in line for line in warned)
+    told = json.loads(called.out)
+    assert len([one for one in told["warnings"] if "replace the files" in one]) == len(warned)
+    for verb in ("status", "logs", "report"):
+        assert "replace the files" not in call([verb, told["run_dir"]]).err

@@ -131,7 +131,7 @@ def _routes(requests: RequestQueue, served: Served) -> APIRouter:
         asked = parse_request(await _body(request), served.longest)
         _check_model(asked.model, served)
         queued = requests.ask(asked.for_worker())
-        answer = _Exchange(request, requests, queued, Completion.of(served.model), served)
+        answer = _ChatAnswer(request, requests, queued, Completion.of(served.model), served)
         try:
             await answer.accepted()
             if asked.stream:
@@ -187,7 +187,7 @@ async def _read(request: Request) -> bytes:
     return b"".join(pieces)
 
 
-class _Exchange:
+class _ChatAnswer:
     """The answer to one request, from the replies of the process with the model."""
 
     def __init__(

@@ -128,8 +128,8 @@ def _tar(root: Path, paths: Sequence[bytes], to: Path) -> dict[str, list[str]]:
     """Writes the archive, the same for the same content; returns what could not be read."""
     command = [
         "tar", "--create", "--file", str(to), "--directory", str(root), "--null", "--no-recursion", "--dereference",
-        "--format=gnu", f"--blocking-factor={_BLOCKS}", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner",
-        "--mode=a-w", "--ignore-failed-read", "--files-from=-",
+        "--hard-dereference", "--format=gnu", f"--blocking-factor={_BLOCKS}", "--mtime=@0", "--owner=0", "--group=0",
+        "--numeric-owner", "--mode=a-w", "--ignore-failed-read", "--files-from=-",
     ]  # fmt: skip
     names = b"".join(b"./" + path + b"\0" for path in paths)
     done = subprocess.run(

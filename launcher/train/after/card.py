@@ -1,11 +1,11 @@
 """The model card: what a model is, how it was made and checked, so that another person can reproduce it."""
 
 import hashlib
-import json
 import math
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 import yaml
 
 from launcher import __version__
+from launcher.data.kept_report import read_reports
 from launcher.data.places import exists, find_files, is_address
+from launcher.errors import RunError
 from launcher.masking import mask
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
@@ -123,11 +125,10 @@ def _sha256(path: Path) -> str | None:
 
 def _data(run: RunDir, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     rows: dict[str, Any] = {}
-    if run.data_check.is_file():
-        for report in json.loads(run.data_check.read_text()):
-            rows[report["path"]] = report["rows"]
-            if report.get("eval"):
-                rows[report["eval"]["path"]] = report["eval"]["rows"]
+    with suppress(RunError, FileNotFoundError):  # the rows are then not counted
+        for report in read_reports(run.data_check):
+            for counted in (report, report.get("eval") or {}):
+                rows[counted.get("path")] = counted.get("rows")
     return [
         (
             f"{one['use']}: `{Path(one['path']).name if one['sha256'] else one['path']}`",

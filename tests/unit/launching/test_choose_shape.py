@@ -137,6 +137,20 @@ def test_a_run_that_is_queued_again_takes_the_shape_that_finishes_first_by_then(
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["", "model: [", "plugins: {lora: {_target_: .}}", "gone: 3", "[1]", "seed: " + "9" * 5000]
+)
+def test_a_broken_configuration_is_one_line_and_the_run_is_queued_again_as_it_is(queue, capsys, text: str):
+    queue(n1=10, n2=1)
+    run = RunDir(Path(launch(capsys, "dry_run=true")[0]["run_dir"]))
+    plan = read_run(run).plan
+    queue(n1=0, n2=20)
+    run.config.write_text(text)
+    capsys.readouterr()
+    assert other_shape(run, plan, Slurm()) is None
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_run_of_one_shape_is_queued_again_without_any_question(queue, capsys, tmp_path):
     queue(n1=0, n2=20)
     run = RunDir(

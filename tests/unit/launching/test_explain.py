@@ -47,6 +47,17 @@ def refusal(*arguments: str) -> str:
             "data.sources=[{path:a,wheight:2}]",
             "in an item of data.sources: unknown key 'wheight'; did you mean weight?",
         ),
+        (
+            "resources=[{nodes: 1}]",
+            "not values; write resources.shapes=[{nodes: 1}] or resources.nodes=VALUE",
+        ),
+        ("data=[{path: a.jsonl}]", "not values; write data.sources=[{path: a.jsonl}] or data.path=VALUE"),
+        (
+            "plugin=[lora,3]",
+            "plugin=[lora,3]: a list after plugin= holds names of its files (early_stopping, ",
+        ),
+        ("+experiment=[[a]]", "not values; write +experiment=llama70b_lora_zero3"),
+        ("strategy=[null],ddp", "strategy=[null],ddp: a list after strategy= holds names"),
         ("trainer={a:1}", "keys; docs/reference/keys.md and python -m launcher --cfg job list them"),
         ("name=${sede}", "name=${sede} refers to sede, which is not a key; did you mean ${seed}?"),
         ("name=${oc.env:NOT_SET_HERE}", "refers to the environment variable NOT_SET_HERE, which is not set"),

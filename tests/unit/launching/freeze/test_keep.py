@@ -225,3 +225,11 @@ def test_a_secret_is_found_where_two_pieces_of_the_archive_meet(tmp_path):
         (folder / "notes.txt").write_text("x" * size + secret)
         kept = keep(folder, look(folder, (), (), ()), tmp_path / "cache", {"HF_TOKEN": secret})
         assert kept.left_out == {"files that hold the value of a secret": ["notes.txt"]}
+
+
+def test_two_names_of_one_file_are_kept_as_two_files(tmp_path):
+    write(tmp_path / "work", "a.py")
+    os.link(tmp_path / "work" / "a.py", tmp_path / "work" / "b.py")
+    kept = keep(tmp_path / "work", look(tmp_path / "work", (), (), ()), tmp_path / "cache", {})
+    unpack(str(tmp_path / "copy"), str(kept.archive))  # which refuses links
+    assert (tmp_path / "copy" / "b.py").read_text() == "x = 1\n"
