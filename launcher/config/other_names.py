@@ -312,6 +312,13 @@ def _sharding() -> Iterator[Counterpart]:
                 None, "rank 0 sends the weights wherever one rank loads them")
     yield _same("ddp_find_unused_parameters ddp_broadcast_buffers find_unused_parameters",
                 None, "every trained weight has a gradient, and buffers are equal on every rank")
+    yield _same("dp_replicate_size data_parallel_replicate_degree dp_replicate_degree dp_replicate hsdp hybrid_shard "
+                "replicate_size num_replicas fsdp_config.dp_replicate_size parallelism_config.dp_replicate_size",
+                "strategy.dp_replicate_size", "the number of copies of the sharded state, with strategy=fsdp2")
+    yield _same("dp_shard_size data_parallel_shard_degree dp_shard_degree dp_shard parallelism_config.dp_shard_size",
+                "strategy.dp_replicate_size", "as the number of ranks divided by it")
+    yield _same("zero_hpz_partition_size zero_optimization.zero_hpz_partition_size hpz hpz_partition_size",
+                "strategy.hpz_size", "with strategy=zero3")
     yield _same("reduce_bucket_size allgather_bucket_size stage3_prefetch_bucket_size stage3_max_live_parameters",
                 "strategy.deepspeed", "as strategy.deepspeed.zero_optimization.NAME if the planned size is not wanted")
     yield _same("overlap_comm zero_optimization.overlap_comm", "strategy.overlap_comm")

@@ -23,6 +23,12 @@ class StrategyConfig:
     """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False
     """Whether to keep the weights in host memory (ZeRO-3, or CPU offload of FSDP2)."""
+    dp_replicate_size: int = 1
+    """FSDP2: number of copies of the sharded state (hybrid sharding). Each copy is sharded over ranks / dp_replicate_size
+    neighbouring ranks, and gradients are averaged over the copies; with the number of nodes, each node holds one copy."""
+    hpz_size: int = 1
+    """ZeRO-3: number of neighbouring ranks that share a second copy of the weights (DeepSpeed's zero_hpz_partition_size), from
+    which all gathers but the first of a step are made; usually the GPUs of a node. 1 keeps no second copy."""
     cpu_ram_efficient_loading: Optional[bool] = None  # noqa: UP045
     """FSDP2: whether one rank of each node loads the model and the other ranks get their shares from rank 0; with false every
     rank holds the whole model in host memory while it loads. null means true. Quantised weights, and adapters that are

@@ -226,6 +226,7 @@ def _choices(found: list[Alternative]) -> Lines:
         "smaller_micro_batch": "smaller micro-batch",
         "checkpointing": "recomputation",
         "strategy": "sharding",
+        "fewer_copies": "fewer copies",
         "sequence": "shared sequences",
         "offload": "offloading",
         "more_gpus": "more GPUs",

@@ -130,7 +130,7 @@ def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
         counts = f"  {model.parameters:,} parameters, {model.trainable_parameters:,} trained ({share:.3g} %)"
     return [
         ("cluster", f"{plan.cluster}: {layout(plan)}"),
-        ("strategy", f"{plan.strategy.name}, {plan.precision}"),
+        ("strategy", f"{plan.strategy.name}, {plan.precision}{groups(plan)}"),
         *([] if plan.trainer == TrainerConfig.kind else [("trainer", plan.trainer)]),
         (
             "batch",
@@ -145,6 +145,16 @@ def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
+
+
+def groups(plan: LaunchPlan) -> str:
+    """How the ranks are grouped, if the state has copies or the weights a second copy; "" otherwise."""
+    degrees = plan.degrees
+    if degrees.dp_replicate > 1 and degrees.shard_size > 1 and not plan.strategy.replicates:
+        return f", {degrees.dp_replicate} copies, each sharded over {plural(degrees.shard_size, 'rank')}"
+    if degrees.hpz > 1:
+        return f", a second copy of the weights on every {degrees.hpz} ranks"
+    return ""
 
 
 def _takers(plan: LaunchPlan) -> str:

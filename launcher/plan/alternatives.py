@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from launcher.config import Config, StrategyConfig
+from launcher.errors import PlanError
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
@@ -30,8 +31,8 @@ class Alternative:
 
     kind: str
     """cheapest, largest_micro_batch, longest_context, longest_shared_context, fewest_gpus, four_bit or larger_gpu; and for a
-    plan that does not fit, how it could: smaller_micro_batch, checkpointing, strategy, sequence, four_bit, offload, more_gpus,
-    fewer_gpus, shorter, lora or qlora."""
+    plan that does not fit, how it could: smaller_micro_batch, checkpointing, strategy, fewer_copies, sequence, four_bit,
+    offload, more_gpus, fewer_gpus, shorter, lora or qlora."""
     overrides: tuple[str, ...]
     """Overrides to type for it; empty if it is the planned setting."""
     gpus: int
@@ -70,11 +71,12 @@ def search_from(
 def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Iterator[Strategy]:
     """The strategies that work for this run on `world_size` ranks: those whose combination breaks no rule."""
     for strategy in candidates():
-        if (config.deepspeed or config.overlap_comm is not None) and not strategy.writes_deepspeed:
+        if not strategy.takes(config):
             continue  # it would refuse these keys
-        if config.cpu_ram_efficient_loading and not strategy.cpu_ram_efficient_loading:
+        try:
+            degrees = strategy.degrees(config, world_size)
+        except PlanError:  # a degree does not divide these ranks
             continue
-        degrees = strategy.degrees(config, world_size)
         if not any(broken_rules(dataclasses.replace(run, strategy=strategy, degrees=degrees))):
             yield strategy
 
@@ -192,6 +194,21 @@ class Search:
             if search.fits(load, MARGIN)
         ]
         return search.made("four_bit", min(fitting, key=search.cost)) if fitting else None
+
+    def without_copies(self) -> "Search | None":
+        """The search for the same run with one copy of everything; None if it has no more."""
+        keys = {
+            key: value
+            for key in ("dp_replicate_size", "hpz_size")
+            if (value := getattr(self.config.strategy, key)) > 1
+        }
+        if not keys:
+            return None
+        strategy = dataclasses.replace(self.config.strategy, dp_replicate_size=1, hpz_size=1)
+        config = dataclasses.replace(self.config, strategy=strategy)
+        search = Search(config, self.facts, self.load, self.run, self.size, self.declared, self.host)
+        search.options = [f"strategy.{key}=1" for key in keys]
+        return search
 
     def shared(self, sequence_parallel_size: int) -> "Search":
         """The search for the same run in which that many ranks share each sequence."""

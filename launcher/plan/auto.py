@@ -11,7 +11,7 @@ from launcher.plan.fit import make_load
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.time import estimate_time
-from launcher.strategies import AUTO, Strategy
+from launcher.strategies import AUTO, Degrees, Strategy
 
 SAME = 0.02
 """Steps whose planned times differ by at most this share are equally fast: the estimate is not more exact."""
@@ -46,14 +46,26 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
         )
     per_rank = load.sequences * load.accumulation
     micros = divisors(per_rank) if free_micro else [load.sequences]
-    choices = [load.strategy]
+    choices = [(load.strategy, load.degrees)]
     if free_strategy:
-        choices = [*strategies(start.strategy, combination_of(start, plan), plan.topology.world_size)]
+        asked, topology = config.strategy, plan.topology
+        choices = [
+            (one, degrees)
+            for one in strategies(asked, combination_of(start, plan), topology.world_size)
+            for degrees in one.choices(asked, topology.world_size, topology.gpus_per_node)
+        ]
+    if not choices:
+        raise PlanError(
+            f"{keys[0]}=auto: no strategy works with the other keys of this group on {plan.topology.world_size} ranks; take "
+            "them out, or name the strategy that they belong to"
+        )
     best = _fastest(config, facts, load, choices, micros, size)
-    strategy = _with_own(best.strategy.config(), config.strategy) if free_strategy else None
+    chosen = best.strategy.config_on(best.degrees)
+    strategy = _with_own(chosen, config.strategy) if free_strategy else None
+    copies = f" with {chosen.dp_replicate_size} copies" if chosen.dp_replicate_size > 1 else ""
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
     reason = (
-        f"{_keys_auto(keys)}: {best.strategy.name} with micro-batch {best.sequences} is the fastest of those that fit "
+        f"{_keys_auto(keys)}: {best.strategy.name}{copies} with micro-batch {best.sequences} is the fastest of those that fit "
         f"{size:g} GiB ({total:.1f} GiB a GPU, {seconds:.3g} s a step by the plan)"
     )
     if total > size:
@@ -62,20 +74,25 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
 
 
 def _fastest(
-    config: Config, facts: Facts, load: Load, choices: list[Strategy], micros: list[int], size: float
+    config: Config,
+    facts: Facts,
+    load: Load,
+    choices: list[tuple[Strategy, Degrees]],
+    micros: list[int],
+    size: float,
 ) -> Load:
     """The candidate with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
     Among equally fast ones, those within SAME of the shortest step, it is the first, which shards least.
     """
     candidates: list[tuple[Load, float]] = []
-    for strategy in choices:
+    for strategy, degrees in choices:
         for micro in micros:
             passes = load.sequences * load.accumulation // micro
             one = dataclasses.replace(
                 load,
                 strategy=strategy,
-                degrees=strategy.degrees(config.strategy, load.degrees.world_size),
+                degrees=degrees,
                 sequences=micro,
                 accumulation=passes,
             )

@@ -11,6 +11,7 @@ from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
 from launcher.strategies.base import share_sent
+from launcher.strategies.trained import Traffic
 from launcher.units import significant
 
 NETWORK_GB_S, HOST_LINK_GB_S = 20.0, 20.0
@@ -65,7 +66,7 @@ def estimate_time(config: Config, load: Load, facts: Facts, steps: int | None = 
         compute_s=significant(compute.total_s),
         communication_s=significant(sent_s),
         basis=f"{flops:.3g} FLOPs per GPU and step {_speed(cluster, gpu, load)}, {length} tokens per sequence, "
-        f"{_link(cluster, gpu, load):g} GB/s between GPUs; not run on a GPU",
+        f"{_links(cluster, gpu, load)} between GPUs; not run on a GPU",
     )
 
 
@@ -80,29 +81,38 @@ def step_parts(cluster: ClusterConfig, load: Load, length: int) -> tuple[Compute
         speed = gpu.tflops * 1e12 * cluster.achieved_share * (FOUR_BIT_SHARE if _four_bit(load) else 1)
         launch_s = load.accumulation * load.shape.num_hidden_layers * PASS_S
         compute = Compute(matrices_s=flops / speed, launch_s=launch_s, generate_s=generate_time(load, gpu))
-    sent_s = (communication_bytes(load) + exchanged_bytes(load, length)) / (_link(cluster, gpu, load) * 1e9)
+    sent_s = sum(_seconds(cluster, gpu, load, part) for part in sent_parts(load, length))
     return compute, sent_s, offload_bytes(load) / (HOST_LINK_GB_S * 1e9)
 
 
-def communication_bytes(load: Load) -> float:
-    """Bytes that one GPU sends in a step.
+def sent_parts(load: Load, length: int) -> tuple[Traffic, ...]:
+    """What one GPU sends in a step, by the groups of ranks in which it is sent.
 
     DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
     every pass and the new weights once; ZeRO-3 and FSDP2 the weights twice in every pass (three times with checkpointing), and
-    the gradients. For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them. A sharded
-    teacher's weights are sent once in each of its forward passes.
-    Source: ZeRO (arXiv 1910.02054), section 7; DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
+    the gradients. With several copies of the state, FSDP2 sends these within a copy, and each rank's share of the gradients
+    over the copies. With a second copy of the weights, ZeRO-3 gathers them within its ranks, but for the first time in a step.
+    For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them. Ranks that share sequences of
+    `length` tokens exchange them. A sharded teacher's weights are sent once in each of its forward passes.
+    Source: ZeRO (arXiv 1910.02054), section 7; ZeRO++ (arXiv 2306.10209); DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
     weights = frozen_bytes(load) + load.trained * load.width
-    generating = 0.0
+    parts = load.acting.sent(load, weights)
     if load.generated and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
-        generating = share_sent(load.shard_size) * weights * gathers
-    teaching = 0.0
+        sent = share_sent(load.shard_size) * weights * gathers
+        parts = (*parts, Traffic(bytes=sent, span=load.acting.gathering_span(load.degrees)))
     if load.teaching and load.shards_weights:
-        sent = share_sent(load.shard_size) * load.teaching.parameters * load.width
-        teaching = sent * load.accumulation
-    return load.acting.communication_bytes(load, weights) + generating + teaching
+        sent = share_sent(load.shard_size) * load.teaching.parameters * load.width * load.accumulation
+        parts = (*parts, Traffic(bytes=sent, span=load.acting.gathering_span(load.degrees)))
+    if load.degrees.sequence > 1:
+        parts = (*parts, Traffic(bytes=exchanged_bytes(load, length), span=load.degrees.sequence))
+    return parts
+
+
+def communication_bytes(load: Load) -> float:
+    """Bytes that one GPU sends in a step."""
+    return sum(part.bytes for part in sent_parts(load, load.length))
 
 
 def exchanged_bytes(load: Load, length: int) -> float:
@@ -161,7 +171,23 @@ def _speed(cluster: ClusterConfig, gpu: Gpu, load: Load) -> str:
     )
 
 
-def _link(cluster: ClusterConfig, gpu: Gpu, load: Load) -> float:
-    """GB/s of the slowest link in a ring over all ranks."""
-    inside = load.degrees.world_size <= load.gpus_per_node
-    return gpu.link_gb_s if inside else (cluster.network_gb_s or NETWORK_GB_S)
+def _seconds(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Traffic) -> float:
+    """Seconds in which one GPU sends this part. Groups over several nodes that begin on the same node share its adapters."""
+    rings = 1 if _stays_inside(load, part) else min(part.rings, load.gpus_per_node)
+    return rings * part.bytes / (_link(cluster, gpu, load, part) * 1e9)
+
+
+def _stays_inside(load: Load, part: Traffic) -> bool:
+    """Whether each of these groups has all of its ranks on one node."""
+    return part.span <= load.gpus_per_node and load.gpus_per_node % part.span == 0
+
+
+def _link(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Traffic) -> float:
+    """GB/s of the slowest link in a ring over the ranks of a group."""
+    return gpu.link_gb_s if _stays_inside(load, part) else (cluster.network_gb_s or NETWORK_GB_S)
+
+
+def _links(cluster: ClusterConfig, gpu: Gpu, load: Load) -> str:
+    """The speeds of the links that are used, as text."""
+    speeds = dict.fromkeys(_link(cluster, gpu, load, part) for part in sent_parts(load, load.length))
+    return " and ".join(f"{speed:g} GB/s" for speed in speeds)

@@ -42,6 +42,7 @@ def _ways(search: Search) -> Iterator[Alternative | None]:
     if not load.checkpointing:
         yield _first(search, "checkpointing", [checkpointing, *_micros(search, checkpointing)])
     yield _first(search, "strategy", _others(search, here, offloads=False))
+    yield _adapted(search, "fewer_copies", search.without_copies(), here)
     yield _sharing(search, here)
     yield _adapted(search, "four_bit", search.quantised(), here)
     worlds = [*search.worlds()]

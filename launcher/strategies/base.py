@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.degrees import Degrees, sequence_groups
-from launcher.strategies.trained import Moment, Trained, Units
+from launcher.strategies.trained import Moment, Traffic, Trained, Units
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""
@@ -106,6 +106,10 @@ class Strategy:
     """Whether it has a deepspeed.json, into which strategy.deepspeed goes."""
     offloads_on_cpu: ClassVar[bool] = True
     """Whether offloading works on CPU ranks."""
+    copies: ClassVar[bool] = False
+    """Whether the sharded state can have several copies (strategy.dp_replicate_size)."""
+    second_copy: ClassVar[bool] = False
+    """Whether a second copy of the weights can be kept (strategy.hpz_size)."""
 
     @property
     def offloads(self) -> bool:
@@ -117,6 +121,7 @@ class Strategy:
         self.check(config)
         self._check_deepspeed(config)
         self._check_loading(config)
+        self._check_copies(config)
         offload = "_offload" if config.offload_optimizer or config.offload_param else ""
         return dataclasses.replace(
             self,
@@ -155,6 +160,28 @@ class Strategy:
                 "strategy=fsdp2, or take it out"
             )
 
+    def _check_copies(self, config: StrategyConfig) -> None:
+        if config.dp_replicate_size != 1 and not self.copies:
+            raise PlanError(
+                f"strategy.dp_replicate_size={config.dp_replicate_size} works with strategy=fsdp2, but not with {self.name}; "
+                "use strategy=fsdp2, strategy.hpz_size with strategy=zero3, or take it out"
+            )
+        if config.hpz_size != 1 and not self.second_copy:
+            raise PlanError(
+                f"strategy.hpz_size={config.hpz_size} works with strategy=zero3, but not with {self.name}; use strategy=zero3, "
+                "strategy.dp_replicate_size with strategy=fsdp2, or take it out"
+            )
+
+    def takes(self, config: StrategyConfig) -> bool:
+        """Whether the settings that only some strategies have work with this one."""
+        for_deepspeed = bool(config.deepspeed) or config.overlap_comm is not None
+        return (
+            (self.writes_deepspeed or not for_deepspeed)
+            and (self.cpu_ram_efficient_loading or not config.cpu_ram_efficient_loading)
+            and (self.copies or config.dp_replicate_size == 1)
+            and (self.second_copy or config.hpz_size == 1)
+        )
+
     def offloads_optimizer(self, optim: str) -> bool:
         """Whether this optimizer (trainer.optim) computes in host memory if its state is kept there."""
         return True
@@ -184,6 +211,14 @@ class Strategy:
         """The degrees on `world_size` ranks; PlanError if they do not divide that number."""
         sequence = config.sequence_parallel_size
         return Degrees(dp_replicate=sequence_groups(world_size, sequence), sequence=sequence)
+
+    def choices(self, config: StrategyConfig, world_size: int, gpus_per_node: int) -> Iterator[Degrees]:
+        """The degrees that strategy=auto tries: those of the configuration, and others that it leaves open."""
+        yield self.degrees(config, world_size)
+
+    def config_on(self, degrees: Degrees) -> StrategyConfig:
+        """The settings from which this strategy and these degrees are made again."""
+        return self.config()
 
     def acting(self, degrees: Degrees) -> Strategy:
         """The strategy that takes effect with these degrees; a library can do nothing if there is nothing to shard."""
@@ -284,6 +319,14 @@ class Strategy:
         An all-reduce of the gradients sends twice their size. Source: ZeRO (arXiv 1910.02054), section 7.1.
         """
         return 2 * share_sent(load.degrees.world_size) * load.trained * load.trained_width
+
+    def sent(self, load: Trained, weights: float) -> tuple[Traffic, ...]:
+        """What `communication_bytes` counts, by the groups of ranks in which it is sent."""
+        return (Traffic(bytes=self.communication_bytes(load, weights), span=load.degrees.world_size),)
+
+    def gathering_span(self, degrees: Degrees) -> int:
+        """Neighbouring ranks among which weights are gathered, outside of a training step too."""
+        return degrees.world_size
 
     def _accelerate(self, job: StrategyInputs, **more: Any) -> dict[str, Any]:
         """The content of accelerate.yaml, with which `accelerate launch --config_file` would start the same ranks.

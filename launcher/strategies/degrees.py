@@ -23,6 +23,8 @@ class Degrees:
     """Ranks that share each matrix."""
     expert: int = 1
     """Ranks that share the experts of a layer; it divides the ranks of the other degrees and adds none."""
+    hpz: int = 1
+    """Ranks that share a second copy of the weights (ZeRO-3); it divides the ranks that shard and adds none."""
 
     @property
     def world_size(self) -> int:
@@ -46,6 +48,18 @@ class Degrees:
     def data_parallel_rank(self, rank: int) -> int:
         """The position of a rank among those that take different samples, from 0."""
         return rank // (self.sequence * self.tensor)
+
+
+def check_divisor(key: str, size: int, groups: int, world_size: int) -> None:
+    """PlanError if a degree other than 1 (strategy.KEY) does not divide the ranks, or the groups of them that share a sequence,
+    or leaves nothing to divide."""
+    works = [number for number in range(1, world_size) if groups % number == 0]
+    if size == 1 or size in works:
+        return
+    what = f"ranks, {groups}, and be less than it"
+    if groups < world_size:
+        what = f"groups of ranks that share a sequence, {groups}"
+    raise PlanError(f"strategy.{key}={size} must divide the number of {what}; use {_either(works or [1])}")
 
 
 def sequence_groups(world_size: int, sequence_parallel_size: int) -> int:

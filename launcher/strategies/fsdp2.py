@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
-from launcher.strategies.degrees import Degrees, sequence_groups
-from launcher.strategies.trained import Moment, Trained, Units
+from launcher.strategies.degrees import Degrees, check_divisor, sequence_groups
+from launcher.strategies.trained import Moment, Traffic, Trained, Units
 
 _BOTH = "cuda:nccl,cpu:gloo"
 """The process group of a run that offloads: the norm of gradients on the host is summed there, by gloo. accelerate 1.15 chooses
@@ -30,6 +30,7 @@ class Fsdp2(Strategy):
     dtensors: ClassVar[bool] = True
     four_bit_on_host: ClassVar[bool] = True
     offloads_on_cpu: ClassVar[bool] = False
+    copies: ClassVar[bool] = True
 
     def check(self, config: StrategyConfig) -> None:
         """PlanError for an optimizer that is offloaded without the weights."""
@@ -50,9 +51,22 @@ class Fsdp2(Strategy):
         )
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
-        """All ranks share one copy of the sharded state, those that share a sequence too."""
-        sequence = config.sequence_parallel_size
-        return Degrees(dp_shard=sequence_groups(world_size, sequence), sequence=sequence)
+        """Neighbouring ranks share one of dp_replicate_size copies of the sharded state, those that share a sequence too."""
+        copies, sequence = config.dp_replicate_size, config.sequence_parallel_size
+        groups = sequence_groups(world_size, sequence)
+        check_divisor("dp_replicate_size", copies, groups, world_size)
+        return Degrees(dp_replicate=copies, dp_shard=groups // copies, sequence=sequence)
+
+    def choices(self, config: StrategyConfig, world_size: int, gpus_per_node: int) -> Iterator[Degrees]:
+        """A copy on each node of several, if the configuration does not set their number, and then what it sets."""
+        nodes, shared = world_size // gpus_per_node, config.sequence_parallel_size
+        if config.dp_replicate_size == 1 and nodes > 1 and gpus_per_node > 1 and gpus_per_node % shared == 0:
+            yield self.degrees(dataclasses.replace(config, dp_replicate_size=nodes), world_size)
+        yield self.degrees(config, world_size)
+
+    def config_on(self, degrees: Degrees) -> StrategyConfig:
+        """The settings of the strategy with the number of copies."""
+        return dataclasses.replace(self.config(), dp_replicate_size=degrees.dp_replicate)
 
     def acting(self, degrees: Degrees) -> Strategy:
         """The strategy itself; plain data parallelism on one rank, where nothing is sharded."""
@@ -76,6 +90,7 @@ class Fsdp2(Strategy):
                 mixed_precision=job.mixed_precision,
                 distributed_type="FSDP",
                 fsdp_config={f"fsdp_{key}": value for key, value in options.items()},
+                **_parallelism(job.degrees),
             ),
             trainer_args={
                 "fsdp": True,
@@ -140,8 +155,41 @@ class Fsdp2(Strategy):
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.2; accelerate 1.15 on accumulation.
         """
+        return sum(part.bytes for part in self.sent(load, weights))
+
+    def sent(self, load: Trained, weights: float) -> tuple[Traffic, ...]:
+        """Weights and gradients within the ranks of a copy; then the rank's share of the gradients, twice, over the copies.
+
+        Source: torch 2.13's fully_shard (_fsdp_collectives.py, foreach_reduce); PyTorch FSDP (arXiv 2304.11277), section 3.2.2.
+        """
+        degrees = load.degrees
         gathers = (3 if load.checkpointing else 2) * load.accumulation
-        return share_sent(load.degrees.shard_size) * (weights * gathers + load.trained * load.width)
+        gradients = load.trained * load.width
+        within = Traffic(
+            bytes=share_sent(degrees.shard_size) * (weights * gathers + gradients),
+            span=self.gathering_span(degrees),
+        )
+        if degrees.dp_replicate == 1:
+            return (within,)
+        share = gradients / degrees.shard_size
+        over = Traffic(
+            bytes=2 * share_sent(degrees.dp_replicate) * share,
+            span=degrees.world_size,
+            rings=degrees.shard_size,
+        )
+        return (within, over)
+
+    def gathering_span(self, degrees: Degrees) -> int:
+        """The ranks of one copy."""
+        return degrees.world_size // degrees.dp_replicate
+
+
+def _parallelism(degrees: Degrees) -> dict[str, Any]:
+    """accelerate's parallelism_config, if the state has copies; `accelerate launch` knows its keys with this prefix."""
+    if degrees.dp_replicate == 1:
+        return {}
+    sizes = {"dp_replicate_size": degrees.dp_replicate, "dp_shard_size": degrees.shard_size}
+    return {"parallelism_config": {f"parallelism_config_{key}": size for key, size in sizes.items()}}
 
 
 SPEC = Fsdp2(name="fsdp2", engine="fsdp2", cpu_ram_efficient_loading=True)

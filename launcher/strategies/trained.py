@@ -22,6 +22,17 @@ class Units:
     """One block, with its adapters."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What one GPU sends in a step within one kind of group of ranks."""
+
+    bytes: float
+    span: int
+    """Number of neighbouring ranks from the first of a group to its last: groups of at most a node's ranks stay in a node."""
+    rings: int = 1
+    """Groups across nodes that have ranks on the same node and send at the same time; they share the node's adapters."""
+
+
 class Trained(Protocol):
     """What is trained on one GPU, and how; launcher.plan.memory.load.Load is one."""
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from launcher.config import StrategyConfig
+from launcher.errors import PlanError
 from launcher.strategies._deepspeed import ENGINE, Zero
 from launcher.strategies.base import Strategy, StrategyInputs, Tensors, share_sent, size_of
-from launcher.strategies.degrees import Degrees
-from launcher.strategies.trained import Moment, Trained, Units
+from launcher.strategies.degrees import Degrees, check_divisor
+from launcher.strategies.trained import Moment, Traffic, Trained, Units
 
 LIVE = 1_000_000_000
 """stage3_max_live_parameters: the most elements that are gathered at once."""
@@ -38,9 +39,27 @@ class Zero3(Zero):
     gathers_by_module: ClassVar[bool] = True
     gathers_to_generate: ClassVar[bool] = True
     loads_shards: ClassVar[bool] = True
+    second_copy: ClassVar[bool] = True
 
     def check(self, config: StrategyConfig) -> None:
-        """Accepts all settings."""
+        """PlanError for a second copy of offloaded weights, which DeepSpeed 0.19.8 would keep in host memory too.
+
+        Source: partition_parameters.py (_partition_param_sec, remote_device).
+        """
+        if config.hpz_size != 1 and config.offload_param:
+            raise PlanError(
+                f"strategy.hpz_size={config.hpz_size} with strategy.offload_param=true would keep the second copy in host "
+                "memory too, from where every gather is as slow; use strategy.offload_param=false, or strategy.hpz_size=1"
+            )
+
+    def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:
+        """All ranks share one copy of the sharded state, and hpz_size of them each second copy of the weights."""
+        check_divisor("hpz_size", config.hpz_size, world_size, world_size)
+        return dataclasses.replace(Zero.degrees(self, config, world_size), hpz=config.hpz_size)
+
+    def config_on(self, degrees: Degrees) -> StrategyConfig:
+        """The settings of the strategy with the ranks of a second copy."""
+        return dataclasses.replace(self.config(), hpz_size=degrees.hpz)
 
     def presets(self) -> Iterator[Strategy]:
         """The strategy with its state on the GPUs, and with its state in host memory."""
@@ -58,6 +77,7 @@ class Zero3(Zero):
             "stage3_gather_16bit_weights_on_model_save": True,
             "stage3_max_live_parameters": LIVE,
             "stage3_max_reuse_distance": 1_000_000_000,
+            **({"zero_hpz_partition_size": job.degrees.hpz} if job.degrees.hpz > 1 else {}),
             **offload,
         }
 
@@ -118,9 +138,25 @@ class Zero3(Zero):
 
         Source: ZeRO (arXiv 1910.02054), section 7.2.2; DeepSpeed 0.19.8 on accumulation.
         """
-        gathers = (3 if load.checkpointing else 2) * load.accumulation
+        return sum(part.bytes for part in self.sent(load, weights))
+
+    def sent(self, load: Trained, weights: float) -> tuple[Traffic, ...]:
+        """With a second copy, only the first gather of the trained weights in a step and the gradients go over all ranks;
+        frozen weights keep their second copy from step to step.
+
+        Source: ZeRO++ (arXiv 2306.10209), section 3.2; DeepSpeed 0.19.8, stage3.py (invalidate_secondary_tensor).
+        """
+        degrees = load.degrees
+        gathered = weights * (3 if load.checkpointing else 2) * load.accumulation
         gradients = load.trained * load.width * load.accumulation
-        return share_sent(load.degrees.shard_size) * (weights * gathers + gradients)
+        if degrees.hpz == 1:
+            everywhere = share_sent(degrees.shard_size) * (gathered + gradients)
+            return (Traffic(bytes=everywhere, span=degrees.world_size),)
+        first = load.trained * load.width
+        return (
+            Traffic(bytes=share_sent(degrees.hpz) * (gathered - first), span=degrees.hpz),
+            Traffic(bytes=share_sent(degrees.shard_size) * (first + gradients), span=degrees.world_size),
+        )
 
 
 SPEC = Zero3(name="zero3", engine=ENGINE, zero_stage=3)

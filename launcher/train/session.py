@@ -151,10 +151,12 @@ def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
     """NotAsPlanned if accelerate uses another world size, device, strategy or precision than the plan."""
     state = trainer.accelerator.state
     sharded = on_rank(plan.strategy).found(trainer, plan)
+    degrees = on_rank(plan.strategy).found_degrees(trainer)
     for what, found, planned in (
         ("world_size", state.num_processes, plan.topology.world_size),
         ("device", trainer.accelerator.device.type, plan.device),
         *((f"strategy.{key}", value, getattr(plan.strategy, key)) for key, value in sharded.items()),
+        *((f"degrees.{key}", value, getattr(plan.degrees, key)) for key, value in degrees.items()),
         ("mixed_precision", str(state.mixed_precision), plan.mixed_precision),
         ("micro_batch_size", trainer.args.per_device_train_batch_size, plan.batch.micro_batch_size),
         (

@@ -51,6 +51,8 @@ PADDING = 1024
 BAR = 0.05
 METHODS = {"full": [], "lora": ["lora"], "qlora": ["qlora"]}
 STRATEGIES = ("ddp", "zero1", "zero2", "zero3", "fsdp2")
+HYBRID = {"fsdp2": "strategy.dp_replicate_size=2", "zero3": "strategy.hpz_size=2"}
+"""The degrees that spread the state over fewer ranks than there are, or keep a part of it twice."""
 MODELS = {
     "tiny": [],
     "19M": [
@@ -110,6 +112,9 @@ def cases(quick: bool) -> Iterator[Case]:
         more = ("batch.global_batch_size=8",)
         yield Case(model="tiny", method="full", strategy=strategy, ranks=2, more=more, **plain)
     yield Case(model="tiny", method="lora", strategy="ddp", ranks=1, more=("plugins.lora.r=4",), **plain)
+    for method, (strategy, degree) in itertools.product(METHODS, HYBRID.items()):
+        more = (degree, "batch.global_batch_size=16")
+        yield Case(model="tiny", method=method, strategy=strategy, ranks=4, more=more, **plain)
     if quick:
         return
     for method, strategy in itertools.product(METHODS, ("ddp", "zero2", "zero3", "fsdp2")):

@@ -28,7 +28,7 @@ class Measure(Plugin):
         from trl.trainer import utils
 
         counted = Counted(trainer)
-        gather = utils.maybe_gather_lm_head_ctx
+        gather: Any = utils.maybe_gather_lm_head_ctx
 
         def gather_weights(*tensors: Any) -> Any:
             # hooks hand back an alias of the gathered head, on which DeepSpeed's own marks are missing
@@ -77,6 +77,7 @@ class Counted:
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             self.gradients()
+            self.most("weights", sum(storages(weight_tensors(self.trainer.model)).values()))
             return step(*args, **kwargs)
 
         engine.step = counting
@@ -191,9 +192,10 @@ def local(tensor: Any) -> Any:
 
 
 def weight_tensors(model: Any) -> Iterator[Any]:
-    """This rank's weights, and the constants of 4-bit ones."""
+    """This rank's weights, the second copy of them that ZeRO-3 can keep, and the constants of 4-bit ones."""
     for parameter in model.parameters():
         yield getattr(parameter, "ds_tensor", parameter)
+        yield getattr(parameter, "ds_secondary_tensor", None)
     for module in model.modules():
         state = getattr(module, "quant_state", None) or getattr(
             getattr(module, "weight", None), "quant_state", None

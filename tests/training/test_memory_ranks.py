@@ -8,7 +8,7 @@ from launcher.plan.memory.activations import activation_bytes
 from launcher.plan.memory.host import checkpoint_bytes
 from launcher.run import RunDir
 from tests.benchmarks import memory_bf16
-from tests.benchmarks.memory import BAR, PADDING, STATES, Bench, Case, load_of
+from tests.benchmarks.memory import BAR, HYBRID, PADDING, STATES, Bench, Case, load_of
 
 pytestmark = pytest.mark.train
 
@@ -25,6 +25,13 @@ CASES = [
     Case(
         model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1,
         more=("trainer.optim=adamw_8bit",),
+    ),
+    *(
+        Case(
+            model="tiny", method=method, strategy=strategy, checkpointing=False, length=128, ranks=4,
+            more=(HYBRID[strategy], "batch.global_batch_size=16"),
+        )
+        for method, strategy in (("full", "fsdp2"), ("lora", "zero3"))
     ),
 ]  # fmt: skip
 

@@ -9,7 +9,8 @@ _COPIES = 10
 
 
 def teacher_bytes(load: Load) -> float:
-    """Weights of the teacher, in the format of the forward pass: sharded under ZeRO-3 and FSDP2, whole under other strategies.
+    """Weights of the teacher, in the format of the forward pass: sharded under ZeRO-3 and FSDP2, whole under other strategies;
+    with strategy.hpz_size their second copy too.
 
     Source: launcher/train/methods/teacher.py. Unverified on a GPU.
     """
@@ -17,7 +18,8 @@ def teacher_bytes(load: Load) -> float:
     if teacher is None or (load.strategy.offload_param and load.shards_weights):
         return 0
     held = load.shard(teacher.all_tensors) if load.shards_weights else teacher.parameters
-    return held * load.width
+    copies = 1 if load.degrees.hpz == 1 else 1 + load.degrees.shard_size / load.degrees.hpz
+    return held * load.width * copies
 
 
 def teacher_pass_bytes(load: Load) -> float:

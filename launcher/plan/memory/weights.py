@@ -15,7 +15,9 @@ def weight_bytes(load: Load) -> float:
     They are sharded under ZeRO-3 and FSDP2, and 0 if they are offloaded, except for the constants of 4-bit weights.
     Source: Rajbhandari et al., ZeRO (arXiv 1910.02054), section 5.3. Equal to the byte to ranks on a CPU.
     """
-    constants = quantisation_bytes(load) + reference_bytes(load) + teacher_bytes(load)
+    constants = (
+        quantisation_bytes(load) + reference_bytes(load) + second_copy_bytes(load) + teacher_bytes(load)
+    )
     if load.strategy.offload_param and load.shards_weights:
         return constants
     if not load.shards_weights:
@@ -36,6 +38,17 @@ def reference_bytes(load: Load) -> float:
         if load.shards_weights
         else load.parameters * load.trained_width
     )
+
+
+def second_copy_bytes(load: Load) -> float:
+    """The second copy of all weights (strategy.hpz_size), sharded over that many ranks; of trained ones from the first gather
+    of a step to its end.
+
+    Source: DeepSpeed 0.19.8, partition_parameters.py (_partition_param_sec) and stage3.py (invalidate_secondary_tensor). Equal
+    to the byte to ranks on a CPU.
+    """
+    degrees = load.degrees
+    return 0 if degrees.hpz == 1 else sharded_weight_bytes(load) * degrees.shard_size / degrees.hpz
 
 
 def sharded_weight_bytes(load: Load) -> float:
@@ -103,6 +116,13 @@ def quantisation_bytes(load: Load) -> float:
 WEIGHTS = Term(
     name="weights",
     count=lambda load, before: weight_bytes(load),
-    formulas=(weight_bytes, frozen_bytes, quantisation_bytes, reference_bytes, teacher_bytes),
+    formulas=(
+        weight_bytes,
+        frozen_bytes,
+        quantisation_bytes,
+        reference_bytes,
+        second_copy_bytes,
+        teacher_bytes,
+    ),
     shown_by=f"{ON_CPU_RANKS}; a teacher's unverified",
 )

@@ -28,7 +28,12 @@ def restore(trainer: Any, found: FoundCheckpoint, rank: int, world_size: int, *,
     own = [*strategy.shards(trainer)]
     _check_shapes(found, own)
     first = rank if world_size == manifest.world_size else 0
-    order = sorted(range(manifest.world_size), key=lambda number: number != first)
+    apart = (
+        trainer.plan.degrees.shard_size
+    )  # ranks that many apart hold, and have written parts of, the same ranges
+    order = sorted(
+        range(manifest.world_size), key=lambda number: (number != first, (number - rank) % apart != 0)
+    )
     reader = PieceReader([found.path / rank_file(number) for number in order])
     for shard in own:
         for kind, tensor in shard.tensors().items():

@@ -4,7 +4,7 @@ The copy is in host memory, and is written to disk while training continues.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -38,10 +38,22 @@ class Shard:
     """Start of the range in the tensors of `state`, in elements."""
     whole: bool = False
     """Whether every rank holds all of it, so that only one has to write it."""
+    copies: int = 1
+    """Ranks that hold this same range, of which each writes an equal part."""
+    copy: int = 0
+    """Which of them this rank is."""
 
     @property
     def numel(self) -> int:
         return self.weight.numel()
+
+    def own_part(self) -> "Shard":
+        """The part that this rank writes: all of it if no other rank holds the same range."""
+        if self.copies == 1:
+            return self
+        first, last = (self.numel * number // self.copies for number in (self.copy, self.copy + 1))
+        weight = self.weight.narrow(0, first, last - first)
+        return replace(self, start=self.start + first, weight=weight, offset=self.offset + first, copies=1)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Kind -> flat view: the weight, and the optimizer's tensors of the same length."""
@@ -101,7 +113,7 @@ class Snapshot:
 
     def take(self, shards: list[Shard], rank: int, world_size: int, *, weights_only: bool = False) -> None:
         """Copies what this rank has to write: weights, and the optimizer's state unless `weights_only`. Parameters that every
-        rank holds are distributed over the ranks by size."""
+        rank holds are distributed over the ranks by size; ranges that several ranks hold are divided among them."""
         tensors = [
             (f"{kind}/{shard.name}", shard.start, tensor)
             for shard in _own(shards, rank, world_size)
@@ -129,7 +141,7 @@ class Snapshot:
 
 
 def _own(shards: list[Shard], rank: int, world_size: int) -> list[Shard]:
-    own = [shard for shard in shards if not shard.whole]
+    own = [shard.own_part() for shard in shards if not shard.whole]
     load = [0] * world_size
     for shard in sorted((shard for shard in shards if shard.whole), key=lambda shard: -shard.numel):
         writer = load.index(min(load))

@@ -16,6 +16,7 @@ from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
 from launcher.train.data.cache import RowStore
+from launcher.train.strategies.base import on_rank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Parts(RowParts):
 
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:
     """trl's arguments of that class: those of the plan, with paths in the run dir."""
-    arguments: dict[str, Any] = dict(plan.trainer_args)
+    arguments: dict[str, Any] = {**plan.trainer_args, **on_rank(plan.strategy).arguments(plan)}
     if plan.deepspeed is not None:
         arguments["deepspeed"] = str(run.path / "deepspeed.json")
     return kind(output_dir=str(run.checkpoints), **arguments)

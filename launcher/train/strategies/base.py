@@ -19,6 +19,10 @@ NO_LIBRARY = "ddp"
 class OnRank:
     """The set-up of a strategy on a rank, and access to its training state for checkpoints."""
 
+    def arguments(self, plan: LaunchPlan) -> dict[str, Any]:
+        """Arguments of the trainer that are objects, which plan.json cannot hold."""
+        return {}
+
     def before_ranks_meet(self, plan: LaunchPlan) -> None:
         """Prepares the process before accelerate creates its state."""
 
@@ -36,6 +40,10 @@ class OnRank:
         """The choices of the libraries, by the names of the fields of the plan's strategy."""
         found = library(trainer)
         return {"engine": plan.strategy.engine if found == NO_LIBRARY else found, "zero_stage": 0}
+
+    def found_degrees(self, trainer: Any) -> dict[str, int]:
+        """The degrees that the libraries have been given, by the names of the plan's."""
+        return {}
 
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
         """Shards a frozen second model in place, if the library does not."""

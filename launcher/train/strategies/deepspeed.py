@@ -39,6 +39,12 @@ class DeepSpeedOnRank(OnRank):
 
         return prepare_deepspeed(model, trainer.accelerator)
 
+    def found_degrees(self, trainer: Any) -> dict[str, int]:
+        """The ranks of a second copy of the weights in the file that DeepSpeed has read."""
+        plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
+        zero = plugin.hf_ds_config.config["zero_optimization"] if plugin else {}
+        return {"hpz": zero.get("zero_hpz_partition_size", 1)}
+
     def forward_model(self, trainer: Any, model: Any) -> Any:
         """DeepSpeed's engine, whose hooks gather the weights."""
         return trainer.model_wrapped
@@ -76,6 +82,8 @@ class DeepSpeedOnRank(OnRank):
             if zero.persistent_parameters:
                 zero.persistent_parameters[0].partition(zero.persistent_parameters)
                 zero.persistent_parameters[0].all_gather(zero.persistent_parameters)
+            # the second copies (strategy.hpz_size) hold the weights from before, and DeepSpeed makes new ones only after a step
+            zero.invalidate_secondary_tensor()
             return
         for index, partition in enumerate(zero.single_partition_of_fp32_groups):
             group = zero.real_dp_process_group[index]

@@ -16,6 +16,16 @@ from launcher.train.upstream.transformers_model_facts import block_names
 class Fsdp2OnRank(OnRank):
     """torch's fully_shard through accelerate."""
 
+    def arguments(self, plan: LaunchPlan) -> dict[str, Any]:
+        """The degrees for accelerate, if the sharded state has several copies."""
+        degrees = plan.degrees
+        if degrees.dp_replicate == 1:
+            return {}
+        from accelerate import ParallelismConfig
+
+        sizes = {"dp_replicate_size": degrees.dp_replicate, "dp_shard_size": degrees.shard_size}
+        return {"parallelism_config": ParallelismConfig(**sizes)}
+
     def before_ranks_meet(self, plan: LaunchPlan) -> None:
         """Makes accelerate keep FSDP on CPU ranks."""
         if plan.device == "cpu":
@@ -41,6 +51,12 @@ class Fsdp2OnRank(OnRank):
         alone = plan.degrees.world_size == 1
         return {"engine": plan.strategy.engine if alone else library(trainer), "zero_stage": 0}
 
+    def found_degrees(self, trainer: Any) -> dict[str, int]:
+        """Copies of the sharded state, by accelerate's mesh."""
+        mesh = trainer.accelerator.torch_device_mesh
+        names = () if mesh is None else mesh.mesh_dim_names
+        return {"dp_replicate": mesh["dp_replicate"].size() if "dp_replicate" in names else 1}
+
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
         """Shards the blocks one by one; accelerate would make one unit of all, which every rank gathers in each pass."""
         if plan.degrees.shard_size == 1:
@@ -56,6 +72,7 @@ class Fsdp2OnRank(OnRank):
         policy: dict[str, Any] = {
             "mp_policy": MixedPrecisionPolicy(param_dtype=torch.bfloat16 if mixed else None),
             "offload_policy": CPUOffloadPolicy() if plan.strategy.offload_param else OffloadPolicy(),
+            "mesh": _mesh(plan),
         }
         blocks = block_names(model)
 
@@ -93,7 +110,29 @@ class Fsdp2OnRank(OnRank):
             start=_start(parameter),
             weight=flat(local(parameter.data)),
             state=state,
+            **_copy_of(parameter),
         )
+
+
+def _mesh(plan: LaunchPlan) -> Any:
+    """The ranks that replicate and those that shard, as a mesh of two dimensions; None where all ranks shard."""
+    if plan.degrees.dp_replicate == 1:
+        return None
+    from torch.distributed.device_mesh import init_device_mesh
+
+    sizes = (plan.degrees.dp_replicate, plan.degrees.shard_size)
+    return init_device_mesh(plan.device, sizes, mesh_dim_names=("dp_replicate", "dp_shard"))
+
+
+def _copy_of(parameter: Any) -> dict[str, int]:
+    """How many ranks hold the same run of a DTensor, and which of them this rank is."""
+    copies, copy = 1, 0
+    mesh = parameter.device_mesh
+    for dimension, placement in enumerate(parameter.placements):
+        if placement.is_replicate():
+            copies *= mesh.size(dimension)
+            copy = copy * mesh.size(dimension) + mesh.get_local_rank(dimension)
+    return {"copies": copies, "copy": copy}
 
 
 def _start(parameter: Any) -> int:

@@ -23,6 +23,10 @@ RUNS = {
         "+experiment=llama8b_lora", "strategy=zero2", "+strategy.deepspeed.zero_optimization.sub_group_size=100000000",
     ),
     "8b-dpo-8": ("+experiment=llama8b_full_zero3", "resources.nodes=1", "trainer=dpo", "model.max_length=4096"),
+    "8b-copies-32": (
+        "+experiment=llama8b_full_zero3", "resources.nodes=4", "strategy=fsdp2", "strategy.dp_replicate_size=4",
+    ),
+    "70b-second-16": ("+experiment=llama70b_lora_zero3", "resources.nodes=2", "strategy.hpz_size=8"),
     "8b-orpo-1": (
         "+experiment=llama8b_lora", "strategy=ddp", "resources.gpus_per_node=1", "trainer=orpo", "model.max_length=4096",
     ),
@@ -44,12 +48,13 @@ REFUSED = [
     ("8b-full-8", ("cluster.gpu_memory_gib=24", "cluster.node_memory_gib=100")), ("8b-full-1", ("cluster.gpu_memory_gib=80",)),
     ("8b-lora-1", ("cluster.gpu_memory_gib=40",)), ("8b-own-keys", ("cluster.gpu_memory_gib=16",)),
     ("8b-own-keys", ("resources.memory_gib=30",)), ("8b-dpo-8", ("cluster.gpu_memory_gib=20",)),
+    ("8b-copies-32", ("cluster.gpu_memory_gib=32",)), ("70b-second-16", ("cluster.gpu_memory_gib=24",)),
     ("8b-orpo-1", ("cluster.gpu_memory_gib=24",)), ("8b-grpo-4", ("cluster.gpu_memory_gib=80",)),
     ("8b-long-8", ("cluster.gpu_memory_gib=80",)), ("8b-shared-8", ("cluster.gpu_memory_gib=80",)),
 ]  # fmt: skip
 KINDS = [
-    "smaller_micro_batch", "checkpointing", "strategy", "sequence", "four_bit", "offload", "more_gpus", "fewer_gpus",
-    "shorter", "lora", "qlora",
+    "smaller_micro_batch", "checkpointing", "strategy", "fewer_copies", "sequence", "four_bit", "offload", "more_gpus",
+    "fewer_gpus", "shorter", "lora", "qlora",
 ]  # fmt: skip
 
 

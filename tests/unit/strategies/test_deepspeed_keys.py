@@ -77,14 +77,11 @@ def test_a_strategy_without_deepspeed_refuses_its_keys(plan, typed: str):
         plan("+experiment=tiny", "strategy=fsdp2", typed)
 
 
-def test_the_planner_keeps_what_it_does_not_choose(plan):
-    with pytest.raises(PlanError, match=r"strategy\.overlap_comm=False is for DeepSpeed, which strategy=ddp"):
-        plan(
-            "+experiment=llama8b_lora",
-            "strategy=auto",
-            "cluster.gpu_memory_gib=80",
-            "strategy.overlap_comm=false",
-        )
+def test_the_planner_chooses_among_the_strategies_that_take_a_key_of_deepspeed(plan):
+    free = ("+experiment=llama8b_lora", "strategy=auto", "cluster.gpu_memory_gib=80")
+    assert plan(*free).deepspeed is None
+    made = plan(*free, "strategy.overlap_comm=false")
+    assert made.deepspeed["zero_optimization"]["overlap_comm"] is False
 
 
 @pytest.mark.parametrize(("optim", "own"), [("sgd", True), ("rmsprop", True), ("adamw_torch", False)])
