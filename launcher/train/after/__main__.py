@@ -28,6 +28,7 @@ _MODULES = {
     "classify": "after.sorted_rows",
     "tasks": "after.scored_tasks",
     "tokenize": "data.ahead",
+    "teach": "teach",
 }
 
 
