@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from launcher import environment
 from launcher.errors import DataError, RunError
 from launcher.run import RunDir
 from launcher.train.after.__main__ import Say
@@ -20,7 +21,7 @@ _BESIDE = ("alias", "name", "sample_len", "sample_count")
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     """The scores of each task, its number of documents, and their texts; DataError for a task that cannot be loaded."""
-    os.environ["DISABLE_MULTIPROC"] = "1"  # lm-eval 0.4: else its bootstrap forks a process that has threads
+    os.environ[environment.DISABLE_MULTIPROC] = "1"
     say(progress={"what": "loading the tasks"})
     tasks = _Tasks(request)
     say(progress={"what": "loading the model"})
