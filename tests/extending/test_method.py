@@ -97,7 +97,7 @@ def test_its_memory_is_estimated_and_its_further_forward_pass_takes_time(site):
     [
         (("trainer.kind=scaled", "trainer.beta=11"), "trainer.beta=11.0 must be above 0 and at most 10"),
         (("trainer.kind=scaled", "trainer.epsilon=0.1"), "epsilon=0.1 is not used by trainer.kind=scaled, only by grpo"),
-        (("trainer.beta=3",), "is not used by trainer.kind=sft, only by dpo, grpo, kto, orpo, scaled;"),
+        (("trainer.beta=3",), "is not used by trainer.kind=sft, only by distill, dpo, grpo, kto, orpo, scaled;"),
         (("trainer.kind=scaled", "trainer.options.shift=-1"), "trainer.options.shift=-1 must be a number of at least 0"),
         (("trainer.kind=scaled", "trainer.options.shift=much"), "trainer.options.shift=much must be a number of at least 0"),
         (("trainer.kind=scaled", "trainer.options.shfit=1"), "unknown option of scaled 'shfit'; did you mean shift?"),

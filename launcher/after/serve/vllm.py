@@ -3,7 +3,6 @@
 Derived from vLLM's documentation ("vllm serve", "LoRA Adapters"); it has not been run here.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from launcher.after.serve.endpoint import Endpoint
 from launcher.config import Init, ModelConfig, read_config
 from launcher.errors import PackageError, RunError
+from launcher.reading import object_in
 from launcher.run import RunDir
 
 _PROGRAM = "vllm"
@@ -53,7 +53,9 @@ def vllm_model(folder: Path, run: RunDir | None) -> VllmModel:
     config = read_config(str(run.config)).model if run else None
     if not (folder / "adapter_config.json").is_file():
         return VllmModel(model=str(folder), trust_remote_code=bool(config and config.trust_remote_code))
-    adapter: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    adapter = object_in(folder / "adapter_config.json")
+    if adapter is None:
+        raise RunError(f"{folder}/adapter_config.json is not a JSON object; was it edited?")
     if why := _unknown_to_vllm(adapter) or (_base_is_no_folder(config) if config else None):
         raise RunError(f"vLLM cannot serve {folder}: {why}; {_MERGE}")
     if run and _is_quantized(run):
