@@ -122,7 +122,7 @@ def test_losses_and_scores_are_equal_over_ranks_and_micro_batches(straight, data
         assert mine == pytest.approx(first, rel=1e-4)
 
 
-@pytest.mark.parametrize("plugin", ["", "lora"])
+@pytest.mark.parametrize("plugin", ["", "lora", pytest.param("qlora", marks=pytest.mark.long)])
 def test_losses_are_equal_under_every_strategy(straight, data, plugin: str):
     runs = [
         straight(
