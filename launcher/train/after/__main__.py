@@ -27,6 +27,7 @@ _MODULES = {
     "evaluate": "after.judge",
     "classify": "after.sorted_rows",
     "tokenize": "data.ahead",
+    "teach": "teach",
 }
 
 
