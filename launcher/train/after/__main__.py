@@ -26,6 +26,7 @@ _MODULES = {
     "serve": "after.served",
     "evaluate": "after.judge",
     "classify": "after.sorted_rows",
+    "tasks": "after.scored_tasks",
     "tokenize": "data.ahead",
     "teach": "teach",
 }
