@@ -178,14 +178,6 @@ RULES: tuple[Rule, ...] = (
         broken=lambda run: run.moves_weights and run.has_reference,
     ),
     Rule(
-        number=13,
-        what="plugins.qlora with trainer={trainer} under ZeRO-3",
-        reason="the head's number format differs from that of the other weights, and DeepSpeed 0.19.8 raises an AssertionError",
-        way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
-        methods=lambda method: method.own_head,
-        broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
-    ),
-    Rule(
         number=14,
         what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under a strategy other than ddp",
         reason="DeepSpeed 0.19.8 shards its quantised state differently from the weights, and FSDP2 cannot shard it",
