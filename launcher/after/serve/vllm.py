@@ -16,7 +16,7 @@ from launcher.run import RunDir
 
 _PROGRAM = "vllm"
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Values of --max-lora-rank. Source: vLLM's LoRAConfig."""
+"""Values of --max-lora-rank above 1. Source: vLLM's vllm/config/lora.py, MaxLoRARanks."""
 _MERGE = "write one model with launcher export --merged --to FOLDER, and serve that folder"
 
 
@@ -73,7 +73,10 @@ def vllm_model(folder: Path, run: RunDir | None) -> VllmModel:
 
 
 def _unknown_to_vllm(adapter: dict[str, Any]) -> str | None:
-    """The part of the adapter that vLLM does not load. Source: vLLM's lora/peft_helper.py."""
+    """The part of the adapter that vLLM does not load: it refuses DoRA and modules_to_save, and does not read the other keys.
+
+    Source: vLLM's vllm/lora/peft_helper.py, which was read and not run.
+    """
     parts = {
         "use_dora": "it is a DoRA adapter",
         "modules_to_save": "it has whole modules (modules_to_save)",
