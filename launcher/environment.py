@@ -281,6 +281,15 @@ VLLM_API_KEY = _listed(
     "VLLM_API_KEY", "Secret: the same key, for vLLM's own server.", set_by="serve", read_by="vLLM"
 )
 
+# Tasks of lm-evaluation-harness. Source: lm-eval 0.4.13, api/metrics.py, bootstrap_stderr.
+
+DISABLE_MULTIPROC = _listed(
+    "DISABLE_MULTIPROC",
+    "1: lm-eval computes its bootstrap in one process, since a forked one would lose the threads of this one.",
+    set_by="evaluate",
+    read_by="lm-eval",
+)
+
 # Shell, Python and Hydra
 
 SEARCH_PATH = _listed(

@@ -38,6 +38,9 @@ class HubInputs:
     """Whether the model's Python files are needed too."""
     data: tuple[str, ...]
     """hub:NAME[/SUBSET][:SPLIT][@REVISION] of each data set."""
+    teacher: str | None = None
+    """The teacher of a distillation."""
+    teacher_revision: str = "main"
 
     def to_json(self, commit: str | None = None, *, again: bool = False) -> str:
         """One line of JSON for the process that fetches. `commit` pins the model; `again`: all was fetched before."""
@@ -59,7 +62,10 @@ def find_wanted(config: Config, work_dir: str, paths: Iterable[str]) -> HubInput
         or Path(work_dir, model.name_or_path).is_dir()
     )
     data = tuple(dict.fromkeys(path for path in paths if path.startswith(HUB)))
-    if here and not data:
+    teacher = config.trainer.teacher
+    if teacher and (is_path(teacher) or Path(work_dir, teacher).is_dir()):
+        teacher = None
+    if here and not data and not teacher:
         return None
     return HubInputs(
         model=None if here else model.name_or_path,
@@ -67,6 +73,8 @@ def find_wanted(config: Config, work_dir: str, paths: Iterable[str]) -> HubInput
         gguf_file=model.gguf_file,
         code=model.trust_remote_code,
         data=data,
+        teacher=teacher,
+        teacher_revision=config.trainer.teacher_revision or "main",
     )
 
 
@@ -164,6 +172,14 @@ def has_model(wanted: HubInputs, environ: Mapping[str, str]) -> bool:
         return True
     found = find_snapshot(cache_folder(environ), wanted.model, wanted.revision)
     return found is not None and find_missing(found, wanted.gguf_file) is None
+
+
+def has_teacher(wanted: HubInputs, environ: Mapping[str, str]) -> bool:
+    """Whether the teacher is complete in the cache, or none is needed."""
+    if wanted.teacher is None:
+        return True
+    found = find_snapshot(cache_folder(environ), wanted.teacher, wanted.teacher_revision)
+    return found is not None and find_missing(found) is None
 
 
 def why_unknown(hub: str, environ: Mapping[str, str]) -> str:

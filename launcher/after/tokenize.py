@@ -103,13 +103,13 @@ def tokenize(composed: Composed, plan: LaunchPlan, workers: int, *, quiet: bool)
         "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
     }  # fmt: skip
     environ = {**config.cluster.env, "CUDA_VISIBLE_DEVICES": ""}
-    with worker(request, _python(config, plan), environ) as work, _shown(quiet) as show:
+    with worker(request, ranks_python(config, plan), environ) as work, shown(quiet) as show:
         result = cast("Tokenized", work.result(show))
     note_tokens(config, plan.facts, result["sets"])
     return result
 
 
-def _python(config: Config, plan: LaunchPlan) -> list[str]:
+def ranks_python(config: Config, plan: LaunchPlan) -> list[str]:
     """The command of the ranks' Python, since other versions of its packages make other tokens; empty for this Python."""
     container = config.cluster.container
     if container.runtime is ContainerRuntime.none:
@@ -141,7 +141,7 @@ def make_cache(config: Config, folder: str) -> None:
 
 
 @contextmanager
-def _shown(quiet: bool) -> Generator[Callable[[dict[str, Any]], None]]:
+def shown(quiet: bool) -> Generator[Callable[[dict[str, Any]], None]]:
     """A function that shows progress on stderr: a bar on a terminal, otherwise a line every 30 seconds."""
     if quiet:
         yield lambda _: None

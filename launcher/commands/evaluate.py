@@ -1,15 +1,16 @@
-"""python -m launcher evaluate [RUN] --data F: compares the base and the tuned model side by side, or says how right a
-classifier is."""
+"""python -m launcher evaluate [RUN]: compares the base and the tuned model on a data file (--data) or on tasks (--tasks), or
+says how right a classifier is."""
 
 import argparse
 from pathlib import Path
 
 from launcher.after.classify import ClassifierScores
 from launcher.after.evaluate import METRICS, BaseComparison, evaluate
+from launcher.after.tasks import TaskScores, TaskSettings, check_installed, evaluate_tasks, parse_tasks
 from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
-from launcher.errors import Exit
-from launcher.output import columns, print_json, print_text
+from launcher.errors import Exit, UsageError
+from launcher.output import columns, print_json, print_text, warn
 
 _MOST_CLASSES, _MOST_PAIRS = 30, 8
 
@@ -17,10 +18,26 @@ _MOST_CLASSES, _MOST_PAIRS = 30, 8
 def _add(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     add_trust(parser)
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="F", help="any format that training reads"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", type=Path, metavar="F", help="any format that training reads")
+    what.add_argument(
+        "--tasks",
+        metavar="T,T",
+        help="tasks of lm-evaluation-harness: names, or paths of YAML files; it needs lm-eval",
     )
-    parser.add_argument("--max-rows", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--max-rows", type=int, metavar="N", help="only the first N rows, or documents of each task"
+    )
+    parser.add_argument(
+        "--few-shot",
+        type=int,
+        metavar="N",
+        help="solved examples before each document (default: as the task says)",
+    )
+    parser.add_argument(
+        "--chat", action="store_true", help="render the prompts of tasks with the chat template"
+    )
+    parser.add_argument("--no-base", action="store_true", help="do not evaluate the base model on the tasks")
     parser.add_argument(
         "--metrics",
         metavar="M,M",
@@ -31,6 +48,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
+    if options.tasks is not None:
+        return _run_tasks(options)
+    if options.few_shot is not None or options.chat or options.no_base:
+        raise UsageError("--few-shot, --chat and --no-base are for --tasks; leave them out with --data")
     result = evaluate(
         trusted_run(options), options.data, metrics=options.metrics, max_rows=options.max_rows, checkpoint=options.checkpoint
     )  # fmt: skip
@@ -41,6 +62,50 @@ def _run(options: argparse.Namespace) -> int:
     else:
         _show(result)
     return Exit.OK
+
+
+def _run_tasks(options: argparse.Namespace) -> int:
+    """The exit code."""
+    if options.metrics is not None:
+        raise UsageError(
+            f"--metrics {options.metrics}: a task has metrics of its own; leave it out with --tasks"
+        )
+    for name, value, least in (("--max-rows", options.max_rows, 1), ("--few-shot", options.few_shot, 0)):
+        if value is not None and value < least:
+            raise UsageError(f"{name} {value} must be at least {least}")
+    check_installed()
+    settings = TaskSettings(
+        tasks=parse_tasks(options.tasks), checkpoint=options.checkpoint, base=not options.no_base, chat=options.chat,
+        few_shot=options.few_shot, max_rows=options.max_rows,
+    )  # fmt: skip
+    result = evaluate_tasks(trusted_run(options), settings)
+    print_json(result) if options.json else _show_tasks(result)
+    return Exit.OK
+
+
+def _show_tasks(result: TaskScores) -> None:
+    print_text(
+        f"{result['run']}, {result['checkpoint'] or 'the finished model'}, by lm-eval {result['lm_eval']}"
+    )
+    rows = [
+        (one["task"], one["metric"], one["filter"], _with_error(one["base"], one["base_stderr"]),
+         _with_error(one["tuned"], one["tuned_stderr"]),
+         "-" if one["base"] is None else f"{one['tuned'] - one['base']:+.4f}")
+        for one in result["scores"]
+    ]  # fmt: skip
+    print_text(columns(("task", "metric", "filter", "base", "tuned", "change"), rows))
+    if result["not_compared"]:
+        print_text(f"the tasks were not compared with the training data: {result['not_compared']}")
+    for one in result["tasks"]:
+        if one["in_training"]:
+            warn(
+                f"{one['in_training']:,} of {one['rows']:,} documents of {one['task']} share 13 consecutive words with a "
+                "training row, so their scores can be those of memory"
+            )
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if error is None else f"{value:.4f} ± {error:.4f}"
 
 
 def _show(result: BaseComparison) -> None:
@@ -105,9 +170,10 @@ def _figure(value: float, share: bool) -> str:
 
 VERB = Verb(
     line="compare the trained model with the base one on a data file, or a classifier with a constant answer",
-    example="evaluate llama8b_lora --data eval.jsonl --max-rows 200",
+    example="evaluate llama8b_lora --data eval.jsonl --max-rows 200\n"
+    "evaluate llama8b_lora --tasks hellaswag,my_task.yaml --max-rows 200",
     add=_add,
     run=_run,
-    prints={"": BaseComparison, "of a classifier": ClassifierScores},
+    prints={"": BaseComparison, "of a classifier": ClassifierScores, "with --tasks": TaskScores},
     group="model",
 )

@@ -41,6 +41,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE.FUNCTION",
         help="for a method that generates answers: the function that scores them",
     )
+    parser.add_argument(
+        "--teacher", metavar="MODEL", help="for a distillation: the model whose predictions are learnt"
+    )
     parser.add_argument("--gpus", type=positive, metavar="N", help="GPUs per node (default: 1)")
     parser.add_argument("--nodes", type=positive, metavar="N", help="nodes (default: 1)")
     parser.add_argument("--time", metavar="LIMIT", help=f"time limit of the job (default: {_TIME})")
@@ -65,8 +68,8 @@ def _run(options: argparse.Namespace) -> int:
     if missing:
         _ask(options)
     choices = Choices(
-        model=options.model, data=options.data, method=options.method, reward=options.reward, gpus=options.gpus or 1,
-        nodes=options.nodes or 1, time=options.time or _TIME, reading=reading_of_options(options),
+        model=options.model, data=options.data, method=options.method, reward=options.reward, teacher=options.teacher,
+        gpus=options.gpus or 1, nodes=options.nodes or 1, time=options.time or _TIME, reading=reading_of_options(options),
     )  # fmt: skip
     first = begin(choices, str(options.out))
     write_new(options.out, first.text)

@@ -93,6 +93,13 @@ def _optimization() -> Iterator[Counterpart]:
                 "trainer.max_grad_norm")
     yield _same("loss loss_fn rl_loss pref_loss dpo_loss dpo_loss_type", "trainer.loss_type")
     yield _same("dpo_beta rl_beta pref_beta kl_coef init_kl_coef orpo_alpha kto_beta", "trainer.beta")
+    yield _same("teacher_model teacher_model_name_or_path teacher_name_or_path teacher_model_path", "trainer.teacher",
+                "with trainer=distill")
+    yield _same("teacher_model_revision", "trainer.teacher_revision")
+    yield _same("kd_temperature", "trainer.temperature", "of trainer=distill")
+    yield _same("kd_ce_alpha", "trainer.alpha", "of trainer=distill, where the divergence has the rest")
+    yield _same("lmbda on_policy_share student_data_fraction", None,
+                "a distillation learns on given rows, and not on the student's own answers")
     yield _same("pref_ftx rpo_alpha", None, "the term of supervised loss beside a preference loss is not supported")
     yield _same("dpo_label_smoothing label_smoothing_factor", "trainer.label_smoothing", "of trainer=dpo only")
     yield _same("kto_desirable_weight kto_chosen_weight", "trainer.desirable_weight")

@@ -68,8 +68,9 @@ class TrainerConfig:
     sample_prompt: Optional[str] = None  # noqa: UP045
     """A question that the model answers before and after training, for a person to compare."""
     beta: Optional[float] = None  # noqa: UP045
-    """dpo, kto, grpo: strength of the penalty for leaving the reference model; orpo: weight of the odds ratio. null uses the
-    default of trl."""
+    """dpo, kto, grpo: strength of the penalty for leaving the reference model; orpo: weight of the odds ratio; null uses the
+    default of trl. distill: the divergence from the teacher, from 0 (forward KL, of the teacher from the student) over the
+    generalized Jensen-Shannon divergence to 1 (reverse KL); null means 0."""
     loss_type: Optional[str] = None  # noqa: UP045
     """dpo, kto, grpo: the loss, by its name in trl (sigmoid, ipo, ...; kto, apo_zero_unpaired; dapo, grpo, ...). null uses the
     default of trl."""
@@ -89,6 +90,15 @@ class TrainerConfig:
     class_weight: Optional[str] = None  # noqa: UP045
     """classify: `balanced` weights rows so that all classes count equally in the loss, however many rows they have; null
     weights all rows equally."""
+    teacher: Optional[str] = None  # noqa: UP045
+    """distill: the model whose predictions are imitated: a hub id or a folder. It needs the trained model's tokenizer."""
+    teacher_revision: Optional[str] = None  # noqa: UP045
+    """distill: commit, branch or tag of the teacher on the hub; null means main."""
+    teacher_logits: Optional[str] = None  # noqa: UP045
+    """distill: folder with a teacher's output that `data teach` has stored. It takes the place of trainer.teacher, so that no
+    teacher is loaded."""
+    alpha: Optional[float] = None  # noqa: UP045
+    """distill: share of the ordinary cross-entropy in the loss; the rest is the divergence from the teacher. null means 0."""
     disable_dropout: Optional[bool] = None  # noqa: UP045
     """dpo, kto, orpo, reward, grpo: whether to train without dropout. null uses the default of trl: true except for grpo."""
     num_generations: Optional[int] = None  # noqa: UP045
@@ -96,7 +106,8 @@ class TrainerConfig:
     max_completion_length: Optional[int] = None  # noqa: UP045
     """grpo: longest answer, in tokens; prompts may use the rest of model.max_length. null means half of model.max_length."""
     temperature: Optional[float] = None  # noqa: UP045
-    """grpo: sampling temperature of answers. null means 1."""
+    """grpo: sampling temperature of answers. distill: both models' logits are divided by it, and the divergence is multiplied
+    by its square. null means 1."""
     top_p: Optional[float] = None  # noqa: UP045
     """grpo: nucleus sampling: the share of probability from which tokens are sampled. null means 1, no restriction."""
     top_k: Optional[int] = None  # noqa: UP045

@@ -82,6 +82,8 @@ def _long_runs(words: array[int], ends: array[int]) -> tuple[Any, Any]:
     """Hashes of the sequences in rows of 13 words or more, and the row of each."""
     import numpy as np
 
+    if not len(ends):
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
     hashes, runs = gram_hashes(words, ends, LENGTH)
     lengths = np.diff(np.concatenate(([0], np.asarray(ends, np.int64))))
     rows = np.repeat(np.arange(len(runs)), runs)

@@ -20,6 +20,8 @@ from launcher.launching.data_gate import check_data, check_files, count_examples
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
+from launcher.launching.teacher_gate import check_stored, check_teacher
+from launcher.methods.registry import find_method
 from launcher.plan import Facts
 from launcher.plan.model import read_architecture
 from launcher.run import RunDir
@@ -39,6 +41,9 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     bare = config.cluster.container.runtime is ContainerRuntime.none
     known = measured(Path(config.runs_dir).absolute(), config.name)
     shape = check_model(config)
+    chat = read_format(config)
+    teacher = check_teacher(config, chat)
+    check_stored(config)
     return Facts(
         experiment=experiment,
         cluster=place.name,
@@ -55,7 +60,9 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
         stored_as=_stored_as(shape),
-        chat=read_format(config),
+        teacher_name=find_method(config.trainer.kind).teacher_of(config),
+        teacher=_read_shape(config, teacher) if teacher else None,
+        chat=chat,
         resume=resume_source(config),
         save_s=known["save_s"],
         restart_s=known["restart_s"],
@@ -92,8 +99,10 @@ def _device(config: Config, place: Cluster) -> str:
 def _architecture(config: Config, config_json: Mapping[str, Any] | None) -> ArchitectureConfig | None:
     if config.model.architecture is not None:
         return config.model.architecture
-    if not config_json:
-        return None
+    return _read_shape(config, config_json) if config_json else None
+
+
+def _read_shape(config: Config, config_json: Mapping[str, Any]) -> ArchitectureConfig | None:
     if (known := read_architecture(config_json)) is not None:
         return known
     from launcher.launching.inspect_model import inspected

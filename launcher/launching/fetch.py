@@ -16,7 +16,7 @@ from launcher.launching.data_gate import data_paths
 
 class _Names(TypedDict):
     names: list[str]
-    """The model and the datasets, as the configuration names them; empty if the run reads nothing from a hub."""
+    """The model, its teacher and the datasets, as the configuration names them; empty if the run reads nothing from a hub."""
 
 
 class FetchedInputs(_Names, total=False):
@@ -36,13 +36,13 @@ def fetch_all(composed: Iterable[Composed], *, quiet: bool) -> Iterator[FetchedI
     for one in composed:
         config = one.config
         paths = data_paths(config)
-        wanted = find_wanted(config, str(Path.cwd()), (*paths.training, paths.evaluation))
+        wanted = find_wanted(config, str(Path.cwd()), (*paths.training, *filter(None, [paths.evaluation])))
         if wanted is None or wanted.to_json() in seen:
             continue
         seen.append(wanted.to_json())
         environ = {**os.environ, **config.cluster.env}
         found = _fetch(wanted, environ, quiet=quiet)
-        names = [*filter(None, [wanted.model]), *wanted.data]
+        names = [*filter(None, [wanted.model, wanted.teacher]), *wanted.data]
         yield {
             "names": names,
             "cache": str(cache_folder(environ)),

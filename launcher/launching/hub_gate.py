@@ -15,6 +15,7 @@ from launcher.hub import (
     find_snapshot,
     find_wanted,
     has_model,
+    has_teacher,
     offline_variable,
     why_unknown,
 )
@@ -43,12 +44,13 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
     cache = cache_folder(environ)
     if has_model(wanted, environ):
         wanted = replace(wanted, model=None)
+    if has_teacher(wanted, environ):
+        wanted = replace(wanted, teacher=None)
     way = "run `python -m launcher fetch` with the arguments of this command where the hub can be reached"
     if offline := offline_variable(environ):
-        if wanted.model:
-            raise ConfigError(
-                f"model.name_or_path={wanted.model} is not in the cache {cache}, and {offline} is set; {way}"
-            )
+        for key, name in (("model.name_or_path", wanted.model), ("trainer.teacher", wanted.teacher)):
+            if name:
+                raise ConfigError(f"{key}={name} is not in the cache {cache}, and {offline} is set; {way}")
         return
     files = _files(wanted, cache)
     # the library refuses a name that no repository can have, with or without a network
@@ -97,6 +99,13 @@ def _files(wanted: HubInputs, cache: Path) -> list[_File]:
             _File(
                 key="model.name_or_path", value=wanted.model, kind="model", name=wanted.model, revision=wanted.revision,
                 file=wanted.gguf_file or "config.json",
+            )
+        )  # fmt: skip
+    if wanted.teacher:
+        found.append(
+            _File(
+                key="trainer.teacher", value=wanted.teacher, kind="model", name=wanted.teacher,
+                revision=wanted.teacher_revision, file="config.json",
             )
         )  # fmt: skip
     for data in wanted.data:

@@ -21,6 +21,7 @@ from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare, run_dir
 from launcher.launching.push_target import check_repository, push_note
+from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
@@ -192,6 +193,8 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     return [
         *evaluation_note(composed.evaluation_left_out),
         *class_note(plan),
+        *teacher_note(plan),
+        *stored_note(config),
         *cpu_note(config, plan),
         *package_notes(config, plan),
         *push_note(config, plan),

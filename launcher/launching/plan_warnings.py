@@ -13,6 +13,7 @@ from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.launching.package_gate import refusals
 from launcher.launching.parents import replaceable
+from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
@@ -90,6 +91,8 @@ def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
     return [
         *evaluation_note(composed.evaluation_left_out),
         *class_note(plan),
+        *teacher_note(plan),
+        *stored_note(config),
         *cpu_note(config, plan),
         *tokens_note(config, plan.facts),
         *refusals(config, plan),

@@ -177,6 +177,11 @@ def not_estimated(plan: LaunchPlan) -> str | None:
     why_not = find_method(plan.trainer).not_estimated
     if why_not is not None:
         return f"not estimated for trainer.kind={plan.trainer}: {why_not}"
+    if plan.facts.architecture is not None and plan.facts.teacher_name and not plan.facts.teacher:
+        return (
+            f"not estimated: the shape of the teacher {plan.facts.teacher_name} is not known here; `python -m launcher fetch` "
+            "with the arguments of this command brings its config.json"
+        )
     if plan.facts.architecture is not None:
         return None
     return (

@@ -23,7 +23,7 @@ _TOKENS = re.compile(r"(\+*model\.added_tokens=)\[(.*)\]", re.DOTALL)
 _SWEEPS = frozenset(["-m", "--multirun"])
 _PATHS = (
     "runs_dir", "cache_dir", "resume", "data.path", "data.eval_path", "model.name_or_path", "model.adapter",
-    "model.chat_template", "cluster.python", "cluster.container.image",
+    "model.chat_template", "trainer.teacher", "trainer.teacher_logits", "cluster.python", "cluster.container.image",
 )  # fmt: skip
 _GROUPS = ("data.sources", "cluster.env", "cluster.container.mounts")
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")

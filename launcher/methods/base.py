@@ -87,6 +87,9 @@ class Method:
     """Forward passes over each sequence besides the trained one: by the reference model, or without gradients."""
     reference: Callable[[Config], bool] | None = None
     """Whether the loss compares the model with its state before training (the reference model); None if it never does."""
+    teacher: Callable[[Config], str | None] | None = None
+    """The hub id or folder of a frozen second model that predicts every trained token, or None if this run loads none; None if
+    the method never has one."""
     draws: Draws | None = None
     """What it generates; None if it generates nothing."""
     scores: int = 0
@@ -130,6 +133,10 @@ class Method:
     def has_reference(self, config: Config) -> bool:
         """Whether this run's loss compares the model with its state before training."""
         return self.reference is not None and self.reference(config)
+
+    def teacher_of(self, config: Config) -> str | None:
+        """The hub id or folder of the teacher that this run loads; None if it loads none."""
+        return self.teacher(config) if self.teacher else None
 
     def generations(self, config: Config) -> int:
         """Answers for each prompt; 1 if none are generated."""

@@ -73,19 +73,45 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
         block_parameters(load) * UNPACK_BYTES * (2 + again + load.extra_passes) * passes if four_bit else 0.0
     )
     bytes_s = gpu.memory_gb_s * 1e9
+    taught = teacher_time(load, length, gpu)
     return Compute(
-        matrices_s=matrix_flops(load) * tokens / (gpu.tflops * 1e12 * gpu.matrix_share),
-        attention_s=attention_flops(load, length)
+        matrices_s=taught.matrices_s + matrix_flops(load) * tokens / (gpu.tflops * 1e12 * gpu.matrix_share),
+        attention_s=taught.attention_s
+        + attention_flops(load, length)
         * (3.5 + again + load.extra_passes)
         * tokens
         / (gpu.tflops * 1e12 * gpu.attention_share),
-        memory_s=memory * tokens / bytes_s,
+        memory_s=taught.memory_s + memory * tokens / bytes_s,
         unpack_s=unpacked / (bytes_s * UNPACK_SHARE),
         optimizer_s=0.0 if load.strategy.offloads else ADAM_BYTES * load.trained / load.shard_size / bytes_s,
-        launch_s=passes * blocks * PASS_S * (forwards + again / 3),
+        launch_s=taught.launch_s + passes * blocks * PASS_S * (forwards + again / 3),
         generate_s=generate_time(load, gpu),
-        started_s=passes * blocks * block_operations(load) * (3 + again + load.extra_passes) * OPERATION_S,
+        started_s=taught.started_s
+        + passes * blocks * block_operations(load) * (3 + again + load.extra_passes) * OPERATION_S,
     )
+
+
+def teacher_time(load: Load, length: int, gpu: Gpu) -> Compute:
+    """The time of the teacher's forward passes in a step: a third of what a forward and backward pass moves in memory, its
+    products, and the loss over both models' logits. None of this has been measured."""
+    teacher = load.teaching
+    if teacher is None:
+        return Compute()
+    passes, blocks = load.accumulation, teacher.layers
+    tokens = load.sequences * load.answers * length * passes
+    moved = BLOCK_BYTES * teacher.hidden_size * blocks / 3 + HEAD_BYTES * teacher.shape.vocab_size
+    return Compute(
+        matrices_s=forward_flops(teacher) * tokens / (gpu.tflops * 1e12 * gpu.matrix_share),
+        attention_s=attention_flops(teacher, length) * tokens / (gpu.tflops * 1e12 * gpu.attention_share),
+        memory_s=moved * tokens / (gpu.memory_gb_s * 1e9),
+        launch_s=passes * blocks * PASS_S / 3,
+        started_s=passes * blocks * BLOCK_OPERATIONS * OPERATION_S,
+    )
+
+
+def forward_flops(load: Load) -> float:
+    """FLOPs of a forward pass's products for one token: 2 per weight that it meets."""
+    return 2 * (block_parameters(load, visited=True) + load.table)
 
 
 def adapter_bytes(load: Load) -> float:
@@ -133,10 +159,12 @@ def generate_time(load: Load, gpu: Gpu) -> float:
 
 
 def step_flops(load: Load, length: int) -> float:
-    """FLOPs for one token, forward and backward: of the matrices, and of causal attention over `length` tokens."""
-    return matrix_flops(load) + attention_flops(load, length) * (
-        3 + int(load.checkpointing) + load.extra_passes
-    )
+    """FLOPs for one token, forward and backward: of the matrices, and of causal attention over `length` tokens; with a teacher
+    those of its forward pass too."""
+    teacher = load.teaching
+    taught = forward_flops(teacher) + attention_flops(teacher, length) if teacher else 0
+    own = attention_flops(load, length) * (3 + int(load.checkpointing) + load.extra_passes)
+    return matrix_flops(load) + own + taught
 
 
 def matrix_flops(load: Load) -> float:

@@ -43,6 +43,10 @@ class Facts:
     """Python on the nodes outside a container."""
     architecture: ArchitectureConfig | None
     """The model's shape: from its conf file, else from its config.json; None if it is not known."""
+    teacher_name: str | None = None
+    """Hub id or folder of the teacher that the run loads; None if it loads none."""
+    teacher: ArchitectureConfig | None = None
+    """The shape of the teacher that the run loads, from its config.json; None without one, or if it is not known."""
     stored_as: str | None = None
     """How the checkpoint packs its weights, as the quantization_config of its config.json says (mxfp4, gptq, ...); empty for
     plain weights, None if its config.json is not on this machine."""

@@ -13,14 +13,17 @@ from launcher.plan.time import estimate_time
 def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     """The input of the estimates; None if their formulas do not hold.
 
-    They do not hold on a CPU, for a model of unknown shape, an optimizer that memory/optimizer.py does not list, attention that
-    keeps its scores, and methods whose spec sets not_estimated, such as those whose answers are generated elsewhere.
+    They do not hold on a CPU, for a model or a teacher of unknown shape, an optimizer that memory/optimizer.py does not list,
+    attention that keeps its scores, and methods whose spec sets not_estimated, such as those whose answers are generated
+    elsewhere.
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
     method = find_method(plan.trainer)
     known = config.trainer.optim in OPTIMIZERS and attention != "eager"
     known = known and method.not_estimated is None
     if shape is None or plan.device != "cuda" or not known:
+        return None
+    if plan.facts.teacher_name and plan.facts.teacher is None:
         return None
     if method.own_head:
         shape = dataclasses.replace(shape, tie_word_embeddings=True)  # there is no table of a head
@@ -46,6 +49,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         extra_passes=method.extra_passes(config),
         answers=method.sequences,
         reference=method.has_reference(config),
+        teacher=plan.facts.teacher,
+        imitates=method.teacher is not None,
         whole_logits=method.whole_logits,
         scores=plan.outputs,
         generated=method.completion_length(config),

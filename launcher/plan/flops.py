@@ -36,7 +36,8 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
     backward; a causal document of n tokens has n * (n + 1) / 2 pairs. Blocks whose window is shorter than model.max_length
     count its mean number of pairs for each token, and those with linear attention none. Padding, norms and the optimizer are
     left out.
-    `extra_passes`: the method's forward passes besides the trained one.
+    `extra_passes`: the method's forward passes besides the trained one. A teacher's forward pass is added; its blocks with a
+    window count no attention.
     Source: Chowdhery et al., PaLM (arXiv 2204.02311), appendix B (MFU, HFU); Kaplan et al. (arXiv 2001.08361), section 2.1;
     Korthikanti et al. (arXiv 2205.05198), appendix A (recomputation); Hu et al., LoRA (arXiv 2106.09685).
     """
@@ -57,12 +58,29 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
     passes, more = 4 if plan.adapter else 6, 2 * extra_passes
     adapter = 6 * (plan.model.trainable_parameters or 0) if plan.adapter else 0
     again = 1 if plan.checkpointing else 0
+    taught = _teacher(plan)
     return Flops(
-        model_token=(passes + more) * (blocks + head) + adapter + (3 + extra_passes) * window,
-        model_pair=(3 + extra_passes) * pair,
+        model_token=(passes + more) * (blocks + head)
+        + adapter
+        + (3 + extra_passes) * window
+        + taught.model_token,
+        model_pair=(3 + extra_passes) * pair + taught.model_pair,
         token=(passes + more + 2 * again) * blocks
         + adapter * (1 + again / 3)
-        + (3 + again + extra_passes) * window,
-        trained_token=(passes + more) * head,
-        pair=(3 + again + extra_passes) * pair,
+        + (3 + again + extra_passes) * window
+        + taught.token,
+        trained_token=(passes + more) * head + taught.trained_token,
+        pair=(3 + again + extra_passes) * pair + taught.pair,
     )
+
+
+def _teacher(plan: LaunchPlan) -> Flops:
+    """The FLOPs of the teacher's forward pass, 2 per weight that a token meets; none without a teacher."""
+    shape = plan.facts.teacher
+    if shape is None:
+        return Flops(model_token=0, model_pair=0, token=0, trained_token=0, pair=0)
+    kinds = parameters_by_kind(shape)
+    share = (shape.num_experts_per_tok or 2) / shape.num_experts if shape.num_experts else 1
+    blocks = 2 * (kinds.attention + kinds.mlp + kinds.experts * share)
+    head, pair = 2 * (kinds.head or kinds.embedding), 4 * attention_width(shape) * full_blocks(shape)
+    return Flops(model_token=blocks + head, model_pair=pair, token=blocks, trained_token=head, pair=pair)

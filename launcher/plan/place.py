@@ -226,8 +226,8 @@ def _image(config: Config) -> str:
 
 def _mounts(config: Config, facts: Facts) -> list[str]:
     """Mounts of the run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
-    model = config.model.name_or_path
-    local_model = [model] if model.startswith("/") else []
+    models = (config.model.name_or_path, config.trainer.teacher or "", config.trainer.teacher_logits or "")
+    local_model = [model for model in models if model.startswith("/")]
     caches = mounted_caches(config, facts).values()
     own_disk = [config.cluster.node_cache] if config.cluster.node_cache else []
     needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model, *own_disk]

@@ -93,7 +93,7 @@ def sent_parts(load: Load, length: int) -> tuple[Traffic, ...]:
     the gradients. With several copies of the state, FSDP2 sends these within a copy, and each rank's share of the gradients
     over the copies. With a second copy of the weights, ZeRO-3 gathers them within its ranks, but for the first time in a step.
     For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them. Ranks that share sequences of
-    `length` tokens exchange them.
+    `length` tokens exchange them. A sharded teacher's weights are sent once in each of its forward passes.
     Source: ZeRO (arXiv 1910.02054), section 7; ZeRO++ (arXiv 2306.10209); DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.
     """
     weights = frozen_bytes(load) + load.trained * load.width
@@ -101,6 +101,9 @@ def sent_parts(load: Load, length: int) -> tuple[Traffic, ...]:
     if load.generated and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
         sent = share_sent(load.shard_size) * weights * gathers
+        parts = (*parts, Traffic(bytes=sent, span=load.acting.gathering_span(load.degrees)))
+    if load.teaching and load.shards_weights:
+        sent = share_sent(load.shard_size) * load.teaching.parameters * load.width * load.accumulation
         parts = (*parts, Traffic(bytes=sent, span=load.acting.gathering_span(load.degrees)))
     if load.degrees.sequence > 1:
         parts = (*parts, Traffic(bytes=exchanged_bytes(load, length), span=load.degrees.sequence))

@@ -107,8 +107,8 @@ def facts_from(written: Any) -> Facts:
         raise NotAsPlanned("plan.json was written by another version of the launcher; plan the run again")
     values = dict(cast("dict[str, Any]", written))
     try:
-        shape = values["architecture"]
-        values["architecture"] = shape_from(shape) if shape else None
+        for name in ("architecture", "teacher"):
+            values[name] = shape_from(values[name]) if values[name] else None
         values["chat"] = format_from(values["chat"])
         values["data_sources"] = tuple(values["data_sources"])
         values["data_files"] = {path: tuple(files) for path, files in values["data_files"].items()}

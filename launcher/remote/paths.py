@@ -24,7 +24,14 @@ from launcher.launching.typed import as_typed, expand, keep_braces, with_home
 from launcher.remote.content import Hashes, Tree, data_tree
 
 _DATA = ("data.path", "data.eval_path")
-_OTHERS = ("model.name_or_path", "model.adapter", "model.chat_template", "resume")
+_OTHERS = (
+    "model.name_or_path",
+    "model.adapter",
+    "model.chat_template",
+    "trainer.teacher",
+    "trainer.teacher_logits",
+    "resume",
+)
 _WORDS = ("auto", "never")
 _WILD = frozenset("*?[")
 

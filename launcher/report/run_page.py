@@ -12,6 +12,7 @@ from launcher.report.concerns import find_concerns
 from launcher.report.curves import LoggedCurves, is_number, points, stayed
 from launcher.report.facts import RunFacts, at, find_attempts, listing, mapping
 from launcher.report.page import BAD, GOOD, PLAIN, WARN, Page, Tile
+from launcher.report.tasks import tasks
 from launcher.run.attempts import Attempt
 from launcher.units import plural
 
@@ -25,6 +26,7 @@ def make_run_page(facts: RunFacts) -> Page:
     shown = (
         sections.learning(record, attempts, facts),
         classes(facts),
+        tasks(facts),
         sections.machine(record, facts),
         sections.attempts(attempts, facts),
         sections.data(facts),

@@ -49,6 +49,8 @@ def main(argv: list[str]) -> int:
     try:
         if wanted["model"]:
             commit = fetch_model(wanted, why)
+        if wanted.get("teacher"):
+            fetch_model(teacher_of(wanted), why, "trainer.teacher")
         for name in wanted["data"]:
             fetch_data(name, why)
     except Unreachable as error:
@@ -60,9 +62,15 @@ def main(argv: list[str]) -> int:
     return Exit.OK
 
 
-def fetch_model(wanted: dict[str, Any], why: str) -> str:
+def teacher_of(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What `fetch_model` needs to fetch the teacher."""
+    own = {"model": wanted["teacher"], "revision": wanted["teacher_revision"]}
+    return {**wanted, **own, "commit": None, "gguf_file": None}
+
+
+def fetch_model(wanted: dict[str, Any], why: str, key: str = "model.name_or_path") -> str:
     """The commit of the model, once the cache holds all of it; Unreachable otherwise. `why`: the reason why the hub cannot be
-    reached, or empty."""
+    reached, or empty. `key`: that of the model's name, for errors."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -78,12 +86,12 @@ def fetch_model(wanted: dict[str, Any], why: str) -> str:
                 return folder.name
     except LocalEntryNotFoundError as error:
         raise Unreachable(
-            f"model.name_or_path={name} is not in the cache {cache_folder(os.environ)}, and the hub cannot be reached: "
+            f"{key}={name} is not in the cache {cache_folder(os.environ)}, and the hub cannot be reached: "
             f"{why or _first_line(error)}"
         ) from None
     except HfHubHTTPError as error:
-        raise Unreachable(f"model.name_or_path={name}: the hub says {_refusal(error.response)}") from None
-    raise Unreachable(f"model.name_or_path={name} has no {lacking}")
+        raise Unreachable(f"{key}={name}: the hub says {_refusal(error.response)}") from None
+    raise Unreachable(f"{key}={name} has no {lacking}")
 
 
 def kept(wanted: dict[str, Any]) -> list[list[str]]:

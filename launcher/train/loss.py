@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from launcher.data.mask import IGNORED
+from launcher.train.kept_positions import KeptPositions, trained_positions
 from launcher.train.sequence.attention import check_layers
 from launcher.train.sequence.peers import shift
 from launcher.train.sequence.steps import SharedSteps
@@ -22,8 +23,7 @@ class PlainLoss(SharedSteps):
     computed twice (three times as slow on CPU cores); this class then computes the head once, and only at trained tokens.
     """
 
-    _kept: "torch.Tensor | None" = None
-    _hooked = False
+    _head: "KeptPositions | None" = None
     _sums: "torch.Tensor | None" = None
 
     def compute_loss(
@@ -45,48 +45,39 @@ class PlainLoss(SharedSteps):
             self._check_exchange()
             return loss
         inputs = {name: value for name, value in inputs.items() if name not in ("labels", "shift_labels")}
-        where = (targets != IGNORED).nonzero().flatten()
-        if not len(where):
-            where = torch.zeros(
-                1, dtype=torch.int64, device=targets.device
-            )  # one ignored token, so that there is a graph; its loss is 0
-        logits = self._logits(model, inputs, where)
+        where = trained_positions(targets)
+        logits = self.logits_at(model, inputs, where)
         self._check_exchange()
         total = functional.cross_entropy(
             logits.float(), targets[where], ignore_index=IGNORED, reduction="sum"
         )
         if not self.model.training:
             self._add(total.detach(), targets)
-        count = (targets != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return self.mean_of(total, targets, num_items_in_batch)
+
+    def mean_of(self: Any, total: torch.Tensor, targets: torch.Tensor, items: Any) -> torch.Tensor:
+        """The sum of a micro-batch's losses divided by the number of trained tokens: `items` of the global batch, or those of
+        the micro-batch if it is None."""
+        count = (targets != IGNORED).sum() if items is None else items
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+        if items is not None and self.args.average_tokens_across_devices:
             # gradients are averaged over ranks, but the count is a sum over all ranks
             loss = loss * self.plan.strategy.averaged_over(self.plan.degrees)
         return loss
 
-    def _logits(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
-        """Logits at the kept positions of the flattened batch, [kept, vocabulary]."""
+    def logits_at(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
+        """Logits of the trained model at the kept positions of the flattened batch, [kept, vocabulary]."""
         inputs["use_cache"] = False  # with a cache, packed documents would see each other
         if self.args.torch_compile:  # its graphs have fixed shapes
             return model(**inputs).logits.flatten(0, 1)[kept]
-        if not self._hooked:
-            self.model.get_output_embeddings().register_forward_pre_hook(self._only_kept)
-            self._hooked = True
-        self._kept = kept
-        try:
+        if self._head is None:
+            self._head = KeptPositions(self.model)
+        with self._head.only(kept):
             return model(**inputs).logits[0]
-        finally:
-            self._kept = None
 
     def _check_exchange(self: Any) -> None:
         if self.peers is not None:
             check_layers(self.model, self.peers)
-
-    def _only_kept(self, module: Any, arguments: Any) -> Any:
-        """The head's input at the kept positions; all positions outside of compute_loss."""
-        if self._kept is None:
-            return None
-        return (arguments[0].flatten(0, 1)[self._kept][None], *arguments[1:])
 
     def _add(self: Any, total: torch.Tensor, targets: torch.Tensor) -> None:
         sums = torch.stack([total.double(), (targets != IGNORED).sum().double()])

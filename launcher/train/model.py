@@ -47,7 +47,7 @@ _WAIT_S = 1800.0
 
 def load_tokenizer(config: ModelConfig, facts: Facts, seed: int) -> Any:
     """The model's tokenizer, with a padding token."""
-    where, revision = _source(config, facts, seed)
+    where, revision = source_of(config, facts, seed)
     tokenizer = AutoTokenizer.from_pretrained(
         where, revision=revision, trust_remote_code=config.trust_remote_code
     )
@@ -67,13 +67,14 @@ def load_model(
     cache: NodeCache | None = None,
     *,
     together: bool = False,
+    pinned: bool = True,
 ) -> Any:
     """The model in the planned number format, after these hooks of every plugin, with the method's own head if it has one.
 
     `together`: every rank calls this to train, so that the strategy can let some of them leave the weights out; collective
-    then.
+    then. `pinned`: as for `source_of`.
     """
-    source, revision = _source(config, plan.facts, seed)
+    source, revision = source_of(config, plan.facts, seed, pinned=pinned)
     where = source if cache is None else str(cache.copy_of(_folder_of(source, revision), "model"))
     kwargs: dict[str, Any] = {
         "dtype": getattr(torch, plan.weights_dtype),
@@ -155,8 +156,11 @@ def note_revision(run: RunDir, config: ModelConfig, model: Any, attempt: int) ->
         run.note(Base(attempt=attempt, model=config.name_or_path, revision=config.revision, commit=commit))
 
 
-def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
-    """The arguments of from_pretrained: a hub id with its revision, or a folder."""
+def source_of(config: ModelConfig, facts: Facts, seed: int, *, pinned: bool = True) -> tuple[str, str]:
+    """The arguments of from_pretrained: a hub id with its revision, or a folder.
+
+    `pinned`: whether it is the run's own model, whose commit an earlier attempt has pinned.
+    """
     if config.init is Init.random:
         key = {"shape": vars(config.architecture), "seed": seed}
         return _made_once(facts, "random", key, lambda folder: _make_random(config, folder, seed)), "main"
@@ -168,7 +172,7 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
         }
         bare = dataclasses.replace(config, adapter=None)
         return _made_once(
-            facts, "merged", key, lambda folder: merge_adapter(config, _source(bare, facts, seed), folder)
+            facts, "merged", key, lambda folder: merge_adapter(config, source_of(bare, facts, seed), folder)
         ), "main"
     if config.name_or_path.startswith("package:"):
         key = {"package": config.name_or_path, "file": config.gguf_file}
@@ -176,11 +180,10 @@ def _source(config: ModelConfig, facts: Facts, seed: int) -> tuple[str, str]:
     local = Path(facts.work_dir, config.name_or_path)
     if is_path(config.name_or_path) and not local.is_dir():
         raise ConfigError(f"model.name_or_path={local} is not a folder on this node; is it on a shared disk?")
-    return (
-        (str(local), config.revision or "main")
-        if local.is_dir()
-        else (config.name_or_path, os.environ.get(environment.MODEL_COMMIT) or config.revision or "main")
-    )
+    if local.is_dir():
+        return str(local), config.revision or "main"
+    commit = os.environ.get(environment.MODEL_COMMIT) if pinned else None
+    return config.name_or_path, commit or config.revision or "main"
 
 
 def _folder_of(source: str, revision: str) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from launcher.methods.registry import METHODS, find_method
 from launcher.resources import resource_dir
+from tests.support.tiny_model import write_tiny
 
 TRAINERS = METHODS.own_names()
 PLUGINS = ("none", "lora", "qlora")
@@ -65,6 +66,8 @@ class Cell:
             f"trainer.learning_rate={self.rate}", f"trainer.max_steps={STEPS}", "trainer.lr_scheduler_type=constant",
             f"data.path={folder}/{DATA[method.learns_from[0]]}.jsonl", "data.eval_path=null", "model.max_length=384",
         ]  # fmt: skip
+        if method.teacher is not None:
+            typed.append(f"trainer.teacher={folder}/teacher")
         if method.draws is not None:
             typed += [
                 "trainer.reward_functions=[{_target_: matrix_rewards.letters}]", "trainer.num_generations=4",
@@ -82,7 +85,7 @@ def all_cells() -> Iterator[Cell]:
 
 
 def write_data(folder: Path) -> None:
-    """A file of each kind of rows, made of the shipped chats, and the module with the reward."""
+    """A file of each kind of rows, made of the shipped chats, the module with the reward, and a teacher."""
     lines = (resource_dir("conf") / "data" / "quickstart" / "train.jsonl").read_text().splitlines()
     chats = sorted((json.loads(line)["messages"] for line in lines), key=lambda chat: len(str(chat)))[:32]
     questions, answers = [chat[:-1] for chat in chats], [chat[-1]["content"] for chat in chats]
@@ -105,6 +108,7 @@ def write_data(folder: Path) -> None:
     for name, content in rows.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
     (folder / "matrix_rewards.py").write_text(REWARDS)
+    write_tiny(folder / "teacher", seed=5, layers=3, spread=0.3)
 
 
 def _turn(text: str) -> list[dict[str, str]]:

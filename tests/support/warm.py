@@ -30,7 +30,7 @@ HEAVY = (
     "launcher.train.session",
     *(
         f"launcher.train.methods.{kind}"
-        for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo", "classify")
+        for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo", "classify", "distill")
     ),
     "torch.distributed.fsdp",
 )

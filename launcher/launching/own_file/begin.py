@@ -46,6 +46,8 @@ class Choices:
     """How the rows are read."""
     reward: str | None = None
     """MODULE.FUNCTION of the function that scores answers, for a method that needs one."""
+    teacher: str | None = None
+    """The model whose predictions are learnt, for a method that needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,10 @@ def begin(choices: Choices, file: str) -> First:
         raise UsageError(
             f"--method {method} learns from a function that scores answers; name it with --reward MODULE.FUNCTION"
         )
+    if spec.teacher and not choices.teacher:
+        raise UsageError(
+            f"--method {method} learns the predictions of another model; name it with --teacher MODEL, a hub id or a folder"
+        )
     seen = _seen(report, choices.data)
     world = choices.gpus * choices.nodes
     length = _length(report)
@@ -98,6 +104,10 @@ def begin(choices: Choices, file: str) -> First:
     ]
     if wants_reward:
         entries.append(Entry(key="trainer.reward_functions", value=[{"_target_": choices.reward}]))
+    if spec.teacher:
+        entries.append(
+            Entry(key="trainer.teacher", value=choices.teacher, comment="its tokenizer is the model's")
+        )
     entries += [
         Entry(
             key="batch.global_batch_size",
@@ -134,10 +144,11 @@ def begin(choices: Choices, file: str) -> First:
 
 
 def method_of(kinds: list[str]) -> str:
-    """The first method, by name, that is made for rows of the most common kind."""
+    """The first method, by name, that is made for rows of the most common kind and needs no other model."""
     for kind in kinds:
         for name in METHODS.own_names():
-            if find_method(name).learns_from[0] == kind:
+            spec = find_method(name)
+            if spec.learns_from[0] == kind and spec.teacher is None:
                 return name
     raise ConfigError("the data file holds no row; give a file with rows")
 

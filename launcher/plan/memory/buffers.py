@@ -4,6 +4,7 @@ from launcher.plan.adapter import token_tables
 from launcher.plan.memory.activations import block_pass_bytes, reference_pass_bytes, working_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
+from launcher.plan.memory.teacher import teacher_pass_bytes
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
 from launcher.strategies.trained import Moment, Units
 
@@ -31,6 +32,8 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
         own += load.acting.embedding_bytes(load)
     if moment.in_blocks:
         own += working_bytes(load)
+    if moment is Moment.BEGIN:
+        own += teacher_pass_bytes(load)
     if moment is Moment.REFERENCE:
         own += reference_pass_bytes(load)
     return own + _token_bytes(load)
@@ -61,6 +64,6 @@ def _units(load: Load) -> Units:
 BUFFERS = Term(
     name="buffers",
     at=buffer_bytes,
-    formulas=(buffer_bytes, working_bytes, reference_pass_bytes, step_bytes),
-    shown_by=f"{ON_FAKE_CUDA}; DoRA, trained tokens and optimizers of bitsandbytes unverified",
+    formulas=(buffer_bytes, working_bytes, reference_pass_bytes, teacher_pass_bytes, step_bytes),
+    shown_by=f"{ON_FAKE_CUDA}; a teacher's pass, DoRA, trained tokens and optimizers of bitsandbytes unverified",
 )

@@ -16,17 +16,17 @@ def host_bytes(load: Load) -> float:
     """Host memory of one node: each rank's process, and the larger of two moments: loading, and training with saves.
 
     Every rank loads the whole model in its training format (fp32, frozen weights in bf16) before it moves to the GPU or is
-    sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to the
-    GPU file by file; with FSDP2 they stay on the host until they are sharded. Offloaded weights are added while the whole ones
-    are still there. A second model counts like the trained one. In training the host holds offloaded weights, gradients,
-    optimizer state and activations, paged state, and the copy of the trained state that a save takes. torch rounds pinned
-    memory (the copy, and each offloaded weight and activation) up to powers of two.
+    sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to
+    the GPU file by file; with FSDP2 they stay on the host until they are sharded. Offloaded weights are added while the whole
+    ones are still there. A second model counts like the trained one, a teacher in its own size. In training the host holds
+    offloaded weights, gradients, optimizer state and activations, paged state, and the copy of the trained state that a save
+    takes. torch rounds pinned memory (the copy, and each offloaded weight and activation) up to powers of two.
     Source: transformers 5.23's from_pretrained; accelerate 1.15's fsdp2_prepare_model; torch 2.13's CachingHostAllocator.h; Ren
     et al., ZeRO-Offload (arXiv 2101.06840), section 4. Unverified.
     """
     ranks = load.gpus_per_node
     models = 2 if load.second_model else 1
-    loading = models * _loading_bytes(load) * (1 if load.loads_once else ranks)
+    loading = (models * _loading_bytes(load) + _teacher_bytes(load)) * (1 if load.loads_once else ranks)
     if not load.acting.loads_shards:
         loading += models * ranks * _offloaded_weights(load)
     state = models * _offloaded_weights(load) + _offloaded_state(load)
@@ -68,6 +68,15 @@ def _loading_bytes(load: Load) -> float:
     if four_bit and not load.acting.four_bit_on_host:
         return _FILE
     return frozen_bytes(load) if load.adapter else 4 * load.parameters
+
+
+def _teacher_bytes(load: Load) -> float:
+    """Bytes that a rank holds of the teacher while it loads it; they are counted beside the trained model's."""
+    teacher = load.teaching
+    if teacher is None:
+        return 0
+    share = load.shard(teacher.all_tensors) if load.acting.loads_shards else teacher.parameters
+    return share * load.width
 
 
 def _offloaded_weights(load: Load) -> float:

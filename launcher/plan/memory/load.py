@@ -1,7 +1,7 @@
 """The load of one GPU, which every formula of this package takes; and which ranks load the weights of a sharded model."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -67,6 +67,10 @@ class Load:
     """Sequences of tokens in each of `sequences`: 2 if these are pairs."""
     reference: bool = False
     """Whether the loss needs a forward pass of the model before training."""
+    teacher: ArchitectureConfig | None = None
+    """The shape of a frozen second model of another size that predicts the trained tokens; None without one."""
+    imitates: bool = False
+    """Whether the loss compares the logits of all trained tokens with those of a teacher."""
     whole_logits: bool = False
     """Whether the loss needs the logits of all tokens at once, and not one tile of them after the other."""
     scores: int = 0
@@ -119,6 +123,15 @@ class Load:
     def second_model(self) -> bool:
         """Whether that model is held beside the trained one. With an adapter it is the model without the adapter."""
         return self.reference and self.adapter is None
+
+    @cached_property
+    def teaching(self) -> "Load | None":
+        """The teacher's load: its forward pass over the same tokens, with its weights in the forward pass's format."""
+        if self.teacher is None:
+            return None
+        return replace(
+            self, shape=self.teacher, adapter=None, kernels=(), teacher=None, imitates=False, reference=False
+        )
 
     @property
     def tied(self) -> bool:

@@ -1,6 +1,7 @@
 """Bytes that computing the head and the loss needs on one GPU."""
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.teacher import compared_logit_bytes
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
 from launcher.strategies.trained import Moment
 
@@ -23,6 +24,8 @@ def logit_bytes(load: Load, moment: Moment) -> float:
         return measured_bytes(load) if moment is Moment.MEASURE else 0
     if moment.in_blocks:
         return load.acting.held_head_bytes(load) if load.trains_head else 0
+    if load.imitates and moment in (Moment.BEGIN, Moment.FORWARD, Moment.HEAD):
+        return compared_logit_bytes(load, moment)
     if moment in (Moment.BEGIN, Moment.REFERENCE, Moment.EMBEDDING, Moment.STEP) or load.scores:
         return 0
     if load.whole_logits:
@@ -76,6 +79,6 @@ def measured_bytes(load: Load) -> float:
 LOGITS = Term(
     name="logits",
     at=logit_bytes,
-    formulas=(logit_bytes, whole_logit_bytes, measured_bytes),
-    shown_by=f"{ON_FAKE_CUDA}; those that a plugin measures unverified",
+    formulas=(logit_bytes, whole_logit_bytes, compared_logit_bytes, measured_bytes),
+    shown_by=f"{ON_FAKE_CUDA}; those of a distillation and those that a plugin measures unverified",
 )

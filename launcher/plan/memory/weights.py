@@ -1,6 +1,7 @@
 """Bytes of weights on one GPU: trained weights, frozen weights, and the constants of 4-bit weights."""
 
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.teacher import teacher_bytes
 from launcher.plan.memory.term import ON_CPU_RANKS, Term
 from launcher.strategies.base import Tensors
 
@@ -14,7 +15,9 @@ def weight_bytes(load: Load) -> float:
     They are sharded under ZeRO-3 and FSDP2, and 0 if they are offloaded, except for the constants of 4-bit weights.
     Source: Rajbhandari et al., ZeRO (arXiv 1910.02054), section 5.3. Equal to the byte to ranks on a CPU.
     """
-    constants = quantisation_bytes(load) + reference_bytes(load) + second_copy_bytes(load)
+    constants = (
+        quantisation_bytes(load) + reference_bytes(load) + second_copy_bytes(load) + teacher_bytes(load)
+    )
     if load.strategy.offload_param and load.shards_weights:
         return constants
     if not load.shards_weights:
@@ -113,6 +116,13 @@ def quantisation_bytes(load: Load) -> float:
 WEIGHTS = Term(
     name="weights",
     count=lambda load, before: weight_bytes(load),
-    formulas=(weight_bytes, frozen_bytes, quantisation_bytes, reference_bytes, second_copy_bytes),
-    shown_by=ON_CPU_RANKS,
+    formulas=(
+        weight_bytes,
+        frozen_bytes,
+        quantisation_bytes,
+        reference_bytes,
+        second_copy_bytes,
+        teacher_bytes,
+    ),
+    shown_by=f"{ON_CPU_RANKS}; a teacher's unverified",
 )

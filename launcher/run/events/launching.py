@@ -58,6 +58,24 @@ class Cancelled(Event):
     """For a sweep: the jobs, or the numbers of the trials, that were cancelled."""
 
 
+class TasksEvaluated(Event):
+    """The run's model was evaluated on tasks of lm-evaluation-harness.
+
+    Written by: evaluate with --tasks.
+    """
+
+    checkpoint: str | None = None
+    """The checkpoint; None for the finished model."""
+    chat: bool | None = None
+    """Whether the prompts were rendered with the chat template."""
+    scores: Sequence[Mapping[str, Any]]
+    """Task, metric, filter, and the values and standard errors of the trained model and of its base."""
+    tasks: Sequence[Mapping[str, Any]]
+    """Task, rows, few_shot, version, and in_training: documents that share 13 consecutive words with a training row."""
+    lm_eval: str | None = None
+    """The version of lm-eval."""
+
+
 class Pushed(Event):
     """The result is on a model hub, and each file there has the digest of the file here.
 

@@ -26,7 +26,9 @@ _MODULES = {
     "serve": "after.served",
     "evaluate": "after.judge",
     "classify": "after.sorted_rows",
+    "tasks": "after.scored_tasks",
     "tokenize": "data.ahead",
+    "teach": "teach",
 }
 
 

@@ -61,9 +61,9 @@ class Ahead:
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     """The sets, each found in the cache or made."""
-    config, facts = _config(request["config"]), facts_from(request["facts"])
+    config, facts = read_text(request["config"]), facts_from(request["facts"])
     say(progress={"what": "loading the tokenizer"})
-    tokenizer = _tokenizer(config, facts)
+    tokenizer = run_tokenizer(config, facts)
     check_renders(facts, tokenizer, config)
     totals = {"train": facts.rows, "eval": facts.eval_rows}
     ahead = Ahead(facts.cache_dir, Encoders(request["workers"]), say, totals)
@@ -71,14 +71,15 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     return {"cache": str(ahead.folder), "workers": request["workers"], "sets": ahead.sets}
 
 
-def _config(text: str) -> Config:
+def read_text(text: str) -> Config:
+    """The configuration in the text of a config.yaml."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "config.yaml")
         file.write_text(text)
         return read_config(str(file))
 
 
-def _tokenizer(config: Config, facts: Facts) -> Any:
+def run_tokenizer(config: Config, facts: Facts) -> Any:
     """The run's tokenizer; DataError if the hub does not give it."""
     try:
         return load_tokenizer(config.model, facts, config.seed)

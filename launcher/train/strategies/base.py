@@ -48,6 +48,11 @@ class OnRank:
     def shard_frozen(self, model: Any, plan: LaunchPlan) -> None:
         """Shards a frozen second model in place, if the library does not."""
 
+    def prepare_frozen(self, model: Any, trainer: Any, plan: LaunchPlan) -> Any:
+        """The frozen second model after `shard_frozen`, ready for forward passes on this rank's device; for trainers that do
+        not give it to their library themselves."""
+        return model.to(trainer.args.device)
+
     def forward_model(self, trainer: Any, model: Any) -> Any:
         """The object whose call computes the logits of the trained model: the model itself, or its wrapper."""
         return model

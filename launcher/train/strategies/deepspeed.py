@@ -31,6 +31,14 @@ class DeepSpeedOnRank(OnRank):
         stage = plugin.hf_ds_config.config["zero_optimization"]["stage"] if plugin else 0
         return {"engine": library(trainer), "zero_stage": stage}
 
+    def prepare_frozen(self, model: Any, trainer: Any, plan: LaunchPlan) -> Any:
+        """An engine of its own under ZeRO-3, whose hooks gather the weights; a plain model in the other stages."""
+        if not plan.strategy.shards_weights:
+            return super().prepare_frozen(model, trainer, plan)
+        from trl.models.utils import prepare_deepspeed
+
+        return prepare_deepspeed(model, trainer.accelerator)
+
     def found_degrees(self, trainer: Any) -> dict[str, int]:
         """The ranks of a second copy of the weights in the file that DeepSpeed has read."""
         plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None

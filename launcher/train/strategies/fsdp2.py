@@ -90,6 +90,10 @@ class Fsdp2OnRank(OnRank):
         else:
             shard(model)
 
+    def prepare_frozen(self, model: Any, trainer: Any, plan: LaunchPlan) -> Any:
+        """The model, which is on its device once it is sharded."""
+        return model if plan.degrees.shard_size > 1 else super().prepare_frozen(model, trainer, plan)
+
     def whole(self, parameter: Any) -> AbstractContextManager[torch.Tensor]:
         """The full tensor of a DTensor."""
         if hasattr(parameter, "full_tensor"):

@@ -82,6 +82,7 @@ ELSEWHERE = {
     "evaluate": "tests/training/test_after.py",
     "export": "tests/training/test_after.py",
     "data tokenize": "tests/training/test_tokens_ahead.py",
+    "data teach": "tests/training/test_distill.py",
     "push": "tests/unit/after/test_push.py",
     "rehearse": "tests/faults/test_rehearse.py",
     "serve": "tests/training/test_serve.py",

@@ -228,6 +228,12 @@ def test_an_error_in_the_evaluation_file_is_an_error(checked):
     assert "eval.jsonl, line 1: messages is an empty list" in report["findings"][0]["message"]
 
 
+@pytest.mark.parametrize("rows", [60, 3000], ids=["small", "large"])
+def test_an_evaluation_file_without_rows_is_an_error(checked, rows: int):
+    code, report = checked([chat(number) for number in range(rows)], evaluation=[])
+    assert (code, found(report)[0]) == (1, ("no_rows", None))
+
+
 def test_what_is_longer_than_max_length_is_counted(checked):
     long = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "word " * 1000}]}
     _, report = checked([*CHATS, long], "--max-length", "100")

@@ -190,7 +190,7 @@ def test_explain_marks_as_unverified_what_the_docs_table_does(cli):
     wholly = [kind for kind, shown in told.items() if shown.startswith("unverified")]
     assert wholly == ["generation", "context", "loading", "fragmentation", "host"]
     shown = [kind for kind, by in told.items() if "unverified" not in by]
-    assert shown == ["weights", "gradients", "checkpoint"]
+    assert shown == ["gradients", "checkpoint"]
     assert lines[-1].split()[0] == "time" and "not run on a GPU" in lines[-1]
 
 

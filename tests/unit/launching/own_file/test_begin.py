@@ -118,6 +118,8 @@ def test_what_init_writes_plans_at_once(folder, capsys, method: str):
         "3",
         "--reward",
         "rewards_here.score",
+        "--teacher",
+        "org/teacher",
     ]
     assert main(["init", *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["method"] == method

@@ -1,0 +1,191 @@
+"""The scores of a run and its base on tasks of lm-evaluation-harness, and what of the tasks is in the training data."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from launcher.after.choose import chosen_checkpoint
+from launcher.after.classify import is_classifier
+from launcher.after.worker import showing, worker
+from launcher.config import read_config
+from launcher.data.places import exists
+from launcher.data.reading import reading_of
+from launcher.data.shared import shared_with
+from launcher.errors import DataError, PackageError, UsageError
+from launcher.hub import HUB
+from launcher.plugins.decide import facts_from
+from launcher.run import RunDir
+from launcher.run.events.launching import TasksEvaluated
+
+_YAML = (".yaml", ".yml")
+
+
+class TaskScore(TypedDict):
+    """One metric of a task, or of a group of tasks."""
+
+    task: str
+    """The task or the group."""
+    metric: str
+    """The metric, as the task names it."""
+    filter: str
+    """How the answer was taken out of the generated text; none for a metric without that."""
+    tuned: float
+    """The value of the trained model."""
+    tuned_stderr: float | None
+    """Its standard error; null if lm-eval gives none."""
+    base: float | None
+    """The value of the base model; null with --no-base."""
+    base_stderr: float | None
+    """Its standard error."""
+    higher_is_better: bool | None
+    """Whether a higher value is better; null if the task does not say."""
+
+
+class TaskRows(TypedDict):
+    """The documents of a task."""
+
+    task: str
+    """Its name."""
+    rows: int
+    """Documents that were evaluated."""
+    few_shot: int
+    """Solved examples in front of each."""
+    version: str
+    """The version that the task gives itself."""
+    in_training: int | None
+    """Documents that share 13 consecutive words with a training row; null if the training data was not compared."""
+
+
+class TaskScores(TypedDict):
+    """The trained model, and its base, on tasks of lm-evaluation-harness."""
+
+    run: str
+    """name/date_time."""
+    checkpoint: str | None
+    """The checkpoint that was evaluated; null for the finished model."""
+    chat: bool
+    """Whether the prompts were rendered with the model's chat template."""
+    scores: list[TaskScore]
+    """Every metric."""
+    tasks: list[TaskRows]
+    """Every task."""
+    not_compared: str | None
+    """Why the tasks were not compared with the training data; null if they were."""
+    lm_eval: str
+    """The version of lm-eval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSettings:
+    """What is evaluated, and how."""
+
+    tasks: Sequence[str]
+    """Names of tasks or groups, and paths of YAML files."""
+    checkpoint: str | None
+    base: bool
+    """Evaluate the base model as well."""
+    chat: bool
+    few_shot: int | None
+    """None: as each task says."""
+    max_rows: int | None
+
+
+def parse_tasks(text: str) -> list[str]:
+    """The tasks, with absolute paths of files; UsageError if there is none, DataError for a file that is missing."""
+    found: list[str] = []
+    for name in (one.strip() for one in text.split(",")):
+        if not name:
+            continue
+        path = Path(name).expanduser()
+        if path.suffix in _YAML or "/" in name:
+            if not path.is_file():
+                raise DataError(
+                    f"--tasks: {name} is not a file; give the path of a task's YAML file, or a task's name"
+                )
+            found.append(str(path.absolute()))
+        else:
+            found.append(name)
+    if not found:
+        raise UsageError("--tasks is empty; give names or YAML files of tasks, separated by commas")
+    return found
+
+
+def check_installed() -> None:
+    """Raises PackageError if lm-eval is not installed."""
+    if importlib.util.find_spec("lm_eval") is None:
+        raise PackageError(
+            "--tasks needs lm-evaluation-harness, which this Python does not have; pip install 'launcher[tasks]', or "
+            "pip install lm-eval"
+        )
+
+
+def evaluate_tasks(run: RunDir, settings: TaskSettings) -> TaskScores:
+    """The scores, which are also an event of the run; PackageError, UsageError, DataError or RunError if there are none."""
+    check_installed()
+    if is_classifier(run):
+        raise UsageError(
+            f"--tasks: {run.name} is a classifier, and tasks need a model that answers; use --data FILE"
+        )
+    chosen = chosen_checkpoint(run, settings.checkpoint)
+    request = {
+        "verb": "tasks", "run_dir": str(run.path), "checkpoint": str(chosen) if chosen else None, "base": settings.base,
+        "tasks": list(settings.tasks), "few_shot": settings.few_shot, "max_rows": settings.max_rows, "chat": settings.chat,
+    }  # fmt: skip
+    with worker(request) as work, showing() as show:
+        found = work.result(show)
+    shared, why = _in_training(run, cast("dict[str, list[str]]", found["texts"]))
+    result: TaskScores = {
+        "run": run.name,
+        "checkpoint": chosen.name if chosen else None,
+        "chat": settings.chat,
+        "scores": found["scores"],
+        "tasks": [_with_overlap(one, shared) for one in found["tasks"]],
+        "not_compared": why,
+        "lm_eval": found["lm_eval"],
+    }
+    run.note(
+        TasksEvaluated(
+            attempt=run.attempts(),
+            checkpoint=result["checkpoint"],
+            chat=settings.chat,
+            scores=cast("Any", result["scores"]),
+            tasks=cast("Any", result["tasks"]),
+            lm_eval=result["lm_eval"],
+        )
+    )
+    return result
+
+
+def _with_overlap(one: dict[str, Any], shared: dict[str, int]) -> TaskRows:
+    return {
+        "task": one["task"],
+        "rows": one["rows"],
+        "few_shot": one["few_shot"],
+        "version": one["version"],
+        "in_training": shared.get(one["task"]),
+    }
+
+
+def _in_training(run: RunDir, texts: dict[str, list[str]]) -> tuple[dict[str, int], str | None]:
+    """Task -> the number of its documents that share words with the training rows; or why that is not known."""
+    facts, config = facts_from(run.read_json(run.plan).get("facts")), read_config(str(run.config))
+    paths = facts.data_sources or (facts.data_path,)
+    for path in paths:
+        if path.startswith(HUB):
+            return {}, f"{path} is read from a hub"
+        if not exists(path):
+            return {}, f"{path} is no longer there"
+    every = [(name, text) for name, found in texts.items() for text in found]
+    shared: set[int] = set()
+    try:
+        for at, path in enumerate(paths):
+            reading = reading_of(config.data, at) if facts.data_sources else reading_of(config.data)
+            shared |= shared_with([text for _, text in every], path, reading)
+    except DataError as error:
+        return {}, str(error)
+    counts = dict.fromkeys(texts, 0)
+    for at in shared:
+        counts[every[at][0]] += 1
+    return counts, None

@@ -1,0 +1,79 @@
+"""Stores a teacher's predictions for the rows of a run: the request to the process that has the training stack."""
+
+from typing import Any, TypedDict, cast
+
+from omegaconf import OmegaConf
+
+from launcher.after.tokenize import cores, make_cache, ranks_python, shown
+from launcher.after.worker import worker
+from launcher.errors import ConfigError
+from launcher.launching.compose import Composed
+from launcher.methods.registry import find_method
+from launcher.output import align
+from launcher.plan import LaunchPlan
+from launcher.units import percent, plural
+
+
+class TaughtOutput(TypedDict):
+    """The stored output of a teacher for the rows of a run."""
+
+    folder: str
+    """Absolute path of its folder: the value of trainer.teacher_logits."""
+    made: bool
+    """Whether this command made it; false if it was in the cache."""
+    teacher: str
+    """The teacher, as trainer.teacher names it."""
+    tokenizer: str
+    """Digest of the tokenizer of the trained model."""
+    max_length: int
+    """model.max_length of the rows."""
+    packing: bool
+    """Whether several documents share a row."""
+    assistant_only_loss: bool
+    """Whether only answers have trained tokens."""
+    temperature: float
+    """What the teacher's logits were divided by."""
+    top_k: int
+    """Most likely words of each token that are stored."""
+    vocabulary: int
+    """Words of the vocabulary that the probabilities are over."""
+    rows: int
+    """Rows, of the training and the evaluation set; equal rows count once."""
+    tokens: int
+    """Trained tokens."""
+    left_out: float
+    """Mean probability of the words that are not stored."""
+
+
+def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> TaughtOutput:
+    """What was found or made; ConfigError for a run that loads no teacher."""
+    config = composed.config
+    if find_method(config.trainer.kind).teacher_of(config) is None:
+        raise ConfigError(
+            f"trainer.kind={config.trainer.kind} of this run loads no teacher; use trainer=distill trainer.teacher=MODEL, "
+            "without trainer.teacher_logits"
+        )
+    make_cache(config, plan.facts.cache_dir)
+    request: dict[str, Any] = {
+        "verb": "teach", "run_dir": "", "workers": cores(), "top_k": top_k,
+        "micro_batch_size": plan.batch.micro_batch_size, "facts": plan.to_dict()["facts"],
+        "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
+    }  # fmt: skip
+    with worker(request, ranks_python(config, plan), config.cluster.env) as work, shown(quiet) as show:
+        return cast("TaughtOutput", work.result(show))
+
+
+def describe(result: TaughtOutput) -> str:
+    """What was found or made as text."""
+    whole = result["top_k"] >= result["vocabulary"]
+    rest = (
+        "all that there are" if whole else f"the others hold {percent(result['left_out'])} of the probability"
+    )
+    return align(
+        [
+            ("teacher", f"{result['teacher']}, {'stored now' if result['made'] else 'already in the cache'}"),
+            ("tokens", f"{result['tokens']:,} in {plural(result['rows'], 'sequence')}"),
+            ("words", f"the {result['top_k']:,} most likely of each token; {rest}"),
+            ("next", f"launch with trainer.teacher_logits={result['folder']} in place of trainer.teacher"),
+        ]
+    )

@@ -1,0 +1,24 @@
+"""A tiny Llama with random weights and the byte tokenizer, in a folder as save_pretrained writes it."""
+
+from pathlib import Path
+
+
+def write_tiny(
+    folder: Path, *, seed: int, layers: int = 2, vocabulary: int = 320, spread: float = 0.02
+) -> Path:
+    """The folder. `spread`: standard deviation of the weights; at 0.3 some tokens are much more likely than others."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from launcher.data.tokenizer import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(seed)
+    shape = LlamaConfig(
+        hidden_size=64, intermediate_size=96, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=vocabulary, initializer_range=spread, max_position_embeddings=2048, bos_token_id=None,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(shape).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
