@@ -28,6 +28,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from launcher.__main__ import main as launcher
@@ -65,6 +66,8 @@ class Case:
     rows: str = "masked"
     optimizer: str = "sgd"
     checkpointing: bool = False
+    also: tuple[str, ...] = ()
+    """Overrides of this run and of the one on one rank."""
     sampled: bool = False
     """Whether --sample, and the test in CI, has it."""
 
@@ -72,7 +75,8 @@ class Case:
     def told(self) -> tuple[str, ...]:
         """The cells of its line."""
         degrees = " ".join(one.removeprefix("strategy.") for one in self.degrees)
-        recomputed = "recomputed" if self.checkpointing else ""
+        also = (one.removeprefix("plugins.") for one in self.also)
+        recomputed = " ".join(["recomputed"] * self.checkpointing + [*also])
         return (
             self.strategy, str(self.ranks), degrees, self.method, self.rows, self.optimizer, recomputed,
         )  # fmt: skip
@@ -92,8 +96,15 @@ class Case:
         """What both have in common."""
         plugins = [METHODS[self.method], "gradient_checkpointing" if checkpointing else ""]
         return [
-            f"plugin=[{','.join(filter(None, plugins))}]", *ROWS[self.rows], *OPTIMIZERS[self.optimizer],
+            f"plugin=[{','.join(filter(None, plugins))}]", *ROWS[self.rows], *OPTIMIZERS[self.optimizer], *self.also,
         ]  # fmt: skip
+
+
+FP32_ADAPTERS = {
+    **dict.fromkeys(STRATEGIES, ("plugins.qlora.modules_to_save=[lm_head]",)),
+    "fsdp2": ("plugins.qlora.use_dora=true",),
+}
+"""What keeps adapters over 4-bit weights in fp32. Otherwise they are bf16, whose rounding, of 4e-3, hides what is compared."""
 
 
 def data_parallel() -> Iterator[Case]:
@@ -126,6 +137,15 @@ def sequence_parallel() -> Iterator[Case]:
             rows=rows,
             optimizer="adamw",
         )
+    for rows, strategy in itertools.product(("masked", "packed"), STRATEGIES):
+        yield Case(
+            strategy=strategy,
+            ranks=2,
+            degrees=("strategy.sequence_parallel_size=2",),
+            method="qlora",
+            rows=rows,
+            also=FP32_ADAPTERS[strategy],
+        )
 
 
 SAMPLED = (
@@ -134,7 +154,30 @@ SAMPLED = (
     ("fsdp2", 2, "full", "masked", True),
     ("ddp", 2, "lora", "packed", False),
 )
-CASES = (*data_parallel(), *sequence_parallel())
+
+
+def hybrid() -> Iterator[Case]:
+    """Two copies of a state that two ranks shard, a second copy of the weights on every two of four ranks, and both of these
+    with two ranks to a sequence."""
+    for strategy, degree in (("fsdp2", "strategy.dp_replicate_size=2"), ("zero3", "strategy.hpz_size=2")):
+        shared = (degree, "strategy.sequence_parallel_size=2")
+        for method, rows, checkpointing in itertools.product(("full", "lora"), ROWS, (False, True)):
+            yield Case(
+                strategy=strategy, ranks=4, degrees=(degree,), method=method, rows=rows, checkpointing=checkpointing,
+                sampled=(method, rows, checkpointing) == ("full", "packed", True),
+            )  # fmt: skip
+        for rows, checkpointing in (("masked", False), ("packed", True)):
+            yield Case(
+                strategy=strategy, ranks=4, degrees=(degree,), method="qlora", rows=rows, checkpointing=checkpointing,
+                also=FP32_ADAPTERS[strategy],
+            )  # fmt: skip
+        for method, degrees in itertools.product(("full", "lora"), ((degree,), shared)):
+            yield Case(strategy=strategy, ranks=4, degrees=degrees, method=method, optimizer="adamw")
+        for method in ("full", "lora"):
+            yield Case(strategy=strategy, ranks=4, degrees=shared, method=method, rows="packed")
+
+
+CASES = (*data_parallel(), *sequence_parallel(), *hybrid())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,7 +301,7 @@ def report(bench: Bench, cases: Iterable[Case], console: Console) -> list[Differ
         held.append(one)
         figures = [f"{value:.1e}" for value in (one.loss, one.update, one.norm)]
         verdict = "" if one.met else "MISSED"
-        table.add_row(*case.told, *figures, f"{one.seconds:.1f}", verdict)
+        table.add_row(*map(escape, case.told), *figures, f"{one.seconds:.1f}", verdict)
         print(*filter(None, case.told), "loss, update, norm:", *figures, verdict, flush=True)
     console.print(table)
     return held

@@ -93,8 +93,8 @@ def block_activation_bytes(load: Load) -> float:
     frozen norm does not keep the normalised input; a norm of q and k keeps both. Under autocast each linear layer and adapter
     keeps its own copy. With a mask, k and v are repeated for every head, if a rank has several of them, and the mask is kept in
     the forward pass's format. Dropout's mask has one byte per value on a GPU, and only the experts that a token visits count
-    (both unverified). liger's norms keep their input uncast, and its MLP keeps the gate and the up projection (liger-kernel 0.8,
-    ops/rms_norm.py and ops/swiglu.py; unverified).
+    (both unverified). liger's norms keep their input uncast, and its MLP keeps the gate and the up projection (liger-kernel
+    0.8, ops/rms_norm.py and ops/swiglu.py; unverified).
     Ranks that share a sequence keep q, k and v of all tokens and an equal number of heads, at least one of each, which are as
     many bytes; and the attention's output twice, since it is exchanged before the layer that follows.
     Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
