@@ -41,6 +41,8 @@ class Combination:
     """Whether the adapter's initialisation changes the base model's weights."""
     has_reference: bool = False
     """Whether the loss compares the model with what it was before training."""
+    second_model: bool = False
+    """Whether a frozen second model is loaded: the reference of a full fine-tune, or a teacher."""
     guarded: bool = False
     """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
@@ -176,14 +178,6 @@ RULES: tuple[Rule, ...] = (
         broken=lambda run: run.moves_weights and run.has_reference,
     ),
     Rule(
-        number=13,
-        what="plugins.qlora with trainer={trainer} under ZeRO-3",
-        reason="the head's number format differs from that of the other weights, and DeepSpeed 0.19.8 raises an AssertionError",
-        way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
-        methods=lambda method: method.own_head,
-        broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
-    ),
-    Rule(
         number=14,
         what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under a strategy other than ddp",
         reason="DeepSpeed 0.19.8 shards its quantised state differently from the weights, and FSDP2 cannot shard it",
@@ -281,6 +275,15 @@ RULES: tuple[Rule, ...] = (
         way_out="use trainer.torch_compile=false, or strategy.sequence_parallel_size=1",
         values=_shared,
         broken=lambda run: run.degrees.sequence > 1 and run.compiled,
+    ),
+    Rule(
+        number=26,
+        what="strategy.hpz_size with a second model: a teacher, or the reference model of a full fine-tune (trainer={trainer})",
+        reason="DeepSpeed 0.19.8 makes the groups of a second copy only once in a process "
+        '("ZeRO parameter intra parallel group is already initialized")',
+        way_out="use strategy.hpz_size=1",
+        methods=lambda method: method.reference is not None or method.teacher is not None,
+        broken=lambda run: run.degrees.hpz > 1 and run.second_model,
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""
