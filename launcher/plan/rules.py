@@ -41,6 +41,8 @@ class Combination:
     """Whether the adapter's initialisation changes the base model's weights."""
     has_reference: bool = False
     """Whether the loss compares the model with what it was before training."""
+    second_model: bool = False
+    """Whether the ranks load another model beside the trained one: a full fine-tune's reference, or a teacher."""
     guarded: bool = False
     """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
@@ -281,6 +283,16 @@ RULES: tuple[Rule, ...] = (
         way_out="use trainer.torch_compile=false, or strategy.sequence_parallel_size=1",
         values=_shared,
         broken=lambda run: run.degrees.sequence > 1 and run.compiled,
+    ),
+    Rule(
+        number=26,
+        what="strategy.hpz_size with a second model (the reference model of a full fine-tune, a teacher)",
+        reason="DeepSpeed 0.19.8 makes the groups of the second copy for one model only "
+        '("ZeRO parameter intra parallel group is already initialized")',
+        way_out="use strategy.hpz_size=1, strategy=fsdp2 with strategy.dp_replicate_size, or plugin=[lora], which needs no "
+        "reference model",
+        values=lambda run: f"strategy.hpz_size={run.degrees.hpz}",
+        broken=lambda run: run.degrees.hpz > 1 and run.second_model,
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

@@ -13,6 +13,9 @@ GRPO = (
     "batch.global_batch_size=8",
 )  # fmt: skip
 SHARED = ("resources.gpus_per_node=2", "strategy.sequence_parallel_size=2")
+SECOND = (
+    "trainer=dpo", "strategy=zero3", "strategy.hpz_size=2", "resources.gpus_per_node=4", "batch.micro_batch_size=1",
+)  # fmt: skip
 HEAD = ("plugins.lora.modules_to_save=[lm_head]", "resources.gpus_per_node=2")
 BROKEN = {
     1: ("cuda", ["plugin=[qlora]", "strategy=zero3_offload"]),
@@ -46,6 +49,7 @@ BROKEN = {
     23: ("cuda", [*SHARED, "model=mixtral_8x7b", "plugin=[lora]", "force=true"]),
     24: ("cuda", [*SHARED, "model.attn_implementation=eager"]),
     25: ("cuda", [*SHARED, "trainer.torch_compile=true"]),
+    26: ("cuda", [*SECOND, "plugin=[]"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -74,6 +78,7 @@ MENDED = {
     23: [*SHARED, "model=qwen3_8b", "plugin=[lora]", "force=true"],
     24: [*SHARED, "model.attn_implementation=flash_attention_2"],
     25: [*SHARED],
+    26: [*SECOND, "plugin=[lora]"],
 }
 """What is typed for the rule's way out."""
 
