@@ -42,7 +42,7 @@ class Combination:
     has_reference: bool = False
     """Whether the loss compares the model with what it was before training."""
     second_model: bool = False
-    """Whether the ranks load another model beside the trained one: a full fine-tune's reference, or a teacher."""
+    """Whether a frozen second model is loaded: the reference of a full fine-tune, or a teacher."""
     guarded: bool = False
     """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
@@ -178,14 +178,6 @@ RULES: tuple[Rule, ...] = (
         broken=lambda run: run.moves_weights and run.has_reference,
     ),
     Rule(
-        number=13,
-        what="plugins.qlora with trainer={trainer} under ZeRO-3",
-        reason="the head's number format differs from that of the other weights, and DeepSpeed 0.19.8 raises an AssertionError",
-        way_out="use strategy=zero2 or fsdp2, or plugin=[lora]",
-        methods=lambda method: method.own_head,
-        broken=lambda run: run.four_bit and run.strategy.gathers_by_module,
-    ),
-    Rule(
         number=14,
         what="plugins.sharded_checkpoint with an optimizer of bitsandbytes (trainer.optim) under a strategy other than ddp",
         reason="DeepSpeed 0.19.8 shards its quantised state differently from the weights, and FSDP2 cannot shard it",
@@ -286,12 +278,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=26,
-        what="strategy.hpz_size with a second model (the reference model of a full fine-tune, a teacher)",
-        reason="DeepSpeed 0.19.8 makes the groups of the second copy for one model only "
+        what="strategy.hpz_size with a second model: a teacher, or the reference model of a full fine-tune (trainer={trainer})",
+        reason="DeepSpeed 0.19.8 makes the groups of a second copy only once in a process "
         '("ZeRO parameter intra parallel group is already initialized")',
-        way_out="use strategy.hpz_size=1, strategy=fsdp2 with strategy.dp_replicate_size, or plugin=[lora], which needs no "
-        "reference model",
-        values=lambda run: f"strategy.hpz_size={run.degrees.hpz}",
+        way_out="use strategy.hpz_size=1",
+        methods=lambda method: method.reference is not None or method.teacher is not None,
         broken=lambda run: run.degrees.hpz > 1 and run.second_model,
     ),
 )

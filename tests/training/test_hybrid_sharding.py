@@ -1,6 +1,7 @@
 """Several copies of a sharded state (FSDP2) and a second copy of the weights (ZeRO-3), on four ranks."""
 
 import itertools
+import json
 from collections import Counter
 
 import pytest
@@ -76,3 +77,22 @@ def test_each_element_is_written_by_one_of_the_ranks_that_hold_it(straight):
     assert set(written.values()) == {1}
     sizes = [path.stat().st_size for path in files]
     assert max(sizes) < 1.1 * min(sizes)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("more", [("plugin=[]",), ("plugins.lora.r=8",)], ids=["second_model", "lora"])
+def test_a_loss_with_a_reference_is_the_same_with_copies_of_it(warm, cache, tmp_path, more):
+    rows = tmp_path / "pairs.jsonl"
+    rows.write_text(
+        "\n".join(
+            json.dumps({"prompt": f"say {n}", "chosen": f"it is {n}", "rejected": f"no {n * 7}"})
+            for n in range(80)
+        )
+    )
+    pairs = ("trainer=dpo", f"data.path={rows}", "trainer.max_steps=4", "data.check=off", *FOUR, *more)
+    losses = []
+    for name, degrees in (("one", ("strategy=fsdp2",)), ("two", COPIES)):
+        run = planned(tmp_path / name, cache, *pairs, *degrees)
+        assert set(warm.run(run.path)["codes"]) == {0}, run.logs()
+        losses.append(run.losses)
+    assert len(losses[0]) == 4 and losses[1] == pytest.approx(losses[0], abs=1e-5)
