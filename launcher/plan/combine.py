@@ -33,6 +33,8 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         disable_dropout=config.trainer.disable_dropout,
         moves_weights=any(plugin.moves_weights for plugin in plan.plugins.values()),
         has_reference=method.has_reference(config),
+        second_model=plan.facts.teacher_name is not None
+        or (method.has_reference(config) and adapter is None),
         guarded=any(plugin.needs_token_predictions for plugin in plan.plugins.values()),
         saves=plan.save is not None,
         optimizer=config.trainer.optim,

@@ -41,6 +41,8 @@ class Combination:
     """Whether the adapter's initialisation changes the base model's weights."""
     has_reference: bool = False
     """Whether the loss compares the model with what it was before training."""
+    second_model: bool = False
+    """Whether a frozen second model is loaded: the reference of a full fine-tune, or a teacher."""
     guarded: bool = False
     """Whether a plugin measures how well the model predicts tokens."""
     saves: bool = False
@@ -273,6 +275,15 @@ RULES: tuple[Rule, ...] = (
         way_out="use trainer.torch_compile=false, or strategy.sequence_parallel_size=1",
         values=_shared,
         broken=lambda run: run.degrees.sequence > 1 and run.compiled,
+    ),
+    Rule(
+        number=26,
+        what="strategy.hpz_size with a second model: a teacher, or the reference model of a full fine-tune (trainer={trainer})",
+        reason="DeepSpeed 0.19.8 makes the groups of a second copy only once in a process "
+        '("ZeRO parameter intra parallel group is already initialized")',
+        way_out="use strategy.hpz_size=1",
+        methods=lambda method: method.reference is not None or method.teacher is not None,
+        broken=lambda run: run.degrees.hpz > 1 and run.second_model,
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

@@ -133,6 +133,11 @@ def launched(
         ),
         (["model.revision=v9"], {}, "the hub says RevisionNotFound"),
         (["data.path=hub:me/chatz"], {}, "data.path=hub:me/chatz: the hub says RepoNotFound"),
+        (
+            ["trainer=distill", "trainer.teacher=me/teachr"],
+            {},
+            "trainer.teacher=me/teachr: the hub says RepoNotFound",
+        ),
         ([], {"HF_HUB_OFFLINE": "1"}, "is not in the cache"),
         ([], {"HF_ENDPOINT": "http://127.0.0.1:9"}, "127.0.0.1:9 does not answer here (Connection refused)"),
     ],
@@ -160,6 +165,18 @@ def test_what_fetch_has_brought_needs_no_hub(repositories, tmp_path):
     assert told["bytes"] > 100_000
     done = launched(tmp_path, hub.endpoint, "dry_run=false", HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_teacher_is_fetched_as_the_model_is(repositories, tmp_path):
+    known = {**repositories, ("model", "me/teacher"): repositories["model", MODEL]}
+    with serve(known) as hub:
+        code, run, said = start(
+            tmp_path, tmp_path / "home", hub.endpoint, "trainer=distill", "trainer.teacher=me/teacher"
+        )
+        assert code == 0, said + run.logs()
+    weights = [one for one in hub.requests if one.startswith("GET") and one.endswith("model.safetensors")]
+    assert len(weights) == 2 and "me/teacher" in "".join(weights)
+    assert len(run.losses) == 4
 
 
 def test_fetch_of_a_run_that_needs_no_hub_says_so(cli):

@@ -20,6 +20,7 @@ SAMPLE = [
     Cell("reward", "lora", False, "zero3", 2),
     Cell("grpo", "none", False, "fsdp2", 2),
     Cell("pretrain", "none", False, "ddp", 1),
+    Cell("distill", "qlora", True, "fsdp2", 2),
 ]
 NOTING = """
 import json

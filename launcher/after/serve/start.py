@@ -19,7 +19,7 @@ from launcher.after.chat import ChatSettings, model_request, wait_until_ready
 from launcher.after.choose import exported
 from launcher.after.serve import vllm
 from launcher.after.serve.endpoint import Endpoint, address_of, bind
-from launcher.after.worker import ModelProcess, worker
+from launcher.after.worker import ModelProcess, WorkFailed, worker
 from launcher.clusters.registry import has_gpu
 from launcher.errors import Exit, PackageError, RunError, UsageError
 from launcher.output import align, say
@@ -221,8 +221,10 @@ def _run(
         requests.join()
         for number, handler in before.items():
             signal.signal(number, handler)
-    if not got and requests.failure:
-        raise requests.failure
+    if not got:
+        raise requests.failure or WorkFailed(
+            "the web server could not start, or ended by itself", Exit.FAILED
+        )
     say(f"the server has ended; requests answered: {requests.answered}")
     return Exit.TERMINATED if signal.SIGTERM in got else Exit.INTERRUPTED
 

@@ -9,8 +9,7 @@ _COPIES = 10
 
 
 def teacher_bytes(load: Load) -> float:
-    """Weights of the teacher, in the format of the forward pass: sharded under ZeRO-3 and FSDP2, whole under other strategies;
-    with strategy.hpz_size their second copy too.
+    """Weights of the teacher, in the format of the forward pass: sharded under ZeRO-3 and FSDP2, whole under other strategies.
 
     Source: launcher/train/methods/teacher.py. Unverified on a GPU.
     """
@@ -18,8 +17,7 @@ def teacher_bytes(load: Load) -> float:
     if teacher is None or (load.strategy.offload_param and load.shards_weights):
         return 0
     held = load.shard(teacher.all_tensors) if load.shards_weights else teacher.parameters
-    copies = 1 if load.degrees.hpz == 1 else 1 + load.degrees.shard_size / load.degrees.hpz
-    return held * load.width * copies
+    return held * load.width
 
 
 def teacher_pass_bytes(load: Load) -> float:

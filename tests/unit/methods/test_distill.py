@@ -102,6 +102,11 @@ def test_a_teacher_with_another_vocabulary_is_refused_with_the_first_difference(
     assert json.loads(planned(f"model.name_or_path={student}", f"trainer.teacher={same}"))["memory"]
 
 
+def test_a_second_copy_of_the_weights_does_not_work_with_a_second_model(planned):
+    more = ("strategy=zero3", "resources.gpus_per_node=4", "strategy.hpz_size=2", "batch.micro_batch_size=1")
+    assert "(rule 26 of" in planned("trainer.teacher=org/big", *more)
+
+
 def test_an_adapter_is_no_teacher_until_it_is_merged(planned, tmp_path: Path):
     folder = tmp_path / "adapter"
     folder.mkdir()

@@ -14,6 +14,13 @@ GRPO = (
 )  # fmt: skip
 SHARED = ("resources.gpus_per_node=2", "strategy.sequence_parallel_size=2")
 HEAD = ("plugins.lora.modules_to_save=[lm_head]", "resources.gpus_per_node=2")
+COPIED = [
+    "trainer=dpo",
+    "plugin=[]",
+    "strategy=zero3",
+    "resources.gpus_per_node=4",
+    "batch.micro_batch_size=1",
+]
 BROKEN = {
     1: ("cuda", ["plugin=[qlora]", "strategy=zero3_offload"]),
     2: ("cpu", ["strategy=fsdp2_offload"]),
@@ -46,6 +53,7 @@ BROKEN = {
     23: ("cuda", [*SHARED, "model=mixtral_8x7b", "plugin=[lora]", "force=true"]),
     24: ("cuda", [*SHARED, "model.attn_implementation=eager"]),
     25: ("cuda", [*SHARED, "trainer.torch_compile=true"]),
+    26: ("cuda", [*COPIED, "strategy.hpz_size=2"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -74,6 +82,7 @@ MENDED = {
     23: [*SHARED, "model=qwen3_8b", "plugin=[lora]", "force=true"],
     24: [*SHARED, "model.attn_implementation=flash_attention_2"],
     25: [*SHARED],
+    26: [*COPIED],
 }
 """What is typed for the rule's way out."""
 
