@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from omegaconf import OmegaConf
 from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.config import Config
+from launcher.config.kept_yaml import refused
 from launcher.errors import RunError
 from launcher.launching.changed_data import data_states
 from launcher.launching.compose import Composed
@@ -19,6 +21,7 @@ from launcher.launching.freeze.freeze import Frozen
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 from launcher.plan.place import mount_points, mounted_caches
+from launcher.reading import read_text
 from launcher.render import render
 from launcher.run import RunDir, write_text
 from launcher.run.events.launching import Planned, Replanned
@@ -97,7 +100,13 @@ def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
 def _is_of_other_shape(found: RunDir, composed: Composed, config: str) -> bool:
     """Whether the run is this one on another shape, which resources.auto chose at that time."""
     written = _read(found.config)
-    return bool(composed.compared and written and _without_shape(written) == _without_shape(config))
+    if not composed.compared or not written:
+        return False
+    try:
+        with refused(found.config):
+            return _without_shape(written) == _without_shape(config)
+    except RunError:
+        return False
 
 
 def _without_shape(text: str) -> Any:
@@ -107,7 +116,10 @@ def _without_shape(text: str) -> Any:
 
 
 def _read(path: Path) -> str | None:
-    return path.read_text() if path.is_file() else None
+    """The text of a file of another run; None if it cannot be read, as that run is then not this one."""
+    with suppress(OSError, RunError):
+        return read_text(path)
+    return None
 
 
 def _texts(composed: Composed) -> tuple[str, str]:

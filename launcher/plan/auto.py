@@ -62,10 +62,10 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     best = _fastest(config, facts, load, choices, micros, size)
     chosen = best.strategy.config_on(best.degrees)
     strategy = _with_own(chosen, config.strategy) if free_strategy else None
-    copies = f" with {chosen.dp_replicate_size} copies" if chosen.dp_replicate_size > 1 else ""
+    copies = f"{chosen.dp_replicate_size} copies and " if chosen.dp_replicate_size > 1 else ""
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
     reason = (
-        f"{_keys_auto(keys)}: {best.strategy.name}{copies} with micro-batch {best.sequences} is the fastest of those that fit "
+        f"{_keys_auto(keys)}: {best.strategy.name} with {copies}micro-batch {best.sequences} is the fastest of those that fit "
         f"{size:g} GiB ({total:.1f} GiB a GPU, {seconds:.3g} s a step by the plan)"
     )
     if total > size:

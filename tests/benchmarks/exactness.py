@@ -18,6 +18,7 @@ import contextlib
 import io
 import itertools
 import json
+import math
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ from tests.support.warm import Warm
 BAR = 1e-6
 STEPS = 3
 EVALUATION = ROOT / "conf" / "data" / "quickstart" / "eval.jsonl"
+STRATEGIES = ("zero3", "zero2", "zero1", "ddp", "fsdp2")
 METHODS = {"full": "", "lora": "lora", "qlora": "qlora"}
 ROWS = {
     "whole": ("trainer.packing=false", "trainer.assistant_only_loss=false"),
@@ -98,32 +100,52 @@ class Case:
         ]  # fmt: skip
 
 
+FP32_ADAPTERS = {
+    **dict.fromkeys(STRATEGIES, ("plugins.qlora.modules_to_save=[lm_head]",)),
+    "fsdp2": ("plugins.qlora.use_dora=true",),
+}
+"""What keeps adapters over 4-bit weights in fp32. Otherwise they are bf16, whose rounding, of 4e-3, hides what is compared."""
+
+
 def data_parallel() -> Iterator[Case]:
     """Ranks that take different samples, as every strategy has them."""
-    for strategy in ("ddp", "zero1", "zero2", "zero3", "fsdp2"):
+    for strategy in STRATEGIES:
         yield Case(strategy=strategy, ranks=2, sampled=strategy == "zero3")
         yield Case(strategy=strategy, ranks=2, method="lora", rows="packed", optimizer="adamw")
 
 
 def sequence_parallel() -> Iterator[Case]:
     """Ranks that share sequences: two of two, two and two of four, and four, which is more than the two key-value heads."""
-    layouts = ((2, 2), (4, 2), (4, 4))
-    for strategy, (ranks, size) in itertools.product(("zero3", "zero2", "zero1", "ddp", "fsdp2"), layouts):
-        degrees = (f"strategy.sequence_parallel_size={size}",)
-        for method, rows, checkpointing in itertools.product(("full", "lora"), ROWS, (False, True)):
-            yield Case(
-                strategy=strategy,
-                ranks=ranks,
-                degrees=degrees,
-                method=method,
-                rows=rows,
-                checkpointing=checkpointing,
-                sampled=(strategy, size, method, rows, checkpointing) in SAMPLED and ranks == 2,
-            )
-        for method, rows in (("full", "masked"), ("lora", "packed")):
-            yield Case(
-                strategy=strategy, ranks=ranks, degrees=degrees, method=method, rows=rows, optimizer="adamw"
-            )
+    for (ranks, size), checkpointing, rows, method, strategy in itertools.product(
+        ((2, 2), (4, 4), (4, 2)), (False, True), ROWS, ("full", "lora"), STRATEGIES
+    ):
+        yield Case(
+            strategy=strategy,
+            ranks=ranks,
+            degrees=(f"strategy.sequence_parallel_size={size}",),
+            method=method,
+            rows=rows,
+            checkpointing=checkpointing,
+            sampled=(strategy, ranks, method, rows, checkpointing) in SAMPLED,
+        )
+    for (method, rows), strategy in itertools.product((("full", "masked"), ("lora", "packed")), STRATEGIES):
+        yield Case(
+            strategy=strategy,
+            ranks=2,
+            degrees=("strategy.sequence_parallel_size=2",),
+            method=method,
+            rows=rows,
+            optimizer="adamw",
+        )
+    for rows, strategy in itertools.product(("masked", "packed"), STRATEGIES):
+        yield Case(
+            strategy=strategy,
+            ranks=2,
+            degrees=("strategy.sequence_parallel_size=2",),
+            method="qlora",
+            rows=rows,
+            also=FP32_ADAPTERS[strategy],
+        )
 
 
 SAMPLED = (
@@ -155,11 +177,6 @@ def hybrid() -> Iterator[Case]:
             yield Case(strategy=strategy, ranks=4, degrees=shared, method=method, rows="packed")
 
 
-FP32_ADAPTERS = {
-    "fsdp2": ("plugins.qlora.use_dora=true",),
-    "zero3": ("plugins.qlora.modules_to_save=[lm_head]",),
-}
-"""What keeps adapters over 4-bit weights in fp32. Otherwise they are bf16, whose rounding, of 4e-3, hides what is compared."""
 CASES = (*data_parallel(), *sequence_parallel(), *hybrid())
 
 
@@ -189,6 +206,10 @@ class Difference:
     def met(self) -> bool:
         """Whether all are within the bar; not a number is not."""
         return all(one <= BAR for one in (self.loss, self.update, self.norm))
+
+
+class NotTrained(Exception):
+    """A run could not be planned, or ended with an error."""
 
 
 class Bench:
@@ -227,13 +248,13 @@ class Bench:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = launcher(arguments)
         if code:
-            raise SystemExit(f"MISSED: {' '.join(overrides)} cannot be planned\n{said.getvalue()}")
+            raise NotTrained(f"{' '.join(overrides)} cannot be planned\n{said.getvalue()}")
         planned = next(line for line in said.getvalue().splitlines() if line.startswith("{"))
         run = RunDir(Path(json.loads(planned)["run_dir"]))
         done = self.warm.run(run.path, timeout_s=180)
         if any(done["codes"]):
             logs = "\n".join(path.read_text()[-2000:] for path in sorted(run.logs.rglob("rank_*.log")))
-            raise SystemExit(f"MISSED: {' '.join(overrides)} ended with {done['codes']}\n{logs}")
+            raise NotTrained(f"{' '.join(overrides)} ended with {done['codes']}\n{logs}")
         lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
         steps = [line for line in lines if "loss" in line]
         return Trained(
@@ -265,20 +286,23 @@ def chosen(*, sample: bool, only: str) -> list[Case]:
     return [case for case in CASES if (case.sampled or not sample) and only in " ".join(case.told)]
 
 
-def report(found: Iterable[Difference], console: Console) -> list[Difference]:
-    """Prints the table when all cases have run; a missed one is told at once."""
+def report(bench: Bench, cases: Iterable[Case], console: Console) -> list[Difference]:
+    """Compares the cases, prints a line for each as it ends, and then the table."""
     table = Table(
         "strategy", "ranks", "degrees", "method", "rows", "optimizer", "", "loss", "update", "norm", "s", ""
     )
     held: list[Difference] = []
-    for one in found:
+    for case in cases:
+        try:
+            one = bench.compare(case)
+        except NotTrained as error:
+            print(error, flush=True)
+            one = Difference(case=case, loss=math.inf, update=math.inf, norm=math.inf, seconds=0.0)
         held.append(one)
         figures = [f"{value:.1e}" for value in (one.loss, one.update, one.norm)]
-        table.add_row(
-            *map(escape, one.case.told), *figures, f"{one.seconds:.1f}", "" if one.met else "MISSED"
-        )
-        if not one.met:
-            console.print("MISSED:", *map(escape, one.case.told), *figures)
+        verdict = "" if one.met else "MISSED"
+        table.add_row(*map(escape, case.told), *figures, f"{one.seconds:.1f}", verdict)
+        print(*filter(None, case.told), "loss, update, norm:", *figures, verdict, flush=True)
     console.print(table)
     return held
 
@@ -301,7 +325,7 @@ def main() -> int:
         operators.mkdir(parents=True, exist_ok=True)
         (cache / "torch_extensions").symlink_to(operators)
         bench = Bench(Path(name), cache, warm)
-        held = report(map(bench.compare, cases), Console(width=160))
+        held = report(bench, cases, Console(width=160))
         warm.close()
     missed = [one for one in held if not one.met]
     worst = {

@@ -170,6 +170,10 @@ def test_the_stored_words_of_the_whole_vocabulary_give_the_losses_of_the_loaded_
     for ranks in (1, 2):
         run = straight(*from_stored(taught, found["folder"], f"resources.gpus_per_node={ranks}"))
         assert run.losses == pytest.approx(loaded.losses, abs=1e-5, rel=0 if ranks == 1 else 1e-4)
+
+
+@pytest.mark.long
+def test_the_stored_words_of_packed_rows_give_the_losses_of_the_loaded_teacher(straight, taught, stored):
     packed = stored("--top-k", "1000", "trainer.packing=true", "model.max_length=128")
     assert packed["rows"] < len(TEXTS)
     more = (

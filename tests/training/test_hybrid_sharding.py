@@ -1,14 +1,18 @@
 """Several copies of a sharded state (FSDP2) and a second copy of the weights (ZeRO-3), on four ranks."""
 
 import itertools
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from launcher.checkpoint.pieces import read_index
 from launcher.run import RunDir
+from tests.matrix.cells import Cell, write_data
+from tests.matrix.try_cell import plan_in
 from tests.support import preloaded
-from tests.support.runs import environment
+from tests.support.runs import Finished, environment
 from tests.training.resuming import METHODS, checkpoint, planned, samples
 
 pytestmark = pytest.mark.train
@@ -76,3 +80,21 @@ def test_each_element_is_written_by_one_of_the_ranks_that_hold_it(straight):
     assert set(written.values()) == {1}
     sizes = [path.stat().st_size for path in files]
     assert max(sizes) < 1.1 * min(sizes)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("plugin", ["none", "lora"])
+def test_a_loss_with_a_reference_is_the_same_with_copies(warm, cache, tmp_path, plugin: str):
+    """Without an adapter the reference is a second model, which is sharded and copied like the first."""
+    write_data(tmp_path)
+    typed = Cell("dpo", plugin, False, "fsdp2", 4).overrides(tmp_path)
+    losses: list[list[float]] = []
+    for degrees in (FOUR, COPIES):
+        code, said = plan_in(
+            tmp_path, ["+experiment=tiny", "cluster=local", f"cache_dir={cache}", *typed, *degrees]
+        )
+        assert code == 0, said
+        run = Finished(Path(json.loads(said)["run_dir"]))
+        assert set(warm.run(run.path)["codes"]) == {0}, run.logs()
+        losses.append(run.losses)
+    assert len(losses[0]) == 4 and losses[1] == pytest.approx(losses[0], abs=1e-5)

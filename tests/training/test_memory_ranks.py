@@ -12,6 +12,7 @@ from tests.benchmarks.memory import BAR, HYBRID, PADDING, STATES, Bench, Case, l
 
 pytestmark = pytest.mark.train
 
+SHARED = ("batch.global_batch_size=2", "strategy.sequence_parallel_size=2")
 CASES = [
     Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1),
     Case(model="tiny", method="full", strategy="zero1", checkpointing=True, length=128, ranks=2),
@@ -33,6 +34,8 @@ CASES = [
         )
         for method, strategy in (("full", "fsdp2"), ("lora", "zero3"))
     ),
+    Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=384, ranks=2, more=SHARED),
+    Case(model="tiny", method="lora", strategy="fsdp2", checkpointing=True, length=384, ranks=2, more=SHARED),
 ]  # fmt: skip
 
 
@@ -46,7 +49,9 @@ def bench(tmp_path_factory, cache):
     bench.warm.close()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method}-{case.strategy}-{case.ranks}")
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: f"{case.method}-{case.strategy}-{case.ranks}-{case.length}"
+)
 def test_states_are_exact_and_activations_within_5_percent(bench: Bench, case: Case):
     held = bench.hold(case)
     for kind in STATES:

@@ -91,10 +91,10 @@ def block_activation_bytes(load: Load) -> float:
     It keeps the inputs of both norms in fp32, the inputs of trained linear layers and adapters, q, k, v and the attention's
     output, and the MLP's gate, its activation and the up projection. A frozen linear layer does not keep its input, and a
     frozen norm does not keep the normalised input; a norm of q and k keeps both. Under autocast each linear layer and adapter
-    keeps its own copy. With a mask, k and v are repeated for every head, and the mask is kept in the forward pass's format.
-    Dropout's mask has one byte per value on a GPU, and only the experts that a token visits count (both unverified). liger's
-    norms keep their input uncast, and its MLP keeps the gate and the up projection (liger-kernel 0.8, ops/rms_norm.py and
-    ops/swiglu.py; unverified).
+    keeps its own copy. With a mask, k and v are repeated for every head, if a rank has several of them, and the mask is kept in
+    the forward pass's format. Dropout's mask has one byte per value on a GPU, and only the experts that a token visits count
+    (both unverified). liger's norms keep their input uncast, and its MLP keeps the gate and the up projection (liger-kernel
+    0.8, ops/rms_norm.py and ops/swiglu.py; unverified).
     Ranks that share a sequence keep q, k and v of all tokens and an equal number of heads, at least one of each, which are as
     many bytes; and the attention's output twice, since it is exchanged before the layer that follows.
     Source: the operations of transformers' modeling_llama.py and peft's lora/layer.py; the method of Korthikanti et al.
@@ -102,7 +102,9 @@ def block_activation_bytes(load: Load) -> float:
     """
     shape, width = load.shape, load.width
     queries = shape.num_attention_heads * head_dim(shape)
-    keys = queries if load.masked else key_value_heads(load) * head_dim(shape)
+    keys = key_value_heads(load) * head_dim(shape)
+    if load.masked and key_value_heads(load) > load.degrees.sequence:  # a view repeats a single one
+        keys = queries
     norms = load.counts.norms
     kept = norms.count(shape.hidden_size) * _norm_bytes(load) + width * 2 * (queries + keys)
     kept += 4 * shape.num_attention_heads

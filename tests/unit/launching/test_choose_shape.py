@@ -118,6 +118,16 @@ def test_a_command_after_a_cut_submission_finds_its_job_although_another_shape_i
     assert (tmp_path / "submitted").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("content", [b"\xff", b"a: [", b"[1]", b"resources: 3"])
+def test_a_broken_run_whose_submission_was_cut_does_not_end_the_next_launch(queue, capsys, content: bytes):
+    queue(n1=10, n2=1)
+    run = RunDir(Path(launch(capsys)[0]["run_dir"]))
+    run.intent.write_text('{"before": []}\n')
+    run.config.write_bytes(content)
+    told, _ = launch(capsys)
+    assert told["run_dir"] != str(run.path)
+
+
 def test_a_run_that_is_queued_again_takes_the_shape_that_finishes_first_by_then(queue, capsys):
     queue(n1=10, n2=1)
     run = RunDir(Path(launch(capsys, "dry_run=true")[0]["run_dir"]))

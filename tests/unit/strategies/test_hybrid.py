@@ -190,3 +190,20 @@ def test_ranks_that_hold_the_same_range_write_equal_parts_of_it():
         "weight/w": [(20, [20, 21, 22]), (23, [23, 24, 25]), (26, [26, 27, 28, 29])],
         "exp_avg/w": [(20, [100, 101, 102]), (23, [103, 104, 105]), (26, [106, 107, 108, 109])],
     }
+
+
+SLOW = ("strategy=auto", "cluster.gpu_memory_gib=80", "cluster.network_gb_s=10")
+
+
+def test_auto_takes_a_copy_on_each_node_where_that_is_fastest_and_says_so(plan):
+    chosen = plan(*RANKS, *SLOW)
+    assert chosen.strategy.copies and chosen.degrees.dp_replicate == 4
+    assert chosen.chosen.startswith("strategy=auto: fsdp2 with 4 copies and micro-batch ")
+    assert chosen.time.step_s < plan(*RANKS, *SLOW, "strategy=fsdp2").time.step_s
+
+
+def test_auto_keeps_the_degrees_that_are_typed(plan):
+    assert plan(*RANKS, *SLOW, "strategy.dp_replicate_size=2").degrees.dp_replicate == 2
+    assert plan(*RANKS, *SLOW, "strategy.hpz_size=8").degrees.hpz == 8
+    with pytest.raises(PlanError, match="no strategy works with the other keys of this group on 32 ranks"):
+        plan(*RANKS, *SLOW, "strategy.dp_replicate_size=2", "strategy.hpz_size=8")
