@@ -157,7 +157,10 @@ class Search:
         world, strategy = self.load.degrees.world_size, self.load.strategy
         for size in reversed([one for one in divisors(world) if one > self.load.degrees.sequence]):
             other = self.shared(size)
-            degrees = strategy.degrees(other.config.strategy, world)
+            try:
+                degrees = strategy.degrees(other.config.strategy, world)
+            except PlanError:  # another degree does not divide the groups
+                continue
             if degrees.sequence == size and other.works(strategy, degrees, 1):
                 passes = self.batch // degrees.data_parallel_size
                 load = dataclasses.replace(self.load, degrees=degrees, sequences=1, accumulation=passes)

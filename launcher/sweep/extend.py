@@ -14,12 +14,12 @@ from launcher.errors import ConfigError, unknown
 from launcher.launching.compose import MultirunRequest, compose
 from launcher.launching.freeze.freeze import with_code
 from launcher.plugins.decide import facts_from
-from launcher.run import read_lines, write_text
+from launcher.run import write_text
 from launcher.run.code import read_code
 from launcher.sweep.array import check_starts, described, queue_of, queued_jobs, script, submit, written
 from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import grid, read_axes
-from launcher.sweep.folder import SweepDir
+from launcher.sweep.folder import SweepDir, read_planned
 from launcher.sweep.outcome import CANCELLED, WAITING
 from launcher.sweep.plan_trials import Planner, plan_trials, swept
 from launcher.sweep.read import read_sweep
@@ -105,7 +105,7 @@ def _more_trials(
         axis.name: [value.text for value in axis.values]
         for axis in read_axes(parser.parse_overrides(list(more)))
     }
-    lines = [line for line in read_lines(sweep.trials) if line["number"] < spec["trials"]]
+    lines = [line for line in read_planned(sweep) if line["number"] < spec["trials"]]
     choices = {name: one["choices"] for name, one in spec["space"].items()}
     for name, texts in added.items():
         choices[name] = list(dict.fromkeys([*choices[name], *texts]))

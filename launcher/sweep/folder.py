@@ -19,7 +19,7 @@ from typing import Any
 
 from launcher.errors import RunError, unknown
 from launcher.reading import read_json
-from launcher.run import RunDir
+from launcher.run import RunDir, read_lines
 from launcher.run.kinds import OUTCOME, fits
 from launcher.run.remote import REMOTE, refuse_remote_folder, refuse_remote_name
 
@@ -95,6 +95,15 @@ class SweepDir:
     def read_spec(self) -> dict[str, Any]:
         """The content of sweep.json; RunError if the folder is not a sweep."""
         return self.as_run.read_json(self.spec)
+
+
+def read_planned(sweep: SweepDir) -> list[dict[str, Any]]:
+    """The lines of trials.jsonl; RunError for one without a trial's number, because its trial would be lost."""
+    lines = list(read_lines(sweep.trials))
+    for at, line in enumerate(lines, start=1):
+        if not fits(line, {"number": int}) or "number" not in line:
+            raise RunError(f"{sweep.trials}: line {at} names no trial; was it edited?")
+    return lines
 
 
 def read_numbered(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:

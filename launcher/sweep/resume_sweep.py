@@ -6,10 +6,10 @@ from typing import Any
 
 from launcher.clusters.base import Cluster
 from launcher.errors import RunError
-from launcher.run import read_lines, write_text
+from launcher.run import write_text
 from launcher.sweep.array import check_starts, queue_of, queued_jobs, submit, submit_one
 from launcher.sweep.claims import give_up, is_gone, read_claims
-from launcher.sweep.folder import SweepDir
+from launcher.sweep.folder import SweepDir, read_planned
 from launcher.sweep.outcome import CANCELLED, FAILED, RUNNING, WAITING
 from launcher.sweep.read import Sweep, read_sweep
 from launcher.sweep.result import ResumedSweep, SweepResult, Tell
@@ -61,7 +61,7 @@ def _open(sweep: SweepDir, now: Sweep, *, only_failed: bool, waiting: bool) -> l
 def reopen(sweep: SweepDir, chosen: list[int]) -> None:
     """Lets workers claim these trials again. Their run dirs stay; a trial without a run dir is planned again."""
     earlier = sweep.outcomes / "earlier"
-    lines: list[dict[str, Any]] = list(read_lines(sweep.trials))
+    lines = read_planned(sweep)
     for number in chosen:
         outcome = sweep.outcomes / f"{number}.json"
         if outcome.exists():

@@ -15,12 +15,12 @@ from typing import Any
 from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.errors import Exit, LauncherError
 from launcher.output import say
-from launcher.run import now, read_lines, write_text
+from launcher.run import now, write_text
 from launcher.supervise.children import StopSignal
 from launcher.sweep import claims
 from launcher.sweep.carry import carry, write_trial
 from launcher.sweep.claims import Worker
-from launcher.sweep.folder import SweepDir
+from launcher.sweep.folder import SweepDir, read_planned
 from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, settle
 from launcher.sweep.study import Study, as_typed
 from launcher.sweep.take import Taker
@@ -44,9 +44,7 @@ class Work:
         if not sweep.as_run.code.is_file():  # otherwise PYTHONPATH names the kept code
             sys.path.insert(0, self.spec["work_dir"])
         self.planned = {
-            int(line["number"]): line
-            for line in read_lines(sweep.trials)
-            if int(line["number"]) < self.spec["trials"]
+            line["number"]: line for line in read_planned(sweep) if line["number"] < self.spec["trials"]
         }
         searches = self.spec["sampler"] != "grid" or self.spec["pruner"] != "none"
         self.study = Study(sweep, self.spec, self._seed()) if searches else None

@@ -13,8 +13,8 @@ from launcher.run import RunDir
 from launcher.supervise.lease import Lease
 from launcher.sweep.claims import Worker, claim, read_claim
 from launcher.sweep.folder import SweepDir
-from tests.security.broken import fill, plan_run
-from tests.security.calls import call
+from tests.security.broken import fill, plan_run, plan_sweep
+from tests.security.calls import call, programs
 from tests.security.verbs import fuzz_verbs
 
 SAMPLE, WHOLE = 200, 10_000
@@ -75,3 +75,18 @@ def test_one_unreadable_run_never_hides_the_others(tmp_path):
     assert "tiny/one" in called.out and "tiny/three" in called.out
     found = json.loads(call(["list", "--runs-dir", str(runs), "--json"]).out)
     assert {"tiny/one", "tiny/three"} <= {one["run"] for one in found}
+
+
+@pytest.mark.parametrize("line", ["{}", '{"number": {}}', '{"number": "1"}'])
+@pytest.mark.parametrize("verb", ["resume", "extend"])
+def test_a_line_without_a_trial_ends_a_verb_that_would_lose_the_trial(tmp_path, verb: str, line: str):
+    sweep = plan_sweep(tmp_path / "runs")
+    trials = sweep / "trials.jsonl"
+    before = f"{line}\n{trials.read_text()}"
+    trials.write_text(before)
+    with programs(tmp_path / "bin") as said:
+        called = call(["sweep", verb, str(sweep), *(["seed=7,8"] if verb == "extend" else [])])
+        assert "sbatch" not in said.read_text()
+    assert (called.code, called.fault) == (1, ""), called.err
+    assert f"{trials}: line 1 names no trial; was it edited?" in called.err
+    assert trials.read_text() == before

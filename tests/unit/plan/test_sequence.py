@@ -4,6 +4,7 @@ import pytest
 
 from launcher.errors import PlanError
 from launcher.launching.summary import plan_lines
+from launcher.plan.alternatives import find_alternatives
 from launcher.plan.combine import notes
 from launcher.plan.extent import extent_of
 from launcher.plan.fit import make_load
@@ -112,3 +113,11 @@ def test_a_note_says_when_the_network_carries_the_exchange(compose, plan):
     wide = (*EIGHT, "resources.nodes=2", "strategy.sequence_parallel_size=16")
     assert any("over the network" in note for note in notes(compose(*wide), plan(*wide)))
     assert not any("over the network" in note for note in notes(compose(*shared(8)), plan(*shared(8))))
+
+
+def test_the_longest_shared_context_leaves_room_for_the_copies_that_were_set(compose, plan):
+    typed = (
+        *EIGHT, "resources.nodes=4", "strategy=fsdp2", "strategy.dp_replicate_size=4", "cluster.gpu_memory_gib=80",
+    )  # fmt: skip
+    found = {one.kind: one.overrides for one in find_alternatives(compose(*typed), plan(*typed))}
+    assert "strategy.sequence_parallel_size=8" in found["longest_shared_context"]
