@@ -53,9 +53,9 @@ class Degrees:
 def check_divisor(key: str, size: int, groups: int, world_size: int) -> None:
     """PlanError if a degree other than 1 (strategy.KEY) does not divide the ranks, or the groups of them that share a sequence,
     or leaves nothing to divide."""
-    works = [number for number in range(1, world_size) if groups % number == 0]
-    if size == 1 or size in works:
+    if size == 1 or (0 < size < world_size and groups % size == 0):
         return
+    works = [number for number in range(1, world_size) if groups % number == 0]
     what = f"ranks, {groups}, and be less than it"
     if groups < world_size:
         what = f"groups of ranks that share a sequence, {groups}"
