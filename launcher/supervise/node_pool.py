@@ -27,10 +27,13 @@ from launcher.supervise.link_check import blame_hosts, name_nodes
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
 from launcher.timeouts import END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
+from launcher.units import plural
 
 _POLL_S = 0.05
 Answer = TypeVar("Answer", bound=Message)
 _KEPT = 20
+_NAMED = 8
+"""Unfit nodes that a reason names; the events name each."""
 _TRANSIENT = re.compile(
     r"(?i)node failure|communication connection failure|launch for .* failed on node|nodes are busy|socket timed out|timeout|"
     r"unable to contact|job credential|i/o error|cancelled|force terminated|step killed|connection refused"
@@ -82,7 +85,8 @@ class NodePool:
         needed, good = self.plan.topology.nodes, self.good()
         if len(good) < needed:
             bad = [node for node in self.nodes.there() if node.bad]
-            reason = "; ".join(f"{node.host}: {node.bad}" for node in bad)
+            reason = "; ".join(f"{node.host}: {node.bad}" for node in bad[:_NAMED])
+            reason += f"; and {plural(len(bad) - _NAMED, 'other node')}" if len(bad) > _NAMED else ""
             reason = reason or f"{len(good)} of {needed} nodes answer"
             return EndedAttempt(how=How.LOST, reason=reason, hosts=tuple(node.host for node in bad))
         last = set(blamed)

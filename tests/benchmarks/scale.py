@@ -127,14 +127,15 @@ class Job:
             script.start()
             ended = self._attempt(number)
             acted = time.monotonic() - ended.stop_s
-            script.join()
             if ended.how is not how:
                 raise RuntimeError(
                     f"{fault} of a node ended the attempt as {ended.how.value}: {ended.reason}"
                 )
+            script.join()
             acts_s[fault] = acted - self.happened
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         self.pool.close()
+        self.pool.nodes.drop()
         self.process.kill()
         self.process.join()
         return Row(

@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 
 from launcher.protocol.agents import (
@@ -37,7 +38,16 @@ RANKS = 8
 """Ranks of each node."""
 _STEP_S = 0.5
 _PROBE_S = 5.0
-_OWN_FILES = 64
+_AT_ONCE = 128
+
+
+def connect(address: tuple[str, int], key: bytes, index: int) -> Connection:
+    """The connection of an agent that has said hello."""
+    agent = Connection(socket.create_connection(address))
+    introduce(agent, key, index)
+    facts = NodeFacts(time=time.time(), disk=1 << 40, memory=1 << 40, problems=())
+    agent.send(Hello(host=f"n{index:05d}", facts=facts))
+    return agent
 
 
 class Agents:
@@ -45,7 +55,7 @@ class Agents:
 
     def __init__(self, address: tuple[str, int], key: bytes, nodes: int, orders: Pipe) -> None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, nodes + _OWN_FILES), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.orders, self.every_s = orders, heartbeat_s(nodes)
         self.waits = select.epoll()
         self.agents: dict[int, Connection] = {}
@@ -56,11 +66,9 @@ class Agents:
         """When each StartRanks of this attempt came (time.monotonic())."""
         self.stopped: dict[int, float] = {}
         self.codes: dict[int, int] = {}
-        facts = NodeFacts(time=time.time(), disk=1 << 40, memory=1 << 40, problems=())
-        for index in range(nodes):
-            agent = Connection(socket.create_connection(address))
-            introduce(agent, key, index)
-            agent.send(Hello(host=f"n{index:05d}", facts=facts))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:  # as nodes connect: many at the same time
+            agents = [*pool.map(lambda index: connect(address, key, index), range(nodes))]
+        for index, agent in enumerate(agents):
             self.agents[index], self.index[agent.fileno()] = agent, index
             self.waits.register(agent, select.EPOLLIN)
         begun = time.monotonic()
@@ -73,10 +81,11 @@ class Agents:
                 self._go_wrong(*self.orders.recv())
             moment = time.monotonic()
             while self.due and self.due[0][0] <= moment:
-                _, index = self.due.popleft()
+                planned, index = self.due.popleft()
                 if index in self.agents:
                     self._say(index, self._heartbeat(index, moment))
-                    self.due.append((max(moment, _ + self.every_s), index))
+                    late = planned + self.every_s <= moment
+                    self.due.append(((moment if late else planned) + self.every_s, index))
             for descriptor, _ in self.waits.poll(0.002, 1024):
                 if (agent := self.agents.get(self.index[descriptor])) is not None:
                     self._hear(self.index[descriptor], agent)
