@@ -1,5 +1,6 @@
 """A sweep as read from its files: every trial with its values, its state and its reports. Nothing here asks the cluster."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -137,7 +138,11 @@ def _trial(
     held = claim is not None and claim["worker"] is not None
     over = outcome or (outcome_of(run, objective) if begun and held else None) or {}
     reported = (
-        {int(step): value for step, value in over["intermediate"].items() if str(step).isdecimal()}
+        {
+            int(step): value
+            for step, value in over["intermediate"].items()
+            if str(step).isdecimal() and math.isfinite(value)
+        }
         if "intermediate" in over
         else reports(run, objective)
         if begun

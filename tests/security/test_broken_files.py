@@ -90,3 +90,14 @@ def test_a_line_without_a_trial_ends_a_verb_that_would_lose_the_trial(tmp_path, 
     assert (called.code, called.fault) == (1, ""), called.err
     assert f"{trials}: line 1 names no trial; was it edited?" in called.err
     assert trials.read_text() == before
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity"])
+def test_a_reported_value_that_is_no_number_leaves_the_page_of_a_sweep_readable(tmp_path, value: str):
+    sweep = plan_sweep(tmp_path / "runs")
+    outcome = sweep / "outcomes" / "0.json"
+    found = json.loads(outcome.read_text())
+    outcome.write_text(json.dumps({**found, "intermediate": {"20": 1.5, "40": float(value)}}))
+    for verb in (["report", str(sweep)], ["sweep", "status", str(sweep), "--json"]):
+        called = call(verb)
+        assert (called.code, called.fault) == (0, ""), called.err
