@@ -32,6 +32,7 @@ WORDS_ALONE = {
     "--config-dir site": "the page's file of a plugin is not written here",
     "trainer.kind=scaled": "a method of another package",
     "tracker=mlflow": "mlflow may be missing",
+    "trainer.teacher_logits=FOLDER": "it needs what data teach has stored",
     "--inspect": "it asks a model hub",
     "cluster.ssh=": "it asks a login node",
     "my_plugins.": "the page's own module",

@@ -145,7 +145,7 @@ def test_an_adapter_over_4_bit_weights_learns_the_toy_set_too(straight, data):
 
 def test_several_classes_to_a_row_are_learnt(straight, data):
     run = straight(
-        *typed(data, "trainer.max_steps=300", "trainer.multi_label=true", plugins(""), name="_several")
+        *typed(data, "trainer.max_steps=450", "trainer.multi_label=true", plugins(""), name="_several")
     )
     last = run.events("classified")[-1]
     assert last["micro_f1"] > 0.95 and last["confusion"] == []

@@ -538,7 +538,12 @@ def test_cancelling_a_run_that_is_over_changes_nothing(tmp_path: Path, cli):
     before = run.events.read_text()
     done = cli("cancel", "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"run": run.name, "job_id": NO_PROCESS, "state": "finished", "server": False}
+    assert json.loads(done.stdout) == {
+        "run": run.name,
+        "job_id": NO_PROCESS,
+        "state": "finished",
+        "server": False,
+    }
     assert run.events.read_text() == before
 
 
