@@ -229,11 +229,11 @@ def tokenize(run: dict[str, Any], folder: Path) -> tuple[dict[str, Any], dict[st
     from launcher.train.data.cache import ROWS
     from launcher.train.data.rows import RowCounts
     from launcher.train.data.tokens import make_rows
-    from launcher.train.model import _source, load_tokenizer
+    from launcher.train.model import load_tokenizer, source_of
 
     decided = run["decided"]
     config = decided.config
-    model = _source(config.model, decided.plan.facts, config.seed)[0]
+    model = source_of(config.model, decided.plan.facts, config.seed)[0]
     tokenizer = load_tokenizer(config.model, decided.plan.facts, config.seed)
     found: list[dict[str, Any]] = []
     for packing in (True, False):
