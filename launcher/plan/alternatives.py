@@ -1,5 +1,6 @@
 """Alternatives to the planned settings: the cheapest that fits, and the largest value that each setting can have."""
 
+import bisect
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -130,11 +131,10 @@ class Search:
         worlds = list(self.worlds())
         requested = [one for one in worlds if one[0] * one[1] <= self.load.degrees.world_size]
         for some in (requested, [one for one in worlds if one not in requested]):
-            fitting = [
-                load for nodes, gpus in some for load in self.variants(nodes, gpus) if self.fits(load, MARGIN)
-            ]
-            if fitting:
-                return self.made("cheapest", min(fitting, key=self.cost))
+            found = [load for nodes, gpus in some for load in self.variants(nodes, gpus)]
+            for load in sorted(found, key=self.cost):
+                if self.fits(load, MARGIN):
+                    return self.made("cheapest", load)
         return None
 
     def largest_micro_batch(self) -> Alternative | None:
@@ -264,7 +264,7 @@ class Search:
         return gpus % sequence == 0 and self.batch % (gpus // sequence) == 0
 
     def variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
-        """The plan's settings on these GPUs, under every strategy, with and without checkpointing."""
+        """The plan's settings on these GPUs that fit, under every strategy, with and without checkpointing."""
         world = nodes * gpus
         for strategy in strategies(self.config.strategy, self.run, world):
             degrees = strategy.degrees(self.config.strategy, world)
@@ -278,8 +278,8 @@ class Search:
             ]
             micros = micros[:1] if smallest else micros
             for checkpointing in {self.load.checkpointing, True}:
-                for micro in micros:
-                    load = dataclasses.replace(
+                loads = [
+                    dataclasses.replace(
                         self.load,
                         strategy=strategy,
                         degrees=degrees,
@@ -288,9 +288,10 @@ class Search:
                         sequences=micro,
                         accumulation=per_rank // micro,
                     )
-                    yield load
-                    if not self.fits(load):
-                        break  # more sequences will not fit either
+                    for micro in micros
+                ]
+                # where some sequences do not fit, more of them do not fit either
+                yield from loads[: bisect.bisect_left(loads, True, key=lambda load: not self.fits(load))]
 
     def works(self, strategy: Strategy, degrees: Degrees, micro: int) -> bool:
         """Whether no rule forbids this micro-batch."""
