@@ -1,6 +1,7 @@
 """Stores a teacher's predictions for the rows of a run: the request to the process that has the training stack."""
 
-from typing import Any, TypedDict, cast
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 from omegaconf import OmegaConf
 
@@ -14,39 +15,17 @@ from launcher.plan import LaunchPlan
 from launcher.units import percent, plural
 
 
-class TaughtOutput(TypedDict):
-    """The stored output of a teacher for the rows of a run."""
+class TaughtFolder(TypedDict):
+    """Where the stored output of a teacher is; launcher.data.taught.Taught says what it is of."""
 
     folder: str
     """Absolute path of its folder: the value of trainer.teacher_logits."""
     made: bool
     """Whether this command made it; false if it was in the cache."""
-    teacher: str
-    """The teacher, as trainer.teacher names it."""
-    tokenizer: str
-    """Digest of the tokenizer of the trained model."""
-    max_length: int
-    """model.max_length of the rows."""
-    packing: bool
-    """Whether several documents share a row."""
-    assistant_only_loss: bool
-    """Whether only answers have trained tokens."""
-    temperature: float
-    """What the teacher's logits were divided by."""
-    top_k: int
-    """Most likely words of each token that are stored."""
-    vocabulary: int
-    """Words of the vocabulary that the probabilities are over."""
-    rows: int
-    """Rows, of the training and the evaluation set; equal rows count once."""
-    tokens: int
-    """Trained tokens."""
-    left_out: float
-    """Mean probability of the words that are not stored."""
 
 
-def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> TaughtOutput:
-    """What was found or made; ConfigError for a run that loads no teacher."""
+def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> dict[str, Any]:
+    """The fields of TaughtFolder and Taught; ConfigError for a run that loads no teacher."""
     config = composed.config
     if find_method(config.trainer.kind).teacher_of(config) is None:
         raise ConfigError(
@@ -60,10 +39,10 @@ def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> T
         "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
     }  # fmt: skip
     with worker(request, ranks_python(config, plan), config.cluster.env) as work, shown(quiet) as show:
-        return cast("TaughtOutput", work.result(show))
+        return work.result(show)
 
 
-def describe(result: TaughtOutput) -> str:
+def describe(result: Mapping[str, Any]) -> str:
     """What was found or made as text."""
     whole = result["top_k"] >= result["vocabulary"]
     rest = (

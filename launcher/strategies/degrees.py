@@ -68,7 +68,7 @@ def sequence_groups(world_size: int, sequence_parallel_size: int) -> int:
         return world_size // sequence_parallel_size
     work = [size for size in range(1, world_size + 1) if world_size % size == 0]
     raise PlanError(
-        f"strategy.sequence_parallel_size={sequence_parallel_size} must divide the {world_size} ranks "
+        f"strategy.sequence_parallel_size={sequence_parallel_size} must divide the number of ranks, {world_size} "
         f"(resources.nodes * resources.gpus_per_node); use {_either(work)}, or another number of ranks"
     )
 

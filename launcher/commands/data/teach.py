@@ -3,10 +3,11 @@
 import argparse
 from datetime import datetime
 
-from launcher.after.teach import TaughtOutput, describe, teach
+from launcher.after.teach import TaughtFolder, describe, teach
 from launcher.after.tokenize import plan_tokens
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
+from launcher.data.taught import Taught
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.output import print_json, print_text
@@ -40,7 +41,7 @@ VERB = Verb(
     "data teach --config my_run.yaml --top-k 128",
     add=_add,
     run=_run,
-    prints=TaughtOutput,
+    prints=(TaughtFolder, Taught),
     overrides=True,
     runs_dir=False,
 )
