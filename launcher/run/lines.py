@@ -169,9 +169,9 @@ class LineReader(Generic[T]):
             self._mark = (self._mark + rest)[-_MARK:]
         if len(self._head) < min(_MARK, self._offset):
             self._head = os.pread(descriptor, min(_MARK, self._offset), 0)
-        value = None if last is None else self._parse(last)
-        self.damaged += last is not None and value is None
-        yield [] if value is None else [value]
+        values = [] if last is None else [self._parse(last)]
+        self.damaged += values.count(None)
+        yield [value for value in values if value is not None]
 
     def _take(self, line: bytes) -> T | None:
         value = _parse(line)
