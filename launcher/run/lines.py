@@ -98,24 +98,25 @@ class LineReader(Generic[T]):
         self.path, self._parse = path, parse
         self.restarted = False
         """Whether the newest read found other content before its offset, so that earlier results are invalid."""
-        self.damaged = 0
+        self.damaged: int = 0
         """Complete lines that were left out so far, because they are not JSON objects or `parse` returned None; a torn line
         counts once another line follows it."""
         self._offset = 0
         self._inode = 0
-        self._head = self._mark = b""
+        self._head: bytes = b""
+        self._mark: bytes = b""
 
     def read(self) -> list[T]:
         """The new lines, oldest first; all at the first call, none without a file."""
         found: list[T] = []
         restarted = False
-        before = self._offset, self._mark, self.damaged
+        offset, mark, damaged = self._offset, self._mark, self.damaged
         try:
             for values in self.pieces():
                 restarted = restarted or self.restarted
                 found += values
         except OSError:  # a later read gets what this one has lost
-            self._offset, self._mark, self.damaged = before
+            self._offset, self._mark, self.damaged = offset, mark, damaged
             raise
         self.restarted = restarted
         return found
@@ -169,7 +170,7 @@ class LineReader(Generic[T]):
             self._mark = (self._mark + rest)[-_MARK:]
         if len(self._head) < min(_MARK, self._offset):
             self._head = os.pread(descriptor, min(_MARK, self._offset), 0)
-        values = [] if last is None else [self._parse(last)]
+        values: list[T | None] = [] if last is None else [self._parse(last)]
         self.damaged += values.count(None)
         yield [value for value in values if value is not None]
 
