@@ -11,6 +11,7 @@ from launcher.errors import PlanError
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
+from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory, estimate_room
 from launcher.plan.rules import Combination, broken_rules
@@ -48,7 +49,7 @@ class Alternative:
 
 def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     """The alternatives for GPUs of the cluster's size; empty if the size or the needed memory is not known."""
-    load, size = make_load(config, plan), config.cluster.gpu_memory_gib
+    load, size = make_load(config, plan), gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
     if load is None or size is None:
         return []
     search = search_from(config, plan, load, size)

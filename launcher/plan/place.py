@@ -13,6 +13,7 @@ from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
 from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
 from launcher.plan.facts import Facts
+from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
@@ -136,8 +137,10 @@ def module_name(module: str) -> str:
     return one_line("cluster.modules", module)
 
 
-def make_request(config: Config, topology: Topology, facts: Facts, cluster: Cluster) -> Request:
-    """The request for a job; PlanError for a container that the cluster's job step cannot open."""
+def make_request(
+    config: Config, topology: Topology, facts: Facts, cluster: Cluster, generation: Generation | None = None
+) -> Request:
+    """The request for a job, whose nodes are all alike; PlanError for a container that the cluster's job step cannot open."""
     container, run_dir = config.cluster.container, facts.run_dir
     opened = container.runtime is ContainerRuntime.pyxis
     if opened and not cluster.opens_images:
@@ -148,9 +151,9 @@ def make_request(config: Config, topology: Topology, facts: Facts, cluster: Clus
     return Request(
         name=config.name,
         run_dir=run_dir,
-        nodes=topology.nodes,
+        nodes=topology.nodes + generation_nodes(generation),
         spares=config.resources.spares,
-        gpus_per_node=topology.gpus_per_node,
+        gpus_per_node=gpus_of_a_node(topology, generation),
         cuda=facts.device == "cuda",
         resources=config.resources,
         site=config.cluster,
