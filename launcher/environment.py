@@ -359,6 +359,12 @@ NO_PROXY = _listed(
     set_by="the site, rank 0",
     read_by="requests",
 )
+VLLM_DEV_MODE = _listed(
+    "VLLM_SERVER_DEV_MODE",
+    "1: vLLM's server has the endpoints through which it gets weights.",
+    set_by="agent",
+    read_by="vLLM",
+)
 VLLM_HOST_IP = _listed(
     "VLLM_HOST_IP",
     "Address at which a generation server reaches rank 0 to get the weights.",

@@ -1,5 +1,6 @@
 """The command that starts a server which generates, and its environment variables."""
 
+from launcher import environment
 from launcher.config import Config, GenerationConfig, Init
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError
@@ -89,4 +90,4 @@ def _is_made(config: Config) -> bool:
 
 def server_environment(wanted: GenerationConfig) -> dict[str, str]:
     """The server's own variables: trl's client needs vLLM's development endpoints, which take weights."""
-    return {"VLLM_SERVER_DEV_MODE": "1", **wanted.env} if wanted.engine == _ENGINE else dict(wanted.env)
+    return {environment.VLLM_DEV_MODE: "1", **wanted.env} if wanted.engine == _ENGINE else dict(wanted.env)

@@ -1,5 +1,6 @@
 """Who generates the answers of grpo: nodes, GPUs, command and memory, and what cannot be."""
 
+import itertools
 import json
 
 import pytest
@@ -35,8 +36,10 @@ def test_a_server_beside_the_ranks_adds_its_gpus_to_theirs(plan):
 def test_the_command_of_vllm_is_what_trl_demands_of_it(plan):
     words = plan(*SERVED, "generation.args=[--enforce-eager]").generation.command
     assert words[1:5] == ("-m", "vllm.entrypoints.cli.main", "serve", "meta-llama/Llama-3.1-8B-Instruct")
-    pairs = dict(zip(words, words[1:], strict=False))
-    assert pairs["--tensor-parallel-size"] == "4" and pairs["--weight-transfer-config"] == '{"backend": "nccl"}'
+    pairs = dict(itertools.pairwise(words))
+    assert (
+        pairs["--tensor-parallel-size"] == "4" and pairs["--weight-transfer-config"] == '{"backend": "nccl"}'
+    )
     assert (pairs["--host"], pairs["--port"], pairs["--revision"]) == ("{host}", "{port}", "{revision}")
     assert pairs["--logprobs-mode"] == "processed_logprobs" and words[-1] == "--enforce-eager"
 
@@ -86,7 +89,9 @@ def test_what_cannot_be_is_refused_in_one_line_with_a_way_out(plan, typed, said)
 
 
 def test_a_method_that_generates_nothing_is_refused_by_name(plan):
-    with pytest.raises(PlanError, match=r"trainer\.kind=sft does not; use generation\.mode=none, or trainer=grpo"):
+    with pytest.raises(
+        PlanError, match=r"trainer\.kind=sft does not; use generation\.mode=none, or trainer=grpo"
+    ):
         plan("+experiment=llama8b_lora", "generation=server")
 
 
@@ -99,7 +104,9 @@ def test_one_machine_has_no_node_for_a_server_but_room_beside_the_ranks(plan):
 
 def test_vllm_in_the_ranks_leaves_less_of_a_gpu_for_training(plan):
     found = plan(*GRPO, "generation=colocate", "generation.tensor_parallel_size=2")
-    assert found.trainer_args["vllm_mode"] == "colocate" and found.trainer_args["vllm_tensor_parallel_size"] == 2
+    assert (
+        found.trainer_args["vllm_mode"] == "colocate" and found.trainer_args["vllm_tensor_parallel_size"] == 2
+    )
     assert found.nodes == found.topology.nodes and not found.generation.command
     with pytest.raises(PlanError, match="does not divide the 4 ranks"):
         plan(*GRPO, "generation=colocate", "generation.tensor_parallel_size=3")
