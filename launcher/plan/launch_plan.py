@@ -177,7 +177,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     named = len(classes.names) if classes else 0
     parameters = method.count_parameters(shape, count_parameters(shape), named) if shape else None
     check_trainer(config)
-    check_environment(config.cluster)
+    check_environment(config)
     check_node_cache(config.cluster)
     check_mounts(config, facts)
     generation = make_generation(config, facts, topology, place, node_python(config, facts))

@@ -37,19 +37,28 @@ def check_facts(facts: Facts) -> None:
         one_line("data.path", path)
 
 
-def check_environment(cluster: ClusterConfig) -> None:
-    """PlanError for a variable with an invalid name, with a name that looks like a secret, or with a newline."""
-    for name, value in cluster.env.items():
-        if not _VARIABLE.fullmatch(name):
+def check_environment(config: Config) -> None:
+    """PlanError for a variable with an invalid name, with a name that looks like a secret, or with a newline, and for a secret
+    in the command of a server."""
+    for key, env in (("cluster.env", config.cluster.env), ("generation.env", config.generation.env)):
+        for name, value in env.items():
+            if not _VARIABLE.fullmatch(name):
+                raise PlanError(
+                    f"{key}.{name} is not a valid variable name; use only letters, digits and _, not a digit first"
+                )
+            if SECRET_NAME.search(name):
+                raise PlanError(
+                    f"{key}.{name} looks like a secret, which must not be written to a file; export {name} "
+                    "in your shell instead: jobs inherit it"
+                )
+            one_line(f"{key}.{name}", value)
+    for key in ("command", "args"):
+        words = getattr(config.generation, key)
+        if words and (name := _secret_in(words)):
             raise PlanError(
-                f"cluster.env.{name} is not a valid variable name; use only letters, digits and _, not a digit first"
+                f"generation.{key} gives {name} a value, which looks like a secret and must not be written to a file; export "
+                "it in your shell as the variable that the server reads: jobs inherit it"
             )
-        if SECRET_NAME.search(name):
-            raise PlanError(
-                f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} "
-                "in your shell instead: jobs inherit it"
-            )
-        one_line(f"cluster.env.{name}", value)
 
 
 def check_node_cache(cluster: ClusterConfig) -> None:
@@ -121,6 +130,8 @@ def _secret_in(words: Sequence[str]) -> str | None:
         if not SECRET_NAME.search(name) or not (option or _VARIABLE.fullmatch(name)):
             continue
         given = value if equals else following if option else ""
+        if given.isdigit():  # a number of tokens
+            continue
         if given and not given.startswith(
             ("-", "/", "~", "./")
         ):  # the path of a file that holds the secret is not a secret

@@ -110,3 +110,15 @@ def test_vllm_in_the_ranks_leaves_less_of_a_gpu_for_training(plan):
     assert found.nodes == found.topology.nodes and not found.generation.command
     with pytest.raises(PlanError, match="does not divide the 4 ranks"):
         plan(*GRPO, "generation=colocate", "generation.tensor_parallel_size=3")
+
+
+@pytest.mark.parametrize(
+    "typed", ["+generation.env.API_KEY=x", "generation.args=[--api-key,x]", "generation.args=['--api-key=x']"]
+)
+def test_a_secret_is_refused_before_it_is_written(plan, typed):
+    with pytest.raises(PlanError, match="looks like a secret"):
+        plan(*SERVED, typed)
+
+
+def test_a_number_of_tokens_is_no_secret(plan):
+    assert plan(*SERVED, "generation.args=[--max-num-batched-tokens,8192]").generation.command[-1] == "8192"
