@@ -127,7 +127,7 @@ def _secret_in(words: Sequence[str]) -> str | None:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = word.partition("=")
         option = name.startswith("-")
-        if not SECRET_NAME.search(name) or not (option or _VARIABLE.fullmatch(name)):
+        if not SECRET_NAME.search(name.replace("-", "_")) or not (option or _VARIABLE.fullmatch(name)):
             continue
         given = value if equals else following if option else ""
         if given.isdigit():  # a number of tokens
