@@ -28,7 +28,7 @@ class GenerationService:
         """Number of the server's start that this rank is connected to; 0 before the first."""
         self.waited_s = 0.0
         """Seconds that this rank has waited for answers and for the sending of weights."""
-        self._logged, self._at = 0.0, time.monotonic()
+        self._logged, self._at = 0.0, 0.0
 
     def wait(self) -> ServerAt:
         """A server that is newer than the one that this rank was connected to; RunError if none comes in time. The supervisor
@@ -54,6 +54,7 @@ class GenerationService:
     def waiting(self) -> Iterator[None]:
         """Counts the time within as waiting for generation."""
         begun = time.monotonic()
+        self._at = self._at or begun  # the shares are of the time of training
         try:
             yield
         finally:
