@@ -17,7 +17,7 @@ from trl.trainer import grpo_trainer
 
 from launcher.output import say
 from launcher.train.generation import GenerationService
-from launcher.train.upstream.trl_server_client import ServerEnded, SteadyClient
+from launcher.train.upstream.trl_server_client import ServerGone, SteadyClient
 
 _NOTHING = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
 """What rank 0 gives to all ranks in place of answers if the server has ended."""
@@ -43,7 +43,7 @@ class SteadyGeneration(vllm_generation.VLLMGeneration):
             try:
                 client = SteadyClient(at.url, self.service.ports, self.accelerator.device)
                 client.init_communicator(self.accelerator.device)
-            except ServerEnded as error:
+            except ServerGone as error:
                 say(f"the generation server at {at.url} has ended ({error}); waiting for another one")
                 continue
             self.vllm_client, self._ended = _Guarded(client, self), False
@@ -114,7 +114,7 @@ class _Guarded:
             return otherwise
         try:
             return act()
-        except ServerEnded as error:
+        except ServerGone as error:
             say(
                 f"the generation server at {self._client.base_url} has ended ({error}); waiting for another one"
             )

@@ -29,12 +29,12 @@ GLOO = "gloo"
 """The value of `backend` in the requests for a group over which a CPU rank sends weights."""
 
 
-class ServerEnded(Exception):
+class ServerGone(Exception):
     """The server has ended, and another one can take its place."""
 
 
 class SteadyClient(vllm_client.VLLMClient):
-    """trl's client, which reports a server that has ended as ServerEnded."""
+    """trl's client, which reports a server that has ended as ServerGone."""
 
     def __init__(self, url: str, ports: tuple[int, int] | None, device: Any) -> None:
         host = url.rpartition(":")[0].rpartition("/")[2].strip("[]")
@@ -51,7 +51,7 @@ class SteadyClient(vllm_client.VLLMClient):
         try:
             super().__init__(base_url=url, group_port=choose_port(ports))
         except (requests.exceptions.RequestException, ConnectionError) as error:
-            raise ServerEnded(str(error)) from error
+            raise ServerGone(str(error)) from error
         finally:
             vllm_client.is_vllm_available = available
         for scheme in ("http://", "https://"):
@@ -61,7 +61,7 @@ class SteadyClient(vllm_client.VLLMClient):
         try:
             return super()._post(url, **options)
         except requests.exceptions.RequestException as error:
-            raise ServerEnded(str(error)) from error
+            raise ServerGone(str(error)) from error
 
     def init_communicator(self, device: Any = 0) -> None:
         """Makes the group in which rank 0 sends weights."""
@@ -71,7 +71,7 @@ class SteadyClient(vllm_client.VLLMClient):
                 return
             self._join_by_gloo()
         except requests.exceptions.RequestException as error:
-            raise ServerEnded(str(error)) from error
+            raise ServerGone(str(error)) from error
 
     def update_named_params(self, metadata: Any, named_params: Iterator[tuple[str, torch.Tensor]]) -> None:
         """Sends all weights. The parameters are all read, whatever happens, since the other ranks take part in that."""
@@ -89,7 +89,7 @@ class SteadyClient(vllm_client.VLLMClient):
         try:
             super().reset_prefix_cache()
         except requests.exceptions.RequestException as error:
-            raise ServerEnded(str(error)) from error
+            raise ServerGone(str(error)) from error
 
     def close_communicator(self) -> None:
         """Leaves the group."""
@@ -119,7 +119,7 @@ class SteadyClient(vllm_client.VLLMClient):
             try:
                 self.communicator = join_by_gloo(store, 0, size, self._own, timeout)
             except RuntimeError as error:
-                raise ServerEnded(str(error)) from error
+                raise ServerGone(str(error)) from error
             request.result()
 
     def _send_by_gloo(self, metadata: Any, named_params: Iterator[tuple[str, torch.Tensor]]) -> None:
@@ -136,7 +136,7 @@ class SteadyClient(vllm_client.VLLMClient):
                         [tensor.detach().contiguous()], dist.BroadcastOptions()
                     ).wait()
             except RuntimeError as error:
-                raise ServerEnded(str(error)) from error
+                raise ServerGone(str(error)) from error
             request.result()
         self._post(f"{self.base_url}/finish_weight_update", json={})
 

@@ -49,7 +49,7 @@ def test_a_server_answers_by_the_weights_that_it_was_sent_and_its_end_is_told_at
     import torch
     from transformers import AutoModelForCausalLM
 
-    from launcher.train.upstream.trl_server_client import ServerEnded, SteadyClient
+    from launcher.train.upstream.trl_server_client import ServerGone, SteadyClient
 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # a site's proxy, which does not reach its nodes
     monkeypatch.setenv("NO_PROXY", "example.org")
@@ -69,17 +69,17 @@ def test_a_server_answers_by_the_weights_that_it_was_sent_and_its_end_is_told_at
         assert client.generate(**ASKED) == before
         os.kill(process.pid, signal.SIGKILL)
         begun = time.monotonic()
-        with pytest.raises(ServerEnded):
+        with pytest.raises(ServerGone):
             client.generate(**ASKED)
         read: list[str] = []
         metadata = [(name, "float32", list(one.shape)) for name, one in weights.named_parameters()]
-        with pytest.raises(ServerEnded):
+        with pytest.raises(ServerGone):
             client.update_named_params(
                 metadata, (read.append(name) or (name, one) for name, one in weights.named_parameters())
             )
         assert time.monotonic() - begun < 10, "trl's own session tries again for a minute"
         assert len(read) == len(metadata), "other ranks take part in the gathering of every parameter"
-    with pytest.raises(ServerEnded):
+    with pytest.raises(ServerGone):
         SteadyClient(url, None, "cpu")
     assert "127.0.0.1" in os.environ["NO_PROXY"].split(",")
 
