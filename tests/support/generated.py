@@ -1,14 +1,20 @@
 """Runs of grpo whose answers come from the tests' small server: what is typed for them, and what they left."""
 
+import contextlib
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import requests
+
+from launcher.ports import choose_port
 from tests.support.paths import ROOT
-from tests.support.runs import Finished
+from tests.support.runs import Finished, environment
 
 STEPS, EVERY = 8, 2
+SERVER = (sys.executable, f"{ROOT}/tests/support/generation_server.py")
 
 
 def served(folder: Path, slow_s: float = 0.0) -> tuple[str, ...]:
@@ -16,7 +22,7 @@ def served(folder: Path, slow_s: float = 0.0) -> tuple[str, ...]:
 
     `slow_s`: seconds that the server takes for each request in addition.
     """
-    words = (sys.executable, f"{ROOT}/tests/support/generation_server.py", "--model", f"{folder}/teacher")
+    words = (*SERVER, "--model", f"{folder}/teacher")
     typed = ",".join((*words, "--slow", f"'{slow_s}'", "--host", "'{host}'", "--port", "'{port}'"))
     return (
         "trainer=grpo", "plugin=[sharded_checkpoint]", "model.init=pretrained", f"model.name_or_path={folder}/teacher",
@@ -53,3 +59,26 @@ def until(true: Callable[[], bool], timeout_s: float = 240) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not come to that in time"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def serving(model: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """(address, process) of a server of that model."""
+    port = choose_port()
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [*SERVER, "--model", str(model), "--host", "127.0.0.1", "--port", str(port)],
+            cwd=ROOT, env=environment(), stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+    try:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(requests.exceptions.RequestException):
+                if requests.get(f"{url}/health", timeout=5).ok:
+                    break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.2)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()

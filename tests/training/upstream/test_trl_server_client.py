@@ -1,48 +1,16 @@
 """trl's client against a real small server on this machine: weights over gloo, and a server that ends."""
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import requests
 
-from launcher.ports import choose_port
-from tests.support.paths import ROOT
-from tests.support.runs import environment
+from tests.support.generated import serving
 from tests.support.tiny_model import write_tiny
 
 pytestmark = pytest.mark.train
-SERVER = (sys.executable, "-m", "tests.support.generation_server")
 ASKED = {"prompts": [[72, 105], [74, 111, 121]], "n": 2, "max_tokens": 6, "generation_kwargs": {"seed": 5}}
-
-
-@contextlib.contextmanager
-def serving(model: Path, log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """(address, process) of a server of that model."""
-    port = choose_port()
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [*SERVER, "--model", str(model), "--host", "127.0.0.1", "--port", str(port)],
-            cwd=ROOT, env=environment(), stdout=file, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
-    try:
-        while time.monotonic() < deadline:
-            with contextlib.suppress(requests.exceptions.RequestException):
-                if requests.get(f"{url}/health", timeout=5).ok:
-                    break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_server_answers_by_the_weights_that_it_was_sent_and_its_end_is_told_at_once(tmp_path, monkeypatch):
