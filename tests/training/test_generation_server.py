@@ -92,6 +92,7 @@ def test_the_server_has_the_weights_of_every_step_and_the_ranks_say_how_long_the
     assert not processes(f"{whole.path}"), "nothing is left"
 
 
+@pytest.mark.long
 def test_a_killed_server_comes_back_within_the_attempt_and_a_killed_rank_takes_both_back(start, whole):
     run, process = start("killed", TWO, slow_s=0.3)
     until(lambda: at_step(run, 3))
@@ -133,6 +134,7 @@ def test_an_adapter_reaches_the_server_and_its_frozen_weights_stay_as_they_are(s
     same(run, undisturbed)
 
 
+@pytest.mark.long
 def test_a_server_that_never_answers_stops_the_run_with_its_own_exit_code(start):
     run, process = start(
         "broken", "generation.command=[python3,-c,'raise SystemExit(7)','{port}']", "generation.restarts=1"
