@@ -65,7 +65,8 @@ class Server:
     def _join(self, info: dict[str, Any]) -> dict[str, Any]:
         assert info["backend"] == "gloo", info
         size, rank = info["world_size"], info["rank_offset"]
-        store = dist.TCPStore(
+        stores: Any = dist
+        store = stores.TCPStore(
             info["master_address"], info["master_port"], size, is_master=False, timeout=_TIMEOUT
         )
         self.group = join_by_gloo(store, rank, size, self.host, _TIMEOUT)
@@ -92,7 +93,7 @@ class Server:
     @torch.inference_mode()
     def _answers(self, prompt: list[int], asked: dict[str, Any]) -> list[dict[str, Any]]:
         rows, end = asked["n"], self.model.config.eos_token_id
-        ends = {end} if isinstance(end, int) else set(end or ())
+        ends: set[int] = {end} if isinstance(end, int) else set(end or ())
         generator = torch.Generator().manual_seed(asked["seed"] ^ zlib.crc32(bytes(str(prompt), "ascii")))
         tokens = torch.tensor([prompt] * rows)
         scores: list[torch.Tensor] = []
@@ -149,7 +150,7 @@ def main() -> None:
             self.end_headers()
             self.wfile.write(text)
 
-        def log_message(self, *words: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             """Says nothing."""
 
     print(f"serving at {typed.host}:{typed.port}", flush=True)

@@ -1,5 +1,6 @@
 """trl's generation by a server, of which the second takes the first one's place, on one rank against real servers."""
 
+import importlib
 import os
 import signal
 import types
@@ -34,14 +35,14 @@ def service(*at: ServerAt, timeout_s: float = 60.0, step: int = 3) -> Generation
 
 def generation(model: Any, own: GenerationService) -> Any:
     from accelerate import Accelerator
-    from trl.trainer import grpo_trainer
 
     from launcher.train.upstream.trl_generation_server import generated_by
 
-    before = grpo_trainer.VLLMGeneration
+    trainer: Any = importlib.import_module("trl.trainer.grpo_trainer")
+    before = trainer.VLLMGeneration
     with generated_by(own):
-        kind = grpo_trainer.VLLMGeneration
-    assert grpo_trainer.VLLMGeneration is before
+        kind = trainer.VLLMGeneration
+    assert trainer.VLLMGeneration is before
     return kind(model, Accelerator(cpu=True), None, mode="server", max_completion_length=6)
 
 

@@ -1,17 +1,25 @@
 """What status says of a generation server, and when ranks and server wait too long for each other."""
 
+from typing import Any
+
 import pytest
 
 from launcher.run.events.supervisor import ServerLost, ServerReady
 from launcher.run.history import History
 from launcher.run.metrics import Logged
-from launcher.status.generation import generation_line, generation_of, starving
+from launcher.status.generation import GenerationServerRow, generation_line, generation_of, starving
 
 PLAN = {"generation": {"command": ["serve"]}}
 READY = ServerReady(
     attempt=1, time="2026-01-01T00:00:00+00:00", host="n3", url="http://10.0.0.3:1", seconds=2.0
 )
 LOST = ServerLost(attempt=1, time="2026-01-01T00:01:00+00:00", host="n3", reason="killed", next="n4")
+
+
+def told(plan: Any, history: History) -> GenerationServerRow:
+    found = generation_of(plan, history)
+    assert found is not None
+    return found
 
 
 def lines(*shares: float) -> list[Logged]:
@@ -27,20 +35,20 @@ def test_a_run_without_a_server_has_no_line():
 
 
 def test_the_newest_server_and_its_losses_are_told():
-    found = generation_of(PLAN, History.of([READY, LOST], lines(0.5, 0.25, 0.3)))
+    found = told(PLAN, History.of([READY, LOST], lines(0.5, 0.25, 0.3)))
     assert found == {"host": "n3", "url": "http://10.0.0.3:1", "answers": False, "lost": 1, "wait_share": 0.3}
     assert (
         generation_line(found)
         == "n3 (http://10.0.0.3:1), lost, lost 1 time; the ranks wait for it 30% of the time"
     )
-    assert generation_of(PLAN, History.of([READY, LOST, READY], []))["answers"]
-    assert "not answered yet" in generation_line(generation_of(PLAN, History.of([], [])))
+    assert told(PLAN, History.of([READY, LOST, READY], []))["answers"]
+    assert "not answered yet" in generation_line(told(PLAN, History.of([], [])))
 
 
 @pytest.mark.parametrize(("share", "said"), [(0.9, "ranks wait 90%"), (0.05, "in use 5%"), (0.4, None)])
 def test_a_warning_says_who_waits_for_whom(share, said):
     history = History.of([READY], lines(*[share] * 5))
-    told = starving(generation_of(PLAN, history), history)
-    assert told is None if said is None else said in told
+    warning = starving(generation_of(PLAN, history), history)
+    assert (warning is None) if said is None else (said in (warning or ""))
     few = History.of([READY], lines(*[share] * 4))
     assert starving(generation_of(PLAN, few), few) is None

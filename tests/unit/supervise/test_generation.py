@@ -16,20 +16,23 @@ from launcher.run import RunDir
 from launcher.run.events.supervisor import ServerLost, ServerReady
 from launcher.supervise.generation import GenerationServer
 from launcher.supervise.nodes import Node
-from launcher.supervise.policy import AttemptContext, How
+from launcher.supervise.policy import AttemptContext, How, StopReason
 
 GENERATION = Generation(
     mode="server", nodes=1, gpus=2, tensor_parallel_size=2, gpu_memory_utilization=0.9, env={"A": "1"}, restarts=1,
     command=("serve", "{port}", "--revision", "{revision}"), start_timeout_s=9.0, weights_gib=None, answer_gib=None,
 )  # fmt: skip
-CONTEXT: Any = AttemptContext(number=4, folder="7_4", blamed=(), explain_signal=lambda number: None)
+CONTEXT: Any = AttemptContext(
+    number=4, folder="7_4", blamed=(), explain_signal=lambda number: (StopReason.NOTHING, 0.0)
+)
 
 
 class Nodes:
     """Nodes n1 to n4: n1 trains, n2 generates, the others are spares."""
 
     def __init__(self) -> None:
-        facts, none = NodeFacts(time=0.0, disk=0, memory=0, problems=()), None
+        facts = NodeFacts(time=0.0, disk=0, memory=0, problems=())
+        none: Any = None
         self.all = [
             Node(index=index, host=f"n{index + 1}", connection=none, facts=facts, heard=0.0, since=0.0)
             for index in range(4)
@@ -51,7 +54,7 @@ class Nodes:
 
 
 @pytest.fixture
-def begun(tmp_path: Path):
+def begun(tmp_path: Path) -> Any:
     """The nodes, and a server that was ordered to start."""
     nodes: Any = Nodes()
     plan = SimpleNamespace(topology=SimpleNamespace(gpus_per_node=8))
@@ -74,7 +77,7 @@ def test_ranks_hear_where_the_server_is_once_it_answers(begun):
     says(nodes, 1, url="http://10.0.0.2:5")
     assert server.look(CONTEXT) is None
     assert nodes.told[-1] == ("n1", ServerAt(serial=1, url="http://10.0.0.2:5"))
-    assert server.ready_since <= time.monotonic()
+    assert 0 < (server.ready_since or 0) <= time.monotonic()
     assert [event.host for event in run.read_events(ServerReady)] == ["n2"]
     order = nodes.started()[0][1]
     assert order.words == ("serve", "{port}", "--revision", "abc")
