@@ -2,11 +2,15 @@
 
 import bisect
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import pairwise
 
 from launcher.run.metrics import Line
+
+_RECENT = 20
+"""Newest lines of which a median is taken."""
 
 
 class Course:
@@ -21,6 +25,8 @@ class Course:
         """The newest line with an evaluation loss."""
         self.eval_losses: dict[int, float] = {}
         """Step -> evaluation loss."""
+        self.wait_shares: deque[float] = deque(maxlen=_RECENT)
+        """Shares of the time that the ranks waited for a generation server, in the newest lines."""
         self._signs = array("d")
         self._times, self._steps = array("d"), array("q")
         self._loss_steps, self._losses = array("q"), array("d")
@@ -37,6 +43,8 @@ class Course:
         if loss is not None:
             self._loss_steps.append(line.step)
             self._losses.append(float(loss))
+            if isinstance(share := line.get("generation_wait_share"), float):
+                self.wait_shares.append(share)
             if moment is not None:
                 self._add_step(line, moment)
             self.last = line
