@@ -62,7 +62,10 @@ def cancel(run: RunDir) -> CancelledJob:
             _check_host(run)
             same = job_number(str(job["job_id"])) == asked
             asked = process_id(asked, job.get("started") if same else None)
-        cluster.cancel(asked)
+        if (
+            not run.together.is_file()
+        ):  # otherwise the job is that of other trials too, and their worker ends this one
+            cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
     return CancelledJob(job_id=before.job_id, was_over=over, state=before.state.value)
 

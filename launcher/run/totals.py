@@ -164,10 +164,12 @@ def held_s(history: History, until: str | None = None) -> float:
     return round(total, 6)
 
 
-def gpus_held(run: RunDir) -> int:
-    """GPUs of all its nodes, spares too; with device=cpu its CPU ranks."""
+def gpus_held(run: RunDir) -> float:
+    """GPUs of all its nodes, spares too; with device=cpu its CPU ranks. A trial that shares its base model holds an equal share
+    of its group's GPU."""
     plan = run.read_json(run.plan)
-    return (plan["topology"]["nodes"] + plan["spares"]) * plan["topology"]["gpus_per_node"]
+    held = (plan["topology"]["nodes"] + plan["spares"]) * plan["topology"]["gpus_per_node"]
+    return held / run.read_json(run.together)["trials"] if run.together.is_file() else held
 
 
 def gpu_s(run: RunDir, history: History, until: str | None = None) -> float:
