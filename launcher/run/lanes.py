@@ -38,7 +38,7 @@ class LaneOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupOrder:
+class GroupOrders:
     """What the rank of a group shall train."""
 
     attempt: int
@@ -65,12 +65,12 @@ def lanes_file(group: RunDir) -> Path:
     return group.path / "lanes.json"
 
 
-def write_orders(group: RunDir, order: GroupOrder) -> None:
+def write_orders(group: RunDir, order: GroupOrders) -> None:
     """Replaces the orders of a group."""
     write_text(lanes_file(group), json.dumps(asdict(order), indent=1) + "\n", durable=True)
 
 
-def read_orders(group: RunDir) -> GroupOrder | None:
+def read_orders(group: RunDir) -> GroupOrders | None:
     """The orders of a group; None before the worker has written any. RunError for a file that was edited."""
     try:
         value = read_json(lanes_file(group))
@@ -79,9 +79,9 @@ def read_orders(group: RunDir) -> GroupOrder | None:
     lanes = cast("dict[str, Any]", value).get("lanes") if isinstance(value, dict) else None
     if not isinstance(lanes, list):
         raise RunError(f"{lanes_file(group)} is no list of trials; was it edited?")
-    whole = _made(GroupOrder, {**cast("dict[str, Any]", value), "lanes": ()}, lanes_file(group))
+    whole = _made(GroupOrders, {**cast("dict[str, Any]", value), "lanes": ()}, lanes_file(group))
     found = [_made(LaneOrder, one, lanes_file(group)) for one in cast("list[Any]", lanes)]
-    return GroupOrder(attempt=whole.attempt, lanes=found, more=whole.more, mixed=whole.mixed)
+    return GroupOrders(attempt=whole.attempt, lanes=found, more=whole.more, mixed=whole.mixed)
 
 
 def write_end(group: RunDir, lane: LaneOrder, end: LaneEnd) -> None:

@@ -31,7 +31,7 @@ from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner, derive_and_plan, plan_trials
 from launcher.sweep.settings import check_settings, first_report, is_setting, read_settings
-from launcher.sweep.together.plan_groups import Groups, Member, plan_groups, wants_groups
+from launcher.sweep.together.plan_groups import Member, TrialGroups, plan_groups, wants_groups
 from launcher.sweep.trials import Array, PlannedTrial, facts_line, make_arrays, shape
 
 WORKERS = 4
@@ -53,7 +53,7 @@ class PreparedSweep:
     config: Config
     kept: dict[str, str]
     """Name -> text of the copies of the files given with --config."""
-    groups: Groups | None = None
+    groups: TrialGroups | None = None
     """Which trials share base models; None without sweep.together."""
 
     @property

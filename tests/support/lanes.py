@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
-from launcher.run.lanes import TRAIN, GroupOrder, LaneEnd, LaneOrder, read_end, write_orders
+from launcher.run.lanes import TRAIN, GroupOrders, LaneEnd, LaneOrder, read_end, write_orders
 from tests.support.runs import Finished
 
 _POLL_S = 0.05
@@ -29,7 +29,7 @@ def train_together(
     ends: dict[int, LaneEnd] = {}
     over = threading.Event()
     attempt = place.attempts() + 1
-    write_orders(place, GroupOrder(attempt=0))
+    write_orders(place, GroupOrders(attempt=0))
 
     def lead() -> None:
         told = None
@@ -45,7 +45,7 @@ def train_together(
                 for number, what in now.items()
                 if what is not None
             ]  # fmt: skip
-            orders = GroupOrder(attempt=attempt, lanes=open_lanes, more=None in now.values(), mixed=mixed)
+            orders = GroupOrders(attempt=attempt, lanes=open_lanes, more=None in now.values(), mixed=mixed)
             if orders != told:
                 write_orders(place, orders)
                 told = orders

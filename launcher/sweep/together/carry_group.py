@@ -5,54 +5,48 @@ queues the job again. The worker writes to each trial's own run dir how the atte
 policy what follows when one trial fails alone, and gives a free lane to the next trial.
 """
 
-import json
 import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from launcher.clusters.registry import find_cluster
 from launcher.errors import AlreadyRunning, Exit, LauncherError
 from launcher.output import say
 from launcher.processes import exit_code
-from launcher.run import RunDir, now, write_text
+from launcher.run import RunDir, now
 from launcher.run.events import EventReader
-from launcher.run.events.base import How, StopReason
-from launcher.run.events.checkpoints import Saved
-from launcher.run.events.launching import Cancelled
-from launcher.run.events.supervisor import Ended, Finished, Pruned, Requeued, Started, Stopped, Told
-from launcher.run.history import HistoryReader
-from launcher.run.lanes import CANCEL, PRUNE, TRAIN, GroupOrder, LaneEnd, LaneOrder, read_end, write_orders
-from launcher.run.totals import faults
-from launcher.supervise import policy
+from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped, Told
+from launcher.run.lanes import GroupOrders, read_end, write_orders
 from launcher.supervise.children import StopSignal
 from launcher.supervise.lease import Lease
 from launcher.supervise.place import holder_lives, who
-from launcher.supervise.policy import Capacity, Do, EndedAttempt
 from launcher.sweep import claims
 from launcher.sweep.carry import start_script, write_trial
 from launcher.sweep.folder import SweepDir
-from launcher.sweep.outcome import CANCELLED, FAILED, Reports, ended_before, settle
+from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, settle
 from launcher.sweep.take import Taker
+from launcher.sweep.together.trial_lane import TrialLane
 
 _POLL_S = 0.1
 _LOOK_S = 0.5
 """Seconds between two reads of what the trials report."""
-_CAPACITY = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=1)
-"""What a trial that fails alone can get: its lane again."""
 
 
-class Worker(Protocol):
+class GroupWorker(Protocol):
     """What a worker of a sweep gives to the groups that it carries."""
 
     sweep: SweepDir
     spec: dict[str, Any]
     stopped: StopSignal
-    planned: Mapping[int, Mapping[str, Any]]
     study: Any
     taker: Taker
+
+    @property
+    def planned(self) -> Mapping[int, Mapping[str, Any]]:
+        """The lines of the planned trials, by their numbers."""
+        ...
 
     def values(self, number: int) -> tuple[list[str], Any]:
         """The overrides of a trial, and the study's trial if there is a study."""
@@ -67,40 +61,20 @@ class Worker(Protocol):
         ...
 
 
-@dataclass(kw_only=True)
-class _Lane:
-    """One trial that trains in the group."""
-
-    number: int
-    run: RunDir
-    lease: Lease
-    trial: Any
-    reports: Reports
-    events: EventReader[Any]
-    history: HistoryReader
-    attempt: int = 0
-    order: str = TRAIN
-    begun: float = 0.0
-    seen: int = -1
-    """Reports of which the study knows."""
-    since: str = field(default_factory=now)
-    """When the worker took the trial: a request to cancel it that is older does not count."""
-
-
 class GroupCarrier:
     """Carries one group to its end."""
 
-    def __init__(self, worker: Worker, first: int, key: str) -> None:
+    def __init__(self, worker: GroupWorker, first: int, key: str) -> None:
         """`first`: the trial for which the group is begun; `key`: equal for all trials that may join it."""
         self.worker, self.sweep, self.spec = worker, worker.sweep, worker.spec
         self.key, self.first = key, first
         self.group = RunDir(self.sweep.path / "groups" / str(first))
         self.cluster = find_cluster(self.spec["cluster"])
-        self.lanes: dict[int, _Lane] = {}
+        self.lanes: dict[int, TrialLane] = {}
         self.most = int(self.spec["together"]["trials"])
         self._more = True
         self._attempt = 0
-        self._told: GroupOrder | None = None
+        self._told: GroupOrders | None = None
         self._looked = 0.0
         self._events: EventReader[Any] = EventReader(
             self.group.events, Started, Told, Ended, Requeued, Stopped
@@ -108,13 +82,13 @@ class GroupCarrier:
 
     def carry(self) -> int:
         """The exit code of the group's job script; 0 if it was not needed."""
-        if not self._admit(self.first, new=False):
+        if not self._admit(self.first):
             return Exit.OK
         try:
             typed, _ = self.worker.values(self.first)
             write_trial(self.sweep, self.spec, self.first, typed, None, into=self.group)
             self._events.read()  # those of an earlier job
-            write_orders(self.group, GroupOrder(attempt=0))  # makes the run dir that of a group
+            write_orders(self.group, GroupOrders(attempt=0))  # makes the run dir that of a group
             self._fill()
             child = start_script(self.group)
             passed = 0
@@ -154,11 +128,10 @@ class GroupCarrier:
             if number is None:
                 self._more = False
             else:
-                self._admit(number, new=not own)
+                self._admit(number)
 
-    def _admit(self, number: int, *, new: bool) -> bool:
-        """Whether the trial trains in this group from now on. `new`: whether it was claimed just now."""
-        del new
+    def _admit(self, number: int) -> bool:
+        """Whether the trial trains in this group from now on."""
         began = now()
         if (why := self.worker.taker.too_late(number)) is not None:
             self.worker.end(number, ended_before(CANCELLED, why, began))
@@ -178,30 +151,12 @@ class GroupCarrier:
             self.worker.end(number, ended_before(FAILED, str(error), began))
             return False
         lease.watch()
-        share = {"group": str(self.group.path), "trials": self.most}
-        write_text(run.together, json.dumps(share) + "\n")
-        self.lanes[number] = _Lane(
-            number=number,
-            run=run,
-            lease=lease,
-            trial=trial,
-            reports=Reports(run, self.spec["objective"]),
-            events=EventReader(run.events, Saved, Cancelled),
-            history=HistoryReader(run, metrics=False),
-        )
-        self.lanes[number].events.read()
+        lane = self.lanes[number] = TrialLane.of(number, run, lease, self.spec["objective"], trial)
+        lane.share(self.group, self.most)
         say(f"trial {number}: trains in {self.group.path}")
         if self._attempt:
-            self._begin(self.lanes[number])
+            lane.begin(self.group)
         return True
-
-    def _begin(self, lane: _Lane) -> None:
-        """Begins an attempt of a trial, within that of the group."""
-        job = self.group.read_json(self.group.job)
-        lane.run.note_job(str(job["cluster"]), str(job["job_id"]), job.get("started"))
-        lane.attempt, lane.order, lane.begun = lane.run.attempts() + 1, TRAIN, time.monotonic()
-        started = self.group.read_events(Started)[-1]
-        lane.run.note(started.in_attempt(lane.attempt))
 
     def _follow(self) -> None:
         """Tells every trial what happened to the job."""
@@ -209,7 +164,7 @@ class GroupCarrier:
             if isinstance(event, Started):
                 self._attempt = event.attempt
                 for lane in self.lanes.values():
-                    self._begin(lane)
+                    lane.begin(self.group)
                 continue
             self._look_for_ends()  # first, so that a trial that ended before is not counted among the others
             if isinstance(event, Ended | Stopped | Requeued):
@@ -225,56 +180,16 @@ class GroupCarrier:
             return
         self._looked = time.monotonic()
         for lane in self.lanes.values():
-            for event in lane.events.read():
-                if isinstance(event, Saved):
-                    self.group.note(event.in_attempt(self._attempt))  # the group makes progress
-                elif event.time >= lane.since:
-                    lane.order = CANCEL
-            found = lane.reports.read()
-            if self.worker.study and len(found) != lane.seen and lane.order == TRAIN:
-                lane.seen = len(found)
-                if self.worker.study.should_prune(lane.trial, found):
-                    lane.order = PRUNE
+            for saved in lane.look(self.worker.study):
+                self.group.note(saved.in_attempt(self._attempt))  # the group makes progress
 
     def _look_for_ends(self) -> None:
         for lane in list(self.lanes.values()):
             end = read_end(self.group, lane.number, lane.attempt) if lane.attempt else None
-            if end is not None:
-                self._ended(lane, end)
+            if end is not None and lane.record_end(self.group, end):
+                self._over(lane, f"the trial ended ({end.how}) without a reason")
 
-    def _ended(self, lane: _Lane, end: LaneEnd) -> None:
-        """Records the end of a trial's attempt, and begins another one if the policy says so."""
-        run, attempt = lane.run, lane.attempt
-        told = {PRUNE: StopReason.PRUNED, CANCEL: StopReason.CANCELLED}.get(lane.order, StopReason.NOTHING)
-        crashed = end.how == How.CRASHED.value
-        if end.how != How.FINISHED.value:
-            run.note(
-                Ended(
-                    attempt=attempt,
-                    how=end.how,
-                    exit_code=end.exit_code,
-                    reason=end.reason or told.value,
-                    told=StopReason.NOTHING.value if crashed else told.value,
-                    seconds=round(time.monotonic() - lane.begun, 2),
-                )
-            )
-        if end.how == How.FINISHED.value:
-            run.note(Finished(attempt=attempt))
-        elif crashed:
-            ended = EndedAttempt(how=How.CRASHED, code=end.exit_code, reason=end.reason)
-            action = policy.decide(ended, faults(lane.history.read()), _CAPACITY)
-            if action.do is Do.RESTART:
-                say(f"trial {lane.number}: {end.reason}; it begins again from its newest checkpoint")
-                self._begin(lane)
-                return
-            run.note(Stopped(attempt=attempt, exit_code=int(action.code), reason=action.reason))
-        elif told is StopReason.PRUNED:
-            run.note(Pruned(attempt=attempt))
-        else:
-            run.note(Stopped(attempt=attempt, exit_code=int(Exit.TERMINATED), reason=told.value))
-        self._over(lane, f"the trial ended ({end.how}) without a reason")
-
-    def _over(self, lane: _Lane, reason: str) -> None:
+    def _over(self, lane: TrialLane, reason: str) -> None:
         """Gives the lane up, after the trial is over."""
         lane.lease.release()
         del self.lanes[lane.number]
@@ -285,14 +200,9 @@ class GroupCarrier:
         """Writes the rank's orders, if they have changed."""
         if not self._attempt:
             return
-        lanes = tuple(
-            LaneOrder(
-                number=lane.number, run=str(lane.run.path), attempt=lane.attempt, lease=lane.lease.nonce, order=lane.order
-            )
-            for lane in self.lanes.values()
-        )  # fmt: skip
+        lanes = tuple(lane.as_order() for lane in self.lanes.values())
         stays = self._more and not self.worker.stopped.signal and not self.worker.must_end()
-        order = GroupOrder(
+        order = GroupOrders(
             attempt=self._attempt, lanes=lanes, more=stays, mixed=bool(self.spec["together"]["mixed"])
         )
         if order != self._told:

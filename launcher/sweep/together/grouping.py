@@ -147,9 +147,9 @@ def _flat(prefix: str, value: Any, free: set[str]) -> Iterator[tuple[str, str]]:
     """(key, value as text) of everything under a value, without the free keys."""
     if prefix in free:
         return
-    inner = _values(value)
+    inner: Any = _values(value)
     if isinstance(inner, Mapping) and inner:
         for name, one in cast("Mapping[str, Any]", inner).items():
             yield from _flat(f"{prefix}.{name}".lstrip("."), one, free)
     else:
-        yield prefix, str(inner.name if isinstance(inner, Enum) else inner)
+        yield prefix, inner.name if isinstance(inner, Enum) else repr(cast("object", inner)).strip("'")

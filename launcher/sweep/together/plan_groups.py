@@ -27,7 +27,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Groups:
+class TrialGroups:
     """The groups of a sweep."""
 
     size: Size
@@ -122,7 +122,7 @@ def member(number: int, config: Config, plan: LaunchPlan) -> Member:
     )
 
 
-def plan_groups(settings: SweepConfig, members: Sequence[Member], *, sampled: bool) -> Groups:
+def plan_groups(settings: SweepConfig, members: Sequence[Member], *, sampled: bool) -> TrialGroups:
     """The groups of these trials. ConfigError if a sampler could choose trials that must not be in one group."""
     able = [one for one in members if one.fit.key]
     if sampled:
@@ -133,7 +133,7 @@ def plan_groups(settings: SweepConfig, members: Sequence[Member], *, sampled: bo
     largest = max(able or members, key=lambda one: one.plan.model.trainable_parameters or 0)
     most = None if sampled else max(counts.values(), default=1)
     size = choose_size(settings, largest.config, largest.plan, most)
-    return Groups(size=size, members=members, sampled=sampled)
+    return TrialGroups(size=size, members=members, sampled=sampled)
 
 
 def _check_one_kind(settings: SweepConfig, members: Sequence[Member]) -> None:

@@ -24,7 +24,7 @@ from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.run.events.base import How
 from launcher.run.events.ranks import Crashed, Working
-from launcher.run.lanes import CANCEL, PRUNE, GroupOrder, LaneEnd, LaneOrder, read_orders, write_end
+from launcher.run.lanes import CANCEL, PRUNE, GroupOrders, LaneEnd, LaneOrder, read_orders, write_end
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.lanes.lane import Lane
 from launcher.train.lanes.mixed import Mixed, why_not_mixed
@@ -83,7 +83,7 @@ class Group:
                 self.heartbeat.phase("save", self.heartbeat.step)
                 time.sleep(_POLL_S)
 
-    def _first_orders(self) -> GroupOrder:
+    def _first_orders(self) -> GroupOrders:
         deadline = time.monotonic() + _ORDERS_S
         while True:
             orders = read_orders(self.run)
@@ -96,7 +96,7 @@ class Group:
                 )
             time.sleep(_POLL_S)
 
-    def _obey(self, orders: GroupOrder) -> None:
+    def _obey(self, orders: GroupOrders) -> None:
         """Ends lanes that shall end, and begins new ones."""
         for order in orders.lanes:
             lane = next((one for one in self.lanes if _same(one.order, order)), None)

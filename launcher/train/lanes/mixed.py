@@ -17,7 +17,7 @@ from launcher.train.sequence.peers import shift
 
 
 @dataclass(slots=True)
-class Rows:
+class RowOwners:
     """Whose rows of the batch are whose. Set before a forward pass, and kept until its backward pass has ended, in which
     gradient checkpointing runs the forward pass again."""
 
@@ -28,7 +28,7 @@ class Rows:
 class SharedLayer(nn.Module):
     """A frozen layer with the adapters of several lanes."""
 
-    def __init__(self, base: nn.Module, rows: Rows) -> None:
+    def __init__(self, base: nn.Module, rows: RowOwners) -> None:
         super().__init__()
         self.base, self.rows = base, rows
         self.adapters: dict[int, Any] = {}
@@ -56,7 +56,7 @@ class Mixed:
     def __init__(self, lane: Lane) -> None:
         """Its modules are those of a lane's model, so that plugins have changed them in the same way."""
         self.model = with_same_tensors(lane.inner)
-        self.rows = Rows()
+        self.rows = RowOwners()
         self._head = KeptPositions(self.model)
         self._pad = lane.trainer.data_collator.pad_token_id
         for path, layer in _adapted(self.model):
