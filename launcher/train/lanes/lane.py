@@ -14,6 +14,7 @@ import numpy
 import torch
 from transformers import set_seed
 
+from launcher.checkpoint.manifest import folder_name
 from launcher.config import has_evaluation
 from launcher.plugins.base import apply
 from launcher.plugins.decide import read_run
@@ -141,8 +142,11 @@ class Lane:
             self.tracking.finish()
 
     def save(self, why: str) -> None:
-        """Saves a checkpoint and waits until it is committed, if the run saves any."""
-        if self.trainer.saver is not None:
+        """Saves a checkpoint and waits until it is committed, if the run saves any and has trained since the last one."""
+        if self.trainer.saver is None:
+            return
+        self.trainer.saver.wait()
+        if self.step and not (self.run.checkpoints / folder_name(self.step)).is_dir():
             with self._own_random():
                 self.trainer.save_between_steps(why)
                 self.trainer.saver.close()

@@ -14,6 +14,7 @@ from launcher.train.kept_positions import KeptPositions, trained_positions
 from launcher.train.lanes.lane import Lane
 from launcher.train.lanes.resident import with_same_tensors
 from launcher.train.sequence.peers import shift
+from launcher.train.upstream.transformers_model_facts import attention_of
 
 
 @dataclass(slots=True)
@@ -56,9 +57,11 @@ class Mixed:
     def __init__(self, lane: Lane) -> None:
         """Its modules are those of a lane's model, so that plugins have changed them in the same way."""
         self.model = with_same_tensors(lane.inner)
+        # trl 1.16's fused head is a forward of the lane's own model, which the copy would call
+        vars(self.model).pop("forward", None)
         self.rows = RowOwners()
         self._head = KeptPositions(self.model)
-        self._pad = lane.trainer.data_collator.pad_token_id
+        self._pad = lane.tokenizer.pad_token_id
         for path, layer in _adapted(self.model):
             self.model.set_submodule(path, SharedLayer(layer.base_layer, self.rows))
         self.model.train()
@@ -120,7 +123,7 @@ def why_not_mixed(lane: Lane) -> str | None:
         return f"{dropout}={getattr(config, dropout)} of the model draws its masks from one generator"
     if lane.trainer.aux_loss_enabled:
         return "the router's auxiliary loss is computed of all rows at once"
-    if lane.trainer.data_collator.varlen:
+    if "flash" in attention_of(lane.inner):
         return "the attention kernel takes all rows as one"
     return None
 
