@@ -123,7 +123,7 @@ def test_mixed_the_losses_are_those_of_lone_runs(start, alone, make, how):
     runs = [make(*trial, *how) for trial in trials]
     codes, ends = train_together(start, group := make(*trials[0], *how), runs, mixed=True)
     assert codes == [0] and {end.how for end in ends.values()} == {"finished"}, group.logs()
-    assert "take turns" not in group.logs()
+    assert "takes turns" not in group.logs()
     for run, trial in zip(runs, trials, strict=True):
         assert apart(run, alone(*trial, *how)) <= CLOSE
 

@@ -64,8 +64,8 @@ class Group:
         self.mixed: Mixed | None = None
         self._begun: set[tuple[int, int]] = set()
         """(trial, attempt) of every lane that has begun."""
-        self._refused: str | None = None
-        """Why the rows are not mixed although that was ordered."""
+        self._mixes: dict[Lane, bool] = {}
+        """Whether a lane's rows can be mixed with those of others."""
 
     def train(self) -> Exit:
         """The exit code of the rank."""
@@ -112,16 +112,17 @@ class Group:
         made: list[Lane] = []
         if self._guard(order, lambda: made.append(Lane(order, self.base, self.heartbeat))):
             self.lanes += made
-            if self.mixed is not None:
+            if self.mixed is not None and self._can_mix(made[0]):
                 self.mixed.join(made[0])
 
     def _step(self, *, mixed: bool) -> None:
         """A step of every lane, and the end of those that have no step left."""
         going = [lane for lane in self.lanes if not lane.is_over]
-        if going and mixed and self._can_mix(going[0]):
-            self._step_mixed(going)
-        else:
-            for lane in going:
+        mixable = [lane for lane in going if mixed and self._can_mix(lane)]
+        if mixable:
+            self._step_mixed(mixable)
+        for lane in going:
+            if lane not in mixable:
                 self._run(lane, lane.turn)
         for lane in [one for one in self.lanes if one.is_over]:
             self._end(lane, LaneEnd(how=How.FINISHED.value), lane.finish)
@@ -129,7 +130,7 @@ class Group:
     def _step_mixed(self, going: list[Lane]) -> None:
         if self.mixed is None:
             self.mixed = Mixed(going[0])
-            for lane in self.lanes:
+            for lane in filter(self._can_mix, self.lanes):
                 self.mixed.join(lane)
         taken: list[tuple[Lane, list[Any], Any]] = []
         for lane in going:
@@ -141,12 +142,15 @@ class Group:
             self._run(lane, lane.complete)
 
     def _can_mix(self, lane: Lane) -> bool:
-        if self._refused is None and self.mixed is None and (why := why_not_mixed(lane)):
-            self._refused = why
-            print(
-                f"launcher: warning: the trials take turns, and their rows are not mixed: {why}", flush=True
-            )
-        return self._refused is None
+        if lane not in self._mixes:
+            why = why_not_mixed(lane)
+            self._mixes[lane] = why is None
+            if why:
+                print(
+                    f"launcher: warning: trial {lane.order.number} takes turns with the others: {why}",
+                    flush=True,
+                )
+        return self._mixes[lane]
 
     def _run(self, lane: Lane, what: Callable[[], object]) -> None:
         """Does something in a lane, which ends alone if that fails."""
@@ -162,6 +166,7 @@ class Group:
     def _forget(self, lane: Lane) -> None:
         if self.mixed is not None:
             self.mixed.leave(lane)
+        self._mixes.pop(lane, None)
         self.lanes = [one for one in self.lanes if one is not lane]
 
     def _guard(self, order: LaneOrder, what: Callable[[], object]) -> bool:

@@ -121,6 +121,8 @@ def why_not_mixed(lane: Lane) -> str | None:
     dropout = next((name for name in values if ("dropout" in name or "pdrop" in name) and values[name]), None)
     if dropout:
         return f"{dropout}={getattr(config, dropout)} of the model draws its masks from one generator"
+    if isinstance(lane.inner.get_output_embeddings(), LoraLayer):
+        return "its adapter is on the head, of which only trained tokens are computed"
     if lane.trainer.aux_loss_enabled:
         return "the router's auxiliary loss is computed of all rows at once"
     if "flash" in attention_of(lane.inner):

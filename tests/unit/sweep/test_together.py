@@ -102,7 +102,7 @@ def test_auto_takes_as_many_trials_as_fit_a_gpu_and_a_number_that_does_not_fit_i
     plan = decide(config, facts(config))
     size = choose_size(SweepConfig(together="auto"), config, plan)
     assert size.trials > 1 and size.gib is not None and size.gib <= 0.9 * 40
-    assert size.one_gib == pytest.approx(plan.memory.total, abs=0.1)
+    assert plan.memory is not None and size.one_gib == pytest.approx(plan.memory.total, abs=0.1)
     with pytest.raises(
         ConfigError,
         match=r"sweep\.together=500 needs .* of cluster\.gpu_memory_gib=40; use sweep\.together=",
@@ -126,7 +126,7 @@ def test_a_mixed_pass_needs_the_activations_of_all_trials(compose, facts):
         choose_size(SweepConfig(together=4, together_pass=one), config, plan)
         for one in (Pass.turns, Pass.mixed)
     )
-    assert turns.one_gib < turns.gib < mixed.gib
+    assert (turns.one_gib or 0) < (turns.gib or 0) < (mixed.gib or 0)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many"])
