@@ -12,6 +12,7 @@ memory of 8 processes; the tokens per CPU second are at least equal at 256 token
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -149,7 +150,7 @@ class Watch:
         with (path / "logs" / "rank.log").open("wb") as log:
             env = environment(
                 OMP_NUM_THREADS=str(threads), TOKENIZERS_PARALLELISM="false", WORLD_SIZE="1", RANK="0", LOCAL_RANK="0",
-                LAUNCHER_ATTEMPT="1",
+                LAUNCHER_ATTEMPT="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()),
             )  # fmt: skip
             child = subprocess.Popen(
                 [sys.executable, "-m", "launcher.train", str(path)], stdout=log, stderr=log, env=env, cwd=path
@@ -171,6 +172,13 @@ class Watch:
                 self.cpu_s = cpu_s(child.pid) - begun
             self.peak_kib = max(self.peak_kib, peak_kib(child.pid))
             time.sleep(_POLL_S)
+
+
+def free_port() -> int:
+    """A port that no process uses now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def cpu_s(pid: int) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from launcher.checkpoint.manifest import rank_file
 from launcher.run.lanes import PRUNE, TRAIN
 from tests.support.lanes import train_together
 from tests.support.runs import Finished
@@ -65,6 +66,13 @@ def alone(warm, base, cache, tmp_path_factory) -> Make:
     return alone
 
 
+def named(trial: tuple[str, ...], how: tuple[str, ...]) -> tuple[str, ...]:
+    """The trial's overrides, for the adapter that `how` trains."""
+    return tuple(
+        one.replace("plugins.lora.", "plugins.qlora.") if "qlora" in str(how) else one for one in trial
+    )
+
+
 def apart(one: Finished, other: Finished) -> float:
     """The largest difference of two runs' losses."""
     assert len(one.losses) == len(other.losses) > 0
@@ -89,37 +97,48 @@ def figures(run: Finished) -> list[dict[str, object]]:
     return [{key: value for key, value in line.items() if key not in left_out} for line in run.metrics()]
 
 
-def test_in_turns_each_of_four_trials_is_its_lone_run_to_the_last_bit(start, alone, make):
-    runs = [make(*trial, EVALUATES, "trainer.eval_steps=5") for trial in TRIALS]
-    codes, ends = train_together(start, group := make(*TRIALS[0]), runs)
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param((), id="fp32"),
+        pytest.param(
+            (
+                "plugin=[qlora,gradient_checkpointing,sharded_checkpoint]", "trainer.packing=true", "trainer.precision=bf16",
+            ),
+            id="bf16-nf4-packed-checkpointed", marks=pytest.mark.long,
+        ),
+    ],
+)  # fmt: skip
+def test_in_turns_each_of_four_trials_is_its_lone_run_to_the_last_bit(start, alone, make, how):
+    trials = [(*named(trial, how), *how, EVALUATES, "trainer.eval_steps=5") for trial in TRIALS]
+    runs = [make(*trial) for trial in trials]
+    codes, ends = train_together(start, group := make(*named(TRIALS[0], how), *how), runs)
     assert codes == [0], group.logs()
     assert [ends[number].how for number in range(4)] == ["finished"] * 4, group.logs()
-    for run, trial in zip(runs, TRIALS, strict=True):
-        lone = alone(*trial, EVALUATES, "trainer.eval_steps=5")
+    for run, trial in zip(runs, trials, strict=True):
+        lone = alone(*trial)
         assert figures(run) == figures(lone)
         assert weights(run) == weights(lone)
         assert samples(run) == samples(lone)
         assert run.events("exported")[0]["verified"] == "logits"
         for step in (10, 20)[: 1 + (len(run.losses) == 20)]:
-            assert (checkpoint(run, step) / "rank_00000.bin").read_bytes() == (
-                checkpoint(lone, step) / "rank_00000.bin"
-            ).read_bytes()
+            files = [checkpoint(one, step) / rank_file(0) for one in (run, lone)]
+            assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize(
     "how",
     [
         pytest.param((), id="fp32"),
-        pytest.param(("plugin=[qlora,sharded_checkpoint]",), id="nf4"),
+        pytest.param(("plugin=[qlora,sharded_checkpoint]",), id="nf4", marks=pytest.mark.long),
         pytest.param(
             ("plugin=[lora,gradient_checkpointing,sharded_checkpoint]", "trainer.packing=true", "batch.micro_batch_size=1"),
-            id="packed",
+            id="packed-checkpointed", marks=pytest.mark.long,
         ),
     ],
 )  # fmt: skip
 def test_mixed_the_losses_are_those_of_lone_runs(start, alone, make, how):
-    key = "plugins.qlora." if "qlora" in str(how) else "plugins.lora."
-    trials = [tuple(one.replace("plugins.lora.", key) for one in trial) for trial in TRIALS]
+    trials = [named(trial, how) for trial in TRIALS]
     runs = [make(*trial, *how) for trial in trials]
     codes, ends = train_together(start, group := make(*trials[0], *how), runs, mixed=True)
     assert codes == [0] and {end.how for end in ends.values()} == {"finished"}, group.logs()
@@ -128,7 +147,9 @@ def test_mixed_the_losses_are_those_of_lone_runs(start, alone, make, how):
         assert apart(run, alone(*trial, *how)) <= CLOSE
 
 
-@pytest.mark.parametrize("mixed", [False, True], ids=["turns", "mixed"])
+@pytest.mark.parametrize(
+    "mixed", [pytest.param(False, id="turns", marks=pytest.mark.long), pytest.param(True, id="mixed")]
+)
 def test_a_trial_whose_loss_is_nan_ends_alone_and_a_pruned_one_too(start, make, mixed):
     rest = (TRIALS[1], TRIALS[2])
     undisturbed = [make(*trial) for trial in rest]

@@ -74,7 +74,7 @@ ENDS = ("started", "ended", "finished", "pruned", "stopped")
 
 def test_trials_that_share_a_base_are_ordinary_runs_and_the_next_trial_takes_a_free_lane(cache, tmp_path):
     typed = (
-        "-m", "+experiment=tiny", "cluster=local", "resources.device=cpu", "data.check=off", "trainer.max_steps=2,30",
+        "-m", "+experiment=tiny", "cluster=local", "resources.device=cpu", "data.check=off", "trainer.max_steps=2,5",
         "trainer.learning_rate=1e-3,1e-2", "sweep.together=2", f"cache_dir={cache}",
     )  # fmt: skip
     run(tmp_path, *typed, "--json")
@@ -92,10 +92,11 @@ def test_trials_that_share_a_base_are_ordinary_runs_and_the_next_trial_takes_a_f
     assert len(listed) == 4
 
 
+@pytest.mark.long
 def test_a_trial_of_a_group_is_cancelled_alone_and_resumes_alone(cache, tmp_path):
     typed = (
         "-m", "+experiment=tiny", "cluster=local", "resources.device=cpu", "data.check=off", "data.eval_path=null",
-        "trainer.max_steps=400", "trainer.learning_rate=1e-3,1e-2", "sweep.together=2", "sweep.objective=loss",
+        "trainer.max_steps=200", "trainer.learning_rate=1e-3,1e-2", "sweep.together=2", "sweep.objective=loss",
         f"cache_dir={cache}",
     )  # fmt: skip
     child = subprocess.Popen(
