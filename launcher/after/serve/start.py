@@ -73,12 +73,12 @@ class ServeSettings:
     endpoint: Endpoint
 
 
-def check_packages() -> None:
-    """Raises PackageError if the web server is not installed."""
+def check_packages(verb: str) -> None:
+    """Raises PackageError if the web server that the verb needs is not installed."""
     missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
         raise PackageError(
-            f"serve needs {' and '.join(missing)}, which this Python does not have; pip install 'launcher[serve]', or pip "
+            f"{verb} needs {' and '.join(missing)}, which this Python does not have; pip install 'launcher[serve]', or pip "
             f"install {' '.join(missing)}"
         )
 
@@ -100,7 +100,7 @@ def serve(
     name = settings.name or (run.name if run else folder.name if folder else "model")
     if _with_vllm(settings, request, run):
         _become_vllm(settings, run.export if run else Path(request["folder"]), run, name, tell)
-    check_packages()
+    check_packages("serve")
     with bind(settings.endpoint) as bound, worker(request) as work:
         device = wait_until_ready(work)
         port = bound.getsockname()[1]

@@ -1,0 +1,142 @@
+"""The thread that carries all jobs to their end: which job takes its next step, and when.
+
+Everything that it knows is in the database and in the run dirs, so that a server that was killed goes on where it was. A few
+threads take the steps that wait for other processes; each job has at most one step at a time.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from launcher.api.calls import CallFailed
+from launcher.api.files import Files
+from launcher.api.place import Place
+from launcher.api.steps import Steps
+from launcher.api.store import Row, Store
+from launcher.api.watching import Watch
+from launcher.errors import LauncherError
+from launcher.output import say
+
+_TURN_S = 1.0
+_AGAIN_S = 30.0
+"""Seconds until a step is tried again that has failed for a reason that may pass."""
+_MOST_TRIES = 5
+_ACTIVE = ("start", "watch", "stopping")
+"""Stages in which a job counts against at_once."""
+
+
+class Carrier:
+    """Carries jobs until it is closed."""
+
+    def __init__(
+        self, store: Store, place: Place, steps: Steps, files: Files, at_once: int, threads: int = 2
+    ) -> None:
+        self._store, self._steps, self._files, self._at_once = store, steps, files, at_once
+        self._watch = Watch(store, place, steps)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="step")
+        self._threads = threads
+        self._busy: set[str] = set()
+        self._later: dict[str, float] = {}
+        self._tries: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._carry, name="carrier", daemon=True)
+
+    def start(self) -> None:
+        """Begins to carry."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was asked for: the next turn begins at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Takes no further step; runs go on."""
+        self._closed = True
+        self._wake.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _carry(self) -> None:
+        while not self._closed:
+            began = time.monotonic()
+            try:
+                self._turn()
+            except Exception as error:  # one job's broken folder must not stop the others
+                say(f"the carrier of jobs has failed and goes on: {type(error).__name__}: {error}")
+            self._wake.wait(max(0.0, _TURN_S - (time.monotonic() - began)))
+            self._wake.clear()
+
+    def _turn(self) -> None:
+        self._files.remove_expired()
+        self._steps.here.reap()
+        watched = [row for row in self._at("watch", "stopping") if self._is_free(row)]
+        if watched:
+            self._watch.look(watched)
+        for row in self._at("start"):
+            self._take(row, self._steps.start)
+        active = len(self._at(*_ACTIVE))
+        for row in self._next(self._at_once - active):
+            self._take(row, self._steps.plan if row["stage"] == "plan" else self._steps.go_on)
+        for row in self._store.rows(
+            "SELECT * FROM jobs WHERE stage = 'check' AND wish = 'run' ORDER BY number LIMIT ?",
+            2 * self._threads,
+        ):
+            self._take(row, self._steps.check)
+
+    def _at(self, *stages: str) -> list[Row]:
+        marks = ", ".join("?" * len(stages))
+        return self._store.rows(f"SELECT * FROM jobs WHERE stage IN ({marks}) ORDER BY number", *stages)
+
+    def _next(self, free: int) -> list[Row]:
+        """At most `free` waiting jobs, those of tenants with the fewest active jobs first, then the oldest."""
+        if free <= 0:
+            return []
+        marks = ", ".join("?" * len(_ACTIVE))
+        return self._store.rows(
+            f"""SELECT * FROM (
+                SELECT jobs.*, ROW_NUMBER() OVER (PARTITION BY tenant ORDER BY number) + (
+                    SELECT COUNT(*) FROM jobs AS other WHERE other.tenant = jobs.tenant AND other.stage IN ({marks})
+                ) AS place FROM jobs WHERE stage IN ('plan', 'stopped') AND wish = 'run'
+            ) ORDER BY place, number LIMIT ?""",
+            *_ACTIVE,
+            free,
+        )
+
+    def _is_free(self, row: Row) -> bool:
+        with self._lock:
+            return row["id"] not in self._busy and self._later.get(row["id"], 0.0) <= time.monotonic()
+
+    def _take(self, row: Row, step: Callable[[Row], None]) -> None:
+        if not self._is_free(row) or self._closed:
+            return
+        with self._lock:
+            self._busy.add(row["id"])
+        self._pool.submit(self._run, row, step)
+
+    def _run(self, row: Row, step: Callable[[Row], None]) -> None:
+        try:
+            step(row)
+            self._tries.pop(row["id"], None)
+        except Exception as error:
+            self._failed(row, error)
+        finally:
+            with self._lock:
+                self._busy.discard(row["id"])
+            self.wake()
+
+    def _failed(self, row: Row, error: Exception) -> None:
+        """Tries the step again later; a job whose step never works fails, with the reason in the log alone."""
+        said = f"{type(error).__name__}: {error}"
+        tries = self._tries[row["id"]] = self._tries.get(row["id"], 0) + 1
+        is_certain = not isinstance(error, (LauncherError, OSError)) or isinstance(error, CallFailed)
+        if is_certain and tries >= _MOST_TRIES:
+            say(f"{row['id']}: stage {row['stage']} has failed {tries} times: {said}")
+            self._steps.fail(
+                row, "server_error", "The server could not carry the job; its log has the reason"
+            )
+            return
+        say(f"{row['id']}: stage {row['stage']} failed and is tried again in {_AGAIN_S:g} s: {said}")
+        with self._lock:
+            self._later[row["id"]] = time.monotonic() + _AGAIN_S
