@@ -46,6 +46,11 @@ class Place:
         """The settings of each offered model, as files that jobs extend."""
         return self.folder / "models"
 
+    @property
+    def work(self) -> Path:
+        """The empty folder in which jobs are launched: the code that a run keeps includes this folder."""
+        return self.folder / "work"
+
     def file(self, file_id: str) -> Path:
         """The content of an uploaded file."""
         return self.folder / "files" / _checked(file_id)
@@ -67,7 +72,7 @@ class Place:
                     f"--data-dir {self.folder} belongs to another user; choose a folder of your own"
                 )
             self.folder.chmod(0o700)
-            for name in ("files", "jobs", "incoming", "runs", "models", "cache"):
+            for name in ("files", "jobs", "incoming", "runs", "models", "cache", "work"):
                 (self.folder / name).mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise RunError(

@@ -78,11 +78,11 @@ class Steps:
             decided=decide(given, row["rows"]),
         )
         write_job_file(folder / "job.yaml", job)
-        words = ["--config", "job.yaml", "dry_run=true"]
+        words = ["--config", str(folder / "job.yaml"), "dry_run=true"]
         if self._offers.config_dir:
             words = ["--config-dir", str(self._offers.config_dir), *words]
         try:
-            report = call(["launch", *words], folder)
+            report = call(["launch", *words], self._place.work)
         except Refusal as error:
             is_data = error.kind == "DataError"
             code, param = ("invalid_training_file", "training_file") if is_data else ("server_error", None)
@@ -94,7 +94,7 @@ class Steps:
         """Plans the run of a paused job again in its own folder."""
         run = self.run_of(row)
         try:
-            call(["resume", str(run.path), "dry_run=true"], self._place.job(row["id"]))
+            call(["resume", str(run.path), "dry_run=true"], self._place.work)
         except Refusal as error:
             self.fail(
                 row, "server_error", f"The job cannot go on: {self._without_paths(str(error), row['id'])}"
