@@ -96,10 +96,13 @@ class Jobs:
         """The document of a job."""
         return job_document(self.find(tenant, job_id), tenant)
 
-    def page(self, tenant: Tenant, page: Page, metadata: Mapping[str, str]) -> Document:
-        """A page of the tenant's jobs whose metadata has these values."""
-        where, values = "tenant = ?", [tenant.name]
-        for name, value in metadata.items():
+    def page(self, tenant: Tenant, page: Page, metadata: Mapping[str, str] | None) -> Document:
+        """A page of the tenant's jobs whose metadata has these values; None: of jobs without metadata."""
+        where, values = (
+            "tenant = ?" + ("" if metadata is not None else " AND metadata IS NULL"),
+            [tenant.name],
+        )
+        for name, value in (metadata or {}).items():
             where += " AND EXISTS (SELECT 1 FROM json_each(jobs.metadata) AS one WHERE one.key = ? AND one.value = ?)"
             values += [name, value]
         return read_page(self._store, page, "jobs", where, values, lambda row: job_document(row, tenant))

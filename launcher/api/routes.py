@@ -4,7 +4,7 @@ Source: OpenAI's openapi.yml 2.3.0.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _JOB_BYTES = 1 << 18
 _LONGEST_KEY = 255
-_METADATA = re.compile(r"metadata\[([^\]]{1,64})\]")
+_METADATA = re.compile(r"metadata\[([^\[\]]{1,64})\]")
 _UPLOADS = 8
 """Uploads that are read at the same time, of all tenants."""
 
@@ -147,11 +147,7 @@ class ApiRoutes:
         return self._woken(await run_in_threadpool(create))
 
     def list_jobs(self, request: Request, after: _After = None, limit: _Limit = 20) -> Response:
-        wanted = {
-            matched[1]: value
-            for name, value in request.query_params.items()
-            if (matched := _METADATA.fullmatch(name))
-        }
+        wanted = _metadata(request.query_params)
         return JSONResponse(self._all.jobs.page(tenant_of(request), Page(limit=limit, after=after), wanted))
 
     def job(self, request: Request, job_id: str) -> Response:
@@ -196,3 +192,14 @@ class ApiRoutes:
     def _woken(self, document: dict[str, Any]) -> Response:
         self._all.wake()
         return JSONResponse(document)
+
+
+def _metadata(query: Mapping[str, str]) -> dict[str, str] | None:
+    """The wanted values of a job's metadata; None for jobs without metadata. RequestRefused for what is neither."""
+    given = {name: value for name, value in query.items() if name.startswith("metadata")}
+    if given == {"metadata": "null"}:
+        return None
+    found = {matched[1]: value for name, value in given.items() if (matched := _METADATA.fullmatch(name))}
+    if len(found) != len(given):
+        raise RequestRefused("metadata must be metadata[KEY]=VALUE, or metadata=null", param="metadata")
+    return found
