@@ -17,6 +17,13 @@ class ApiKey(TypedDict):
     """The key itself, which is not stored and cannot be shown again."""
 
 
+class ApiRevoked(TypedDict):
+    """A name whose key is refused from now on."""
+
+    name: str
+    """Whose it was."""
+
+
 class ApiTenant(TypedDict):
     """A name that may use the server."""
 

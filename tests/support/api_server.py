@@ -15,6 +15,7 @@ import openai
 
 from tests.support.fake_slurm import write_programs
 from tests.support.runs import command, environment
+from tests.support.shapes import check_printed
 
 CHATS = "".join(
     json.dumps(
@@ -82,6 +83,7 @@ class ApiServer:
         assert self.process.stdout
         line = self.process.stdout.readline()
         assert line, self.log
+        check_printed(["serve-api", "--json"], line)
         told = json.loads(line)
         self.address = told["address"]
         return told

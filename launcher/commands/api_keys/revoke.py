@@ -2,11 +2,11 @@
 
 import argparse
 
-from launcher.api.keys import add_data_dir, open_store
+from launcher.api.keys import ApiRevoked, add_data_dir, open_store
 from launcher.api.tenants import revoke
-from launcher.cli.verb import NOTHING, Verb
+from launcher.cli.verb import Verb
 from launcher.errors import Exit
-from launcher.output import print_text
+from launcher.output import print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,10 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     revoke(open_store(options), options.name)
-    if not options.json:
+    if options.json:
+        done: ApiRevoked = {"name": options.name}
+        print_json(done)
+    else:
         print_text(f"the key of {options.name} is refused from now on; its files, jobs and models stay")
     return Exit.OK
 
@@ -27,6 +30,6 @@ VERB = Verb(
     example="api-keys revoke anna --data-dir ~/api",
     add=_add,
     run=_run,
-    prints=NOTHING,
+    prints=ApiRevoked,
     runs_dir=False,
 )
