@@ -5,16 +5,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from launcher.after.serve.documents import RequestRefused
 from launcher.api.documents import Document, event_document, job_document
 from launcher.api.files import Files, link_or_copy
-from launcher.api.job_request import JobRequest
 from launcher.api.pages import Page, read_page
 from launcher.api.place import Place, new_id, remove
 from launcher.api.store import Row, Store
 from launcher.api.tenants import Tenant, check_jobs
+
+if TYPE_CHECKING:  # pydantic, which is installed only where requests are read
+    from launcher.api.job_request import JobRequest
 
 OVER = ("succeeded", "failed", "cancelled")
 AT_REST = ("check", "plan", "stopped")
@@ -26,7 +28,7 @@ TRAINING_DATA, VALIDATION_DATA = "train.jsonl", "eval.jsonl"
 class NewJob:
     """A job to create."""
 
-    request: JobRequest
+    request: "JobRequest"
     request_key: str | None
     """The header Idempotency-Key: the same key is the same job."""
 

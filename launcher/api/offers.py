@@ -27,7 +27,10 @@ from launcher.run import write_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _KEYS = ("models", "run", "at_once", "config_dir")
-_DECIDED = ("name", "runs_dir", "data", "dry_run", "resume", "seed")
+_DECIDED = (
+    "name", "runs_dir", "cache_dir", "dry_run", "resume", "seed", "data.path", "data.eval_path", "data.sources",
+    "trainer.num_train_epochs", "trainer.max_steps", "trainer.kind", "batch.global_batch_size", "batch.micro_batch_size",
+)  # fmt: skip
 """Keys of a run that the server sets itself."""
 _QUEUED, _HERE = 64, 1
 """The usual at_once with a scheduler's queue, and on this machine."""
@@ -98,15 +101,15 @@ def read_offers(file: Path | None, place: Place) -> Offers:
             if method not in METHODS:
                 raise ConfigError(f"{shown}: models.{name}.methods: {unknown('method', method, METHODS)}")
         _resolve_extends(settings, file)
+        for key in (*_keys(settings), *(key for one in methods.values() for key in _keys(one))):
+            if key in _DECIDED:
+                raise ConfigError(
+                    f"{shown}: models.{name}: {key} is set by the server for each job; take it out"
+                )
         found[name] = {}
         for method, kind in METHODS.items():
             own = _mapping(methods.get(method, {}), f"{shown}: models.{name}.methods.{method}")
             merged = _merged(_merged(settings, {"trainer": {"kind": kind}}), own)
-            for key in merged:
-                if key.partition(".")[0] in _DECIDED:
-                    raise ConfigError(
-                        f"{shown}: models.{name}: {key} is set by the server for each job; take it out"
-                    )
             path = place.models / f"{name}.{method}.yaml"
             write_text(path, yaml.safe_dump(merged, sort_keys=False))
             found[name][method] = _offer(path, folder)
@@ -146,6 +149,16 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(before, dict) and isinstance(value, dict)
         merged[key] = _merged(cast("Any", before), cast("Any", value)) if both else value
     return merged
+
+
+def _keys(value: Any, prefix: str = "") -> list[str]:
+    """The full names of all keys."""
+    if not isinstance(value, dict):
+        return []
+    found: list[str] = []
+    for name, one in cast("dict[Any, Any]", value).items():
+        found += [f"{prefix}{name}", *_keys(one, f"{prefix}{name}.")]
+    return found
 
 
 def _resolve_extends(settings: dict[str, Any], file: Path | None) -> None:

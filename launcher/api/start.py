@@ -1,13 +1,14 @@
 """The start of the server, and its end."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.after.serve.endpoint import Endpoint, address_of, bind
+from launcher.after.serve.endpoint import Endpoint, address_of, bind, is_loopback
 from launcher.after.serve.web import WebServer
 from launcher.api.carrier import Carrier
 from launcher.api.chats import Chats
@@ -20,7 +21,7 @@ from launcher.api.place import Place
 from launcher.api.steps import Steps
 from launcher.api.store import Store
 from launcher.errors import Exit, RunError
-from launcher.output import say
+from launcher.output import say, warn
 
 
 class ServingApi(TypedDict):
@@ -63,6 +64,12 @@ def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
     os.umask(0o077)
     place = Place(settings.data_dir.absolute())
     place.make()
+    tempfile.tempdir = str(place.incoming)  # large uploads must not fill another disk
+    if not is_loopback(settings.endpoint.host):
+        warn(
+            f"--host {settings.endpoint.host}: other machines reach the server, and keys and data cross the network as plain "
+            "text; a proxy with TLS on this machine needs no --host"
+        )
     with place.lock(), bind(settings.endpoint) as bound:
         store = Store(place.folder)
         place.remove_leftovers(store)

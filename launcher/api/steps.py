@@ -61,7 +61,10 @@ class Steps:
 
     def plan(self, row: Row) -> None:
         """Writes the run dir of the job."""
-        offer = self._offers.models[row["model"]][row["method"]]
+        offer = self._offers.models.get(row["model"], {}).get(row["method"])
+        if offer is None:
+            self.fail(row, "model_not_available", f"The model {row['model']} is no longer offered", "model")
+            return
         folder, given = self._place.job(row["id"]), json.loads(row["hyperparameters"])
         remove(self._place.runs_of(row["id"]))  # of an interrupted call: nothing was submitted in this stage
         job = JobFile(
