@@ -24,13 +24,14 @@ import openai
 
 client = openai.OpenAI(base_url=sys.argv[1], api_key=sys.argv[2], max_retries=5)
 rows = "".join(
-    json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is {n}."}]}) + "\\n"
+    json.dumps({"messages": [{"role": "user", "content": f"What is {n}?"},
+                             {"role": "assistant", "content": f"It is {n}."}]}) + "\\n"
     for n in range(12)
 )
 file = client.files.create(file=("train.jsonl", rows.encode()), purpose="fine-tune")
-made = [client.fine_tuning.jobs.create(model="tiny", training_file=file.id, suffix=f"s{n}", hyperparameters={"n_epochs": 1}).id
-        for n in range(3)]
-paused = client.fine_tuning.jobs.create(model="tiny", training_file=file.id, hyperparameters={"n_epochs": 50, "batch_size": 1}).id
+create = client.fine_tuning.jobs.create
+made = [create(model="tiny", training_file=file.id, suffix=f"s{n}", hyperparameters={"n_epochs": 1}).id for n in range(3)]
+paused = create(model="tiny", training_file=file.id, hyperparameters={"n_epochs": 50, "batch_size": 1}).id
 
 def wait(job, *wanted):
     deadline = time.monotonic() + 300
@@ -48,7 +49,9 @@ while not any(one.message == "The job is paused" for one in client.fine_tuning.j
     time.sleep(0.5)
 client.fine_tuning.jobs.resume(paused)
 done.append(wait(paused, "succeeded", "failed"))
-answer = client.chat.completions.create(model=done[0].fine_tuned_model, messages=[{"role": "user", "content": "What is 3?"}], max_tokens=8)
+answer = client.chat.completions.create(
+    model=done[0].fine_tuned_model, messages=[{"role": "user", "content": "What is 3?"}], max_tokens=8
+)
 print(json.dumps([[one.id, one.status] for one in done] + [answer.usage.completion_tokens]))
 """
 
@@ -58,7 +61,7 @@ def test_jobs_of_the_api_are_jobs_of_the_cluster(lab, tmp_path: Path):
     key = json.loads(
         lab.run(*command("api-keys", "add", "anna", "--data-dir", "D", "--json"), cwd=tmp_path).stdout
     )["key"]
-    process = None
+    process, line = None, ""
 
     def start() -> tuple[subprocess.Popen[str], str]:
         with (tmp_path / "server.log").open("a") as log:
@@ -94,13 +97,6 @@ def test_jobs_of_the_api_are_jobs_of_the_cluster(lab, tmp_path: Path):
             assert events.count("submitted") == (2 if job == ended[-1][0] else 1)
     finally:
         if process:
-            lab.run(
-                "pkill",
-                "-9",
-                "-f",
-                "serve-api --data-dir D --site site.yaml --port 8017",
-                cwd=tmp_path,
-                check=False,
-            )
+            lab.run("sh", "-c", f"kill -9 {json.loads(line)['pid']}", cwd=tmp_path, check=False)
             process.kill()
             process.wait()

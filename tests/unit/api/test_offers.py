@@ -1,5 +1,7 @@
 """The operator's file of models: what is offered by it, and what it must not say."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,12 @@ import pytest
 from launcher.api.offers import read_offers
 from launcher.api.place import Place
 from launcher.errors import ConfigError
+
+
+def test_the_verbs_are_known_where_no_web_server_is_installed():
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('fastapi', 'uvicorn', 'pydantic', 'starlette')))"
+    named = "from launcher.cli.verb import find_verb; find_verb('serve-api'), find_verb('api-keys add')"
+    subprocess.run([sys.executable, "-c", f"{blocked}; {named}"], check=True)
 
 
 @pytest.fixture
