@@ -19,9 +19,12 @@ from launcher.errors import LauncherError
 from launcher.output import say
 
 _TURN_S = 1.0
+_LOOK_S = 3.0
+"""Seconds between two questions to a scheduler about its jobs."""
 _AGAIN_S = 30.0
 """Seconds until a step is tried again that has failed for a reason that may pass."""
 _MOST_TRIES = 5
+_THREADS = 2
 _ACTIVE = ("start", "watch", "stopping")
 """Stages in which a job counts against at_once."""
 
@@ -30,13 +33,15 @@ class Carrier:
     """Carries jobs until it is closed."""
 
     def __init__(
-        self, store: Store, place: Place, steps: Steps, files: Files, at_once: int, threads: int = 2
+        self, store: Store, place: Place, steps: Steps, files: Files, *, at_once: int, queued: bool
     ) -> None:
+        """`queued`: whether a scheduler has the jobs."""
         self._store, self._steps, self._files, self._at_once = store, steps, files, at_once
         self._watch = Watch(store, place, steps)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="step")
-        self._threads = threads
-        self._busy: set[str] = set()
+        self._look_s, self._looked = _LOOK_S if queued else _TURN_S, 0.0
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="step")
+        self._busy: dict[str, str] = {}
+        """Job that a thread works on -> its stage when that began."""
         self._later: dict[str, float] = {}
         self._tries: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -71,17 +76,16 @@ class Carrier:
     def _turn(self) -> None:
         self._files.remove_expired()
         self._steps.here.reap()
-        watched = [row for row in self._at("watch", "stopping") if self._is_free(row)]
-        if watched:
-            self._watch.look(watched)
+        if time.monotonic() - self._looked >= self._look_s:
+            self._looked = time.monotonic()
+            if watched := self._at("watch", "stopping"):
+                self._watch.look(watched)
         for row in self._at("start"):
             self._take(row, self._steps.start)
-        active = len(self._at(*_ACTIVE))
-        for row in self._next(self._at_once - active):
+        for row in self._next():
             self._take(row, self._steps.plan if row["stage"] == "plan" else self._steps.go_on)
         for row in self._store.rows(
-            "SELECT * FROM jobs WHERE stage = 'check' AND wish = 'run' ORDER BY number LIMIT ?",
-            2 * self._threads,
+            "SELECT * FROM jobs WHERE stage = 'check' AND wish = 'run' ORDER BY number LIMIT ?", 2 * _THREADS
         ):
             self._take(row, self._steps.check)
 
@@ -89,20 +93,25 @@ class Carrier:
         marks = ", ".join("?" * len(stages))
         return self._store.rows(f"SELECT * FROM jobs WHERE stage IN ({marks}) ORDER BY number", *stages)
 
-    def _next(self, free: int) -> list[Row]:
-        """At most `free` waiting jobs, those of tenants with the fewest active jobs first, then the oldest."""
+    def _next(self) -> list[Row]:
+        """The waiting jobs for which there is room: those of tenants with the fewest active jobs first, then the oldest."""
+        with self._lock:
+            busy = dict(self._busy)
+        planned = sum(stage in ("plan", "stopped") for stage in busy.values())
+        free = self._at_once - len(self._at(*_ACTIVE)) - planned
         if free <= 0:
             return []
         marks = ", ".join("?" * len(_ACTIVE))
-        return self._store.rows(
+        rows = self._store.rows(
             f"""SELECT * FROM (
                 SELECT jobs.*, ROW_NUMBER() OVER (PARTITION BY tenant ORDER BY number) + (
                     SELECT COUNT(*) FROM jobs AS other WHERE other.tenant = jobs.tenant AND other.stage IN ({marks})
                 ) AS place FROM jobs WHERE stage IN ('plan', 'stopped') AND wish = 'run'
             ) ORDER BY place, number LIMIT ?""",
             *_ACTIVE,
-            free,
+            free + len(busy),
         )
+        return [row for row in rows if row["id"] not in busy][:free]
 
     def _is_free(self, row: Row) -> bool:
         with self._lock:
@@ -112,7 +121,7 @@ class Carrier:
         if not self._is_free(row) or self._closed:
             return
         with self._lock:
-            self._busy.add(row["id"])
+            self._busy[row["id"]] = row["stage"]
         self._pool.submit(self._run, row, step)
 
     def _run(self, row: Row, step: Callable[[Row], None]) -> None:
@@ -123,7 +132,7 @@ class Carrier:
             self._failed(row, error)
         finally:
             with self._lock:
-                self._busy.discard(row["id"])
+                self._busy.pop(row["id"], None)
             self.wake()
 
     def _failed(self, row: Row, error: Exception) -> None:

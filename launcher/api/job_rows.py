@@ -1,6 +1,7 @@
 """The jobs of all tenants as rows: how one is created, found, listed, and asked to pause, to go on or to end."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,9 +44,7 @@ class Jobs:
         """The document of a new job, or of the one that the same Idempotency-Key has created."""
         asked, text = new.request, new.request.model_dump_json()
         if new.request_key is not None and (known := self._with_key(tenant, new.request_key)):
-            if known["request"] != text:
-                _refuse("this Idempotency-Key was used for another request; use a new one", None, 409)
-            return job_document(known, tenant)
+            return _repeated(known, text, tenant)
         given = asked.asked_hyperparameters()
         job_id = new_id("ftjob")
         folder = self._place.job(job_id)
@@ -82,8 +81,11 @@ class Jobs:
                 )
                 add_event(db, job_id, "created", f"Created fine-tuning job: {job_id}")
                 add_event(db, job_id, "check", f"Validating training file: {asked.training_file}")
-        except BaseException:
+        except BaseException as error:
             remove(folder)
+            is_twice = isinstance(error, sqlite3.IntegrityError) and new.request_key is not None
+            if is_twice and (known := self._with_key(tenant, str(new.request_key))):
+                return _repeated(known, text, tenant)  # the same request arrived twice at the same time
             raise
         return self.document(tenant, job_id)
 
@@ -168,6 +170,13 @@ class Jobs:
 
     def _with_key(self, tenant: Tenant, key: str) -> Row | None:
         return self._store.row("SELECT * FROM jobs WHERE tenant = ? AND request_key = ?", tenant.name, key)
+
+
+def _repeated(known: Row, text: str, tenant: Tenant) -> Document:
+    """The job that an earlier request with the same key has created; RequestRefused if that was another request."""
+    if known["request"] != text:
+        _refuse("this Idempotency-Key was used for another request; use a new one", None, 409)
+    return job_document(known, tenant)
 
 
 def add_event(

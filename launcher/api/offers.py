@@ -71,6 +71,8 @@ class Offers:
     """Name -> the API's name of a method -> what is offered."""
     at_once: int
     """Most jobs that are in the cluster's queue or running."""
+    queued: bool
+    """Whether the jobs of some model wait in a scheduler's queue."""
     config_dir: Path | None
     """The site's own files, as with --config-dir."""
 
@@ -113,8 +115,9 @@ def read_offers(file: Path | None, place: Place) -> Offers:
             path = place.models / f"{name}.{method}.yaml"
             write_text(path, yaml.safe_dump(merged, sort_keys=False))
             found[name][method] = _offer(path, folder)
-    queued = all(offer.queued for methods in found.values() for offer in methods.values())
-    return Offers(models=found, at_once=at_once or (_QUEUED if queued else _HERE), config_dir=folder)
+    queued = any(offer.queued for methods in found.values() for offer in methods.values())
+    usual = _QUEUED if queued else _HERE
+    return Offers(models=found, at_once=at_once or usual, queued=queued, config_dir=folder)
 
 
 def _offer(path: Path, config_dir: Path | None) -> Offer:

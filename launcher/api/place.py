@@ -93,9 +93,11 @@ class Place:
 
     def remove_leftovers(self, store: Store) -> None:
         """Deletes what a killed server has left: parts of uploads, and files and folders that no answer has named."""
-        for name in ("files", "jobs"):
-            known = {row["id"] for row in store.rows(f"SELECT id FROM {name}")}
-            known |= {row["result_file"] for row in store.rows("SELECT result_file FROM jobs")}
+        for name, query in (
+            ("files", "SELECT id FROM files"),
+            ("jobs", "SELECT id FROM jobs WHERE stage != 'over'"),
+        ):
+            known = {row["id"] for row in store.rows(query)}
             for path in (self.folder / name).iterdir():
                 if path.name not in known:
                     remove(path)

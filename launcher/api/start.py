@@ -76,7 +76,9 @@ def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
         offers = read_offers(settings.site, place)
         at_once = settings.at_once or offers.at_once
         files, chats = Files(store, place), Chats(settings.models_loaded)
-        carrier = Carrier(store, place, Steps(store, place, offers), files, at_once)
+        carrier = Carrier(
+            store, place, Steps(store, place, offers), files, at_once=at_once, queued=offers.queued
+        )
         services = Services(
             store=store,
             files=files,

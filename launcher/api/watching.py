@@ -1,6 +1,5 @@
 """Jobs in the cluster's queue or running: their state, their events and GPU-hours, and how one is stopped by request."""
 
-import contextlib
 import time
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from launcher.errors import ClusterError, RunError
 from launcher.launching.ending import cancel
 from launcher.output import say
 from launcher.run import RunDir, now
-from launcher.run.history import read_history
+from launcher.run.history import HistoryReader
 from launcher.run.totals import gpu_s
 from launcher.status.state import Status, is_over, read_statuses, split_readable
 
@@ -33,6 +32,7 @@ class Watch:
         self._store, self._place, self._steps = store, place, steps
         self._finisher = Finisher(store, place)
         self._progress: dict[str, Progress] = {}
+        self._readers: dict[str, HistoryReader] = {}
         self._lost: dict[str, float] = {}
         self._cancelled: dict[str, float] = {}
 
@@ -42,9 +42,10 @@ class Watch:
         runs, faults = split_readable([RunDir(path) for path in by_path])
         for fault in faults:
             say(f"a job is not looked at: {fault}")
-        for run, status in zip(runs, read_statuses(runs), strict=True):
+        readers = [self._readers.setdefault(by_path[run.path]["id"], HistoryReader(run)) for run in runs]
+        for run, reader, status in zip(runs, readers, read_statuses(runs, readers), strict=True):
             row = by_path[run.path]
-            self._note(row, run)
+            self._note(row, run, reader)
             if is_over(status.state):
                 if status.state is not RunState.LOST or self._stays_lost(row, run):
                     self._end(row, run, status)
@@ -55,10 +56,10 @@ class Watch:
             elif status.state is RunState.RUNNING:
                 self._set_running(row)
 
-    def _note(self, row: Row, run: RunDir) -> None:
+    def _note(self, row: Row, run: RunDir, reader: HistoryReader) -> None:
         """Stores what the run has added to its metrics, and what it has used."""
         new = self._progress.setdefault(row["id"], Progress(run)).read()
-        used = gpu_s(run, read_history(run), now())
+        used = gpu_s(run, reader.read(), now())
         with self._store.change() as db:
             for metric in new:
                 add_event(db, row["id"], metric.source, metric.message, data=metric.data)
@@ -105,9 +106,8 @@ class Watch:
 
     def _end(self, row: Row, run: RunDir, status: Status) -> None:
         """Notes the end of the run: of the job, or of the part before a pause."""
-        for known in (self._progress, self._lost, self._cancelled):
-            with contextlib.suppress(KeyError):
-                del known[row["id"]]
+        for known in (self._progress, self._readers, self._lost, self._cancelled):
+            known.pop(row["id"], None)
         if row["wish"] == "cancel":
             self._close(row, "cancelled", "The job was cancelled")
         elif status.state is RunState.FINISHED:
