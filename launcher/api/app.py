@@ -115,5 +115,8 @@ async def _not_served(request: Request, error: Any) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     del error  # uvicorn writes the traceback
-    said = f"the server has failed on this request; its log says why, under {request.state.request_id}"
-    return JSONResponse(error_body(said, 500), 500)
+    request_id = request.state.request_id
+    said = f"the server has failed on this request; its log says why, after the line of {request_id}"
+    return JSONResponse(
+        error_body(said, 500), 500, {REQUEST_ID: request_id}
+    )  # it is sent outside of _Requests

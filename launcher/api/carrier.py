@@ -4,6 +4,7 @@ Everything that it knows is in the database and in the run dirs, so that a serve
 threads take the steps that wait for other processes; each job has at most one step at a time.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -57,11 +58,16 @@ class Carrier:
         """Something was asked for: the next turn begins at once."""
         self._wake.set()
 
-    def close(self) -> None:
-        """Takes no further step; runs go on."""
+    def stop(self) -> None:
+        """Begins no further step; runs go on."""
         self._closed = True
         self._wake.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        """The same, and returns when the steps that have begun are done: another server may then have the folder."""
+        self.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._thread.join()
 
     def _carry(self) -> None:
         while not self._closed:
@@ -122,7 +128,8 @@ class Carrier:
             return
         with self._lock:
             self._busy[row["id"]] = row["stage"]
-        self._pool.submit(self._run, row, step)
+        with contextlib.suppress(RuntimeError):  # the pool was closed meanwhile
+            self._pool.submit(self._run, row, step)
 
     def _run(self, row: Row, step: Callable[[Row], None]) -> None:
         try:

@@ -101,7 +101,7 @@ def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
         carrier.start()
         try:
             got = WebServer().run(
-                make_app(services), bound, started=lambda: tell(told), stopping=carrier.close
+                make_app(services), bound, started=lambda: tell(told), stopping=carrier.stop
             )
         finally:
             carrier.close()

@@ -233,6 +233,17 @@ def test_every_error_has_the_shape_of_the_api_and_every_answer_an_id_that_is_in_
         assert key not in api.server.log
 
 
+def test_a_fault_of_the_server_is_told_with_the_requests_id_and_without_its_paths(api):
+    client = api.client()
+    file = upload(client)
+    (api.server.data / "files" / file).unlink()
+    answer = api.server.ask(api.anna, "GET", f"/files/{file}/content")
+    assert answer.status_code == 500 and answer.json()["error"]["type"] == "server_error"
+    assert answer.headers["x-request-id"] in answer.text and str(api.server.data) not in answer.text
+    wait_until(lambda: "RuntimeError" in api.server.log)
+    client.files.delete(file)
+
+
 def test_an_upload_in_chunks_is_bounded_as_well(api):
     def pieces():
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
