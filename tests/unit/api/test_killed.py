@@ -79,7 +79,7 @@ def kill_and_start(server: ApiServer, dice: random.Random, kills: int) -> None:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.long)])
 def test_a_server_killed_at_random_points_loses_nothing_and_doubles_nothing(tmp_path: Path, kills: int):
     dice = random.Random(3)
     with queueing(tmp_path, "--at-once", "100000") as server:
