@@ -48,11 +48,11 @@ def make_app(services: Services) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_served)
     app.add_exception_handler(Exception, _failed)
-    app.add_middleware(_Requests, services=services)
+    app.add_middleware(_RequestLog, services=services)
     return app
 
 
-class _Requests:
+class _RequestLog:
     """Gives each request an id, a line in the log and its place among the figures. Keys and bodies are not logged."""
 
     def __init__(self, app: ASGIApp, services: Services) -> None:
@@ -119,4 +119,4 @@ async def _failed(request: Request, error: Exception) -> Response:
     said = f"the server has failed on this request; its log says why, after the line of {request_id}"
     return JSONResponse(
         error_body(said, 500), 500, {REQUEST_ID: request_id}
-    )  # it is sent outside of _Requests
+    )  # it is sent outside of _RequestLog

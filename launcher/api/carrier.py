@@ -11,8 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from launcher.api.calls import CallFailed
-from launcher.api.files import Files
-from launcher.api.place import Place
+from launcher.api.data_dir import DataDir
+from launcher.api.files import StoredFiles
 from launcher.api.steps import Steps
 from launcher.api.store import Row, Store
 from launcher.api.watching import Watch
@@ -34,11 +34,11 @@ class Carrier:
     """Carries jobs until it is closed."""
 
     def __init__(
-        self, store: Store, place: Place, steps: Steps, files: Files, *, at_once: int, queued: bool
+        self, store: Store, data_dir: DataDir, steps: Steps, files: StoredFiles, *, at_once: int, queued: bool
     ) -> None:
         """`queued`: whether a scheduler has the jobs."""
         self._store, self._steps, self._files, self._at_once = store, steps, files, at_once
-        self._watch = Watch(store, place, steps)
+        self._watch = Watch(store, data_dir, steps)
         self._look_s, self._looked = _LOOK_S if queued else _TURN_S, 0.0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="step")
         self._busy: dict[str, str] = {}

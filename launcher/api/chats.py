@@ -1,4 +1,4 @@
-"""Trained models that are loaded and answer: one process each, the least recently asked makes room for another."""
+"""TrainedModel models that are loaded and answer: one process each, the least recently asked makes room for another."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from launcher.after.chat import ChatSettings, model_request, wait_until_ready
 from launcher.after.serve.documents import RequestRefused
 from launcher.after.serve.request_queue import RequestQueue
 from launcher.after.worker import ModelProcess, worker
-from launcher.api.models import Trained
+from launcher.api.models import TrainedModel
 from launcher.errors import LauncherError
 from launcher.output import say
 
@@ -21,7 +21,7 @@ _WAITING = 16
 class _Loaded:
     """One model: the thread that holds its process, and the queue in front of it."""
 
-    def __init__(self, trained: Trained) -> None:
+    def __init__(self, trained: TrainedModel) -> None:
         self.trained = trained
         self.ready: asyncio.Future[RequestQueue] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ class Chats:
     def __init__(self, most: int) -> None:
         """`most`: models that are loaded at the same time."""
         self._most = most
-        self._loaded: dict[Trained, _Loaded] = {}
+        self._loaded: dict[TrainedModel, _Loaded] = {}
         """The least recently asked first."""
 
     @property
@@ -89,7 +89,7 @@ class Chats:
         """Number of models in memory."""
         return len(self._loaded)
 
-    async def requests(self, trained: Trained) -> RequestQueue:
+    async def requests(self, trained: TrainedModel) -> RequestQueue:
         """The queue in front of a model, which is loaded if it is not; RequestRefused if there is no room for it now."""
         found = self._loaded.pop(trained, None)
         if found is None or found.has_ended:

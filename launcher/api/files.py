@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from launcher.after.serve.documents import RequestRefused
+from launcher.api.data_dir import DataDir, new_id, remove
 from launcher.api.documents import Document, file_document
-from launcher.api.pages import Page, read_page
-from launcher.api.place import Place, new_id, remove
+from launcher.api.pages import ListPage, read_page
 from launcher.api.store import Row, Store
 from launcher.api.tenants import Tenant, check_bytes
 from launcher.output import visible
@@ -32,22 +32,22 @@ class Upload:
     expires_s: int | None = None
 
 
-class Files:
+class StoredFiles:
     """The files of all tenants."""
 
-    def __init__(self, store: Store, place: Place) -> None:
-        self._store, self._place = store, place
+    def __init__(self, store: Store, data_dir: DataDir) -> None:
+        self._store, self._data_dir = store, data_dir
 
     def add(self, tenant: Tenant, upload: Upload) -> Document:
         """The document of a new file, whose content is on the disk before anybody is told its id."""
         file_id, moment = new_id("file"), int(time.time())
-        path = self._place.incoming / file_id
+        path = self._data_dir.incoming / file_id
         try:
             size, digest = _write(upload.content, path)
             with self._store.change() as db:
                 check_bytes(db, tenant, size)
-                path.rename(self._place.file(file_id))
-                _sync_folder(self._place.file(file_id).parent)
+                path.rename(self._data_dir.file(file_id))
+                _sync_folder(self._data_dir.file(file_id).parent)
                 db.execute(
                     "INSERT INTO files (id, tenant, filename, bytes, purpose, created_at, sha256, expires_at) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -64,7 +64,7 @@ class Files:
                 )
         except BaseException:
             remove(path)
-            remove(self._place.file(file_id))
+            remove(self._data_dir.file(file_id))
             raise
         return self.document(tenant, file_id)
 
@@ -82,17 +82,17 @@ class Files:
     def content(self, tenant: Tenant, file_id: str) -> tuple[Path, Row]:
         """Where the content of a file is, and its row."""
         row = self.find(tenant, file_id)
-        return self._place.file(row["id"]), row
+        return self._data_dir.file(row["id"]), row
 
     def delete(self, tenant: Tenant, file_id: str) -> Document:
         """The API's answer to a deletion. A job that uses the file has a link of its own to the content."""
         row = self.find(tenant, file_id)
         with self._store.change() as db:
             db.execute("DELETE FROM files WHERE id = ? AND tenant = ?", (row["id"], tenant.name))
-        remove(self._place.file(row["id"]))
+        remove(self._data_dir.file(row["id"]))
         return {"id": row["id"], "object": "file", "deleted": True}
 
-    def page(self, tenant: Tenant, page: Page, purpose: str | None) -> Document:
+    def page(self, tenant: Tenant, page: ListPage, purpose: str | None) -> Document:
         """A page of the tenant's files."""
         where, values = "tenant = ? AND COALESCE(expires_at, ?) >= ?", [tenant.name, *[int(time.time())] * 2]
         if purpose is not None:
@@ -104,7 +104,7 @@ class Files:
         for row in self._store.rows("SELECT id FROM files WHERE expires_at < ?", int(time.time())):
             with self._store.change() as db:
                 db.execute("DELETE FROM files WHERE id = ?", (row["id"],))
-            remove(self._place.file(row["id"]))
+            remove(self._data_dir.file(row["id"]))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -4,9 +4,9 @@ import hashlib
 import re
 import time
 
+from launcher.api.data_dir import DataDir, new_id, remove
 from launcher.api.files import RESULTS
 from launcher.api.job_rows import add_event
-from launcher.api.place import Place, new_id, remove
 from launcher.api.progress import results_csv, trained_tokens
 from launcher.api.store import Row, Store
 from launcher.run import RunDir, write_text
@@ -18,13 +18,13 @@ _LONGEST_SUFFIX = 64
 class Finisher:
     """Ends jobs. A repeated call finds the job over and changes nothing."""
 
-    def __init__(self, store: Store, place: Place) -> None:
-        self._store, self._place = store, place
+    def __init__(self, store: Store, data_dir: DataDir) -> None:
+        self._store, self._data_dir = store, data_dir
 
     def succeed(self, row: Row, run: RunDir) -> None:
         """Stores the results, and gives the model its name."""
         content, file_id, moment = results_csv(run), new_id("file"), int(time.time())
-        path = self._place.file(file_id)
+        path = self._data_dir.file(file_id)
         write_text(path, content.decode(), durable=True)
         model = model_name(row)
         try:
@@ -58,7 +58,7 @@ class Finisher:
 
     def clean(self, row: Row) -> None:
         """Deletes the job's own links to its data, which a run that is over does not read."""
-        remove(self._place.job(row["id"]))
+        remove(self._data_dir.job(row["id"]))
 
 
 def model_name(row: Row) -> str:

@@ -23,7 +23,7 @@ _KEPT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class DecidedHyperparameters:
     """The hyperparameters of a job with a number for each `auto`."""
 
     n_epochs: int
@@ -32,11 +32,11 @@ class Decided:
     beta: float | None
 
 
-def decide(given: dict[str, Any], rows: int) -> Decided:
+def decide(given: dict[str, Any], rows: int) -> DecidedHyperparameters:
     """The values for a training file with that number of rows."""
     epochs, batch, times = given["n_epochs"], given["batch_size"], given["learning_rate_multiplier"]
     beta = given.get("beta", "auto")
-    return Decided(
+    return DecidedHyperparameters(
         n_epochs=_epochs(rows) if epochs == "auto" else epochs,
         batch_size=min(rows, _LARGE, max(_SMALL, round(rows * _SHARE))) if batch == "auto" else batch,
         learning_rate_multiplier=1.0 if times == "auto" else float(times),
@@ -69,7 +69,7 @@ class JobFile:
     validation: Path | None
     seed: int
     rows: int
-    decided: Decided
+    decided: DecidedHyperparameters
 
 
 def write_job_file(path: Path, job: JobFile) -> None:

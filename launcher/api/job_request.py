@@ -49,7 +49,7 @@ class _Method(_Strict):
     dpo: _Preferences | None = None
 
 
-class JobRequest(_Strict):
+class FineTuneRequest(_Strict):
     """What a request asks."""
 
     model: str
@@ -97,10 +97,10 @@ class JobRequest(_Strict):
         return secrets.randbelow(1 << 31) if self.seed is None else self.seed
 
 
-def parse_job_request(body: bytes) -> JobRequest:
+def parse_job_request(body: bytes) -> FineTuneRequest:
     """The request in a body; RequestRefused names the first field that is invalid."""
     try:
-        given = JobRequest.model_validate_json(body)
+        given = FineTuneRequest.model_validate_json(body)
         json.dumps(given.model_dump(), ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]

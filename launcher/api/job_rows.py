@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from launcher.after.serve.documents import RequestRefused
+from launcher.api.data_dir import DataDir, new_id, remove
 from launcher.api.documents import Document, event_document, job_document
-from launcher.api.files import Files, link_or_copy
-from launcher.api.pages import Page, read_page
-from launcher.api.place import Place, new_id, remove
+from launcher.api.files import StoredFiles, link_or_copy
+from launcher.api.pages import ListPage, read_page
 from launcher.api.store import Row, Store
 from launcher.api.tenants import Tenant, check_jobs
 
 if TYPE_CHECKING:  # pydantic, which is installed only where requests are read
-    from launcher.api.job_request import JobRequest
+    from launcher.api.job_request import FineTuneRequest
 
 OVER = ("succeeded", "failed", "cancelled")
 AT_REST = ("check", "plan", "stopped")
@@ -29,7 +29,7 @@ TRAINING_DATA, VALIDATION_DATA = "train.jsonl", "eval.jsonl"
 class NewJob:
     """A job to create."""
 
-    request: "JobRequest"
+    request: "FineTuneRequest"
     request_key: str | None
     """The header Idempotency-Key: the same key is the same job."""
 
@@ -37,8 +37,8 @@ class NewJob:
 class Jobs:
     """The jobs of all tenants."""
 
-    def __init__(self, store: Store, place: Place, files: Files) -> None:
-        self._store, self._place, self._files = store, place, files
+    def __init__(self, store: Store, data_dir: DataDir, files: StoredFiles) -> None:
+        self._store, self._data_dir, self._files = store, data_dir, files
 
     def create(self, tenant: Tenant, new: NewJob) -> Document:
         """The document of a new job, or of the one that the same Idempotency-Key has created."""
@@ -47,7 +47,7 @@ class Jobs:
             return _repeated(known, text, tenant)
         given = asked.asked_hyperparameters()
         job_id = new_id("ftjob")
-        folder = self._place.job(job_id)
+        folder = self._data_dir.job(job_id)
         try:
             folder.mkdir(mode=0o700)
             training = self._take(tenant, asked.training_file, "training_file", folder / TRAINING_DATA)
@@ -100,7 +100,7 @@ class Jobs:
         """The document of a job."""
         return job_document(self.find(tenant, job_id), tenant)
 
-    def page(self, tenant: Tenant, page: Page, metadata: Mapping[str, str] | None) -> Document:
+    def page(self, tenant: Tenant, page: ListPage, metadata: Mapping[str, str] | None) -> Document:
         """A page of the tenant's jobs whose metadata has these values; None: of jobs without metadata."""
         where, values = (
             "tenant = ?" + ("" if metadata is not None else " AND metadata IS NULL"),
@@ -111,7 +111,7 @@ class Jobs:
             values += [name, value]
         return read_page(self._store, page, "jobs", where, values, lambda row: job_document(row, tenant))
 
-    def events(self, tenant: Tenant, job_id: str, page: Page) -> Document:
+    def events(self, tenant: Tenant, job_id: str, page: ListPage) -> Document:
         """A page of what happened to a job, the newest first."""
         row = self.find(tenant, job_id)
         return read_page(self._store, page, "events", "job = ?", [row["id"]], event_document)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.api.place import Place
+from launcher.api.data_dir import DataDir
 from launcher.api.store import Row, Store
 
 
@@ -59,9 +59,9 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 def open_store(options: argparse.Namespace) -> Store:
     """The database of the folder, which is made if there is none."""
-    place = Place(options.data_dir.absolute())
-    place.make()
-    return Store(place.folder)
+    data_dir = DataDir(options.data_dir.absolute())
+    data_dir.make()
+    return Store(data_dir.folder)
 
 
 def tenant_dict(row: Row) -> ApiTenant:

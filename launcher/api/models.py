@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.after.serve.documents import RequestRefused
+from launcher.api.data_dir import DataDir
 from launcher.api.documents import Document, model_document
 from launcher.api.offers import Offers
-from launcher.api.place import Place
 from launcher.api.progress import checkpoint_documents
 from launcher.api.store import Row, Store
 from launcher.api.tenants import Tenant
@@ -18,7 +18,7 @@ _OFFERED_BY = "system"
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedModel:
     """A model that a job has made."""
 
     run: Path
@@ -30,9 +30,9 @@ class Trained:
 class Models:
     """The models of all tenants."""
 
-    def __init__(self, store: Store, place: Place, offers: Offers, started: int) -> None:
+    def __init__(self, store: Store, data_dir: DataDir, offers: Offers, started: int) -> None:
         """`started`: when the offered models count as created."""
-        self._store, self._place, self._offers, self._started = store, place, offers, started
+        self._store, self._data_dir, self._offers, self._started = store, data_dir, offers, started
 
     def check_offered(self, name: str, method: str) -> None:
         """Raises RequestRefused for a model that cannot be trained with the method."""
@@ -58,7 +58,7 @@ class Models:
             return model_document(name, self._started, _OFFERED_BY)
         return _trained_document(self._find(tenant, name))
 
-    def trained(self, tenant: Tenant, name: str) -> Trained:
+    def trained(self, tenant: Tenant, name: str) -> TrainedModel:
         """The model of the tenant that is to answer; RequestRefused if there is none of that name."""
         if name in self._offers.models:
             raise RequestRefused(
@@ -74,7 +74,7 @@ class Models:
             one["fine_tuned_model_checkpoint"] for one in self.checkpoints(row)
         }:
             raise _not_found(name)
-        return Trained(run=run.path, step=step)
+        return TrainedModel(run=run.path, step=step)
 
     def checkpoints(self, row: Row) -> list[Document]:
         """The checkpoints of a job that has succeeded."""
@@ -83,7 +83,7 @@ class Models:
         return checkpoint_documents(self._run_of(row), row["id"], row["fine_tuned_model"])
 
     def _run_of(self, row: Row) -> RunDir:
-        return RunDir(self._place.runs_of(row["id"]) / row["run"])
+        return RunDir(self._data_dir.runs_of(row["id"]) / row["run"])
 
     def _find(self, tenant: Tenant, name: str) -> Row:
         row = self._store.row(

@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import yaml
 
+from launcher.api.data_dir import DataDir
 from launcher.api.job_file import METHODS
-from launcher.api.place import Place
 from launcher.clusters.registry import choose_kind, find_cluster
 from launcher.errors import ConfigError, unknown
 from launcher.launching.compose import compose
@@ -50,7 +50,7 @@ _USUAL: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class OfferedModel:
     """One model with one method."""
 
     settings: Path
@@ -67,7 +67,7 @@ class Offer:
 class Offers:
     """What the server offers."""
 
-    models: Mapping[str, Mapping[str, Offer]]
+    models: Mapping[str, Mapping[str, OfferedModel]]
     """Name -> the API's name of a method -> what is offered."""
     at_once: int
     """Most jobs that are in the cluster's queue or running."""
@@ -77,7 +77,7 @@ class Offers:
     """The site's own files, as with --config-dir."""
 
 
-def read_offers(file: Path | None, place: Place) -> Offers:
+def read_offers(file: Path | None, data_dir: DataDir) -> Offers:
     """The offers in the operator's file, whose settings are written into the data folder; ConfigError for an invalid file."""
     given = _read(file) if file else {"models": dict(_USUAL)}
     shown = f"--site {file}"
@@ -93,7 +93,7 @@ def read_offers(file: Path | None, place: Place) -> Offers:
         raise ConfigError(f"{shown}: at_once: {at_once} must be a whole number of at least 1")
     config_dir = given.get("config_dir")
     folder = Path(str(config_dir)).expanduser().absolute() if config_dir else None
-    found: dict[str, dict[str, Offer]] = {}
+    found: dict[str, dict[str, OfferedModel]] = {}
     for name, keys in models.items():
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{shown}: models: {name} must be letters, digits and . _ - (at most 64)")
@@ -112,7 +112,7 @@ def read_offers(file: Path | None, place: Place) -> Offers:
         for method, kind in METHODS.items():
             own = _mapping(methods.get(method, {}), f"{shown}: models.{name}.methods.{method}")
             merged = _merged(_merged(settings, {"trainer": {"kind": kind}}), own)
-            path = place.models / f"{name}.{method}.yaml"
+            path = data_dir.models / f"{name}.{method}.yaml"
             write_text(path, yaml.safe_dump(merged, sort_keys=False))
             found[name][method] = _offer(path, folder)
     queued = any(offer.queued for methods in found.values() for offer in methods.values())
@@ -120,13 +120,13 @@ def read_offers(file: Path | None, place: Place) -> Offers:
     return Offers(models=found, at_once=at_once or usual, queued=queued, config_dir=folder)
 
 
-def _offer(path: Path, config_dir: Path | None) -> Offer:
+def _offer(path: Path, config_dir: Path | None) -> OfferedModel:
     """The offer by the composed settings; ConfigError for settings that cannot be composed."""
     more = ["--config-dir", str(config_dir)] if config_dir else []
     (composed,) = compose([*more, "--config", str(path)])
     resources, kind = composed.config.resources, composed.config.cluster.kind
     ranks = 1 if resources.auto else resources.nodes * resources.gpus_per_node
-    return Offer(
+    return OfferedModel(
         settings=path,
         learning_rate=composed.config.trainer.learning_rate,
         ranks=ranks,

@@ -10,7 +10,7 @@ from launcher.api.store import Row, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class ListPage:
     """The wanted part of a list."""
 
     limit: int
@@ -19,7 +19,12 @@ class Page:
 
 
 def read_page(
-    store: Store, page: Page, table: str, where: str, values: Sequence[Any], write: Callable[[Row], Document]
+    store: Store,
+    page: ListPage,
+    table: str,
+    where: str,
+    values: Sequence[Any],
+    write: Callable[[Row], Document],
 ) -> Document:
     """The page of the rows of a table; RequestRefused if `after` is no row of that list.
 

@@ -24,7 +24,7 @@ class Metric:
     data: dict[str, Any]
 
 
-class Progress:
+class MetricEvents:
     """Reads what a run adds to its metrics."""
 
     def __init__(self, run: RunDir) -> None:

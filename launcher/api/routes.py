@@ -19,11 +19,11 @@ from launcher.after.serve.request import parse_request
 from launcher.api.chats import LONGEST, Chats
 from launcher.api.documents import list_document
 from launcher.api.figures import Figures
-from launcher.api.files import Files
+from launcher.api.files import StoredFiles
 from launcher.api.job_request import parse_job_request
 from launcher.api.job_rows import Jobs, NewJob
 from launcher.api.models import Models
-from launcher.api.pages import Page
+from launcher.api.pages import ListPage
 from launcher.api.store import Store
 from launcher.api.tenants import Tenant, find_tenant
 from launcher.api.upload import read_upload
@@ -46,7 +46,7 @@ class Services:
     """What the routes use."""
 
     store: Store
-    files: Files
+    files: StoredFiles
     jobs: Jobs
     models: Models
     chats: Chats
@@ -121,7 +121,7 @@ class ApiRoutes:
         order: Literal["asc", "desc"] = "desc",
         after: _After = None,
     ) -> Response:
-        page = Page(limit=limit, after=after, newest_first=order == "desc")
+        page = ListPage(limit=limit, after=after, newest_first=order == "desc")
         return JSONResponse(self._all.files.page(tenant_of(request), page, purpose))
 
     def file(self, request: Request, file_id: str) -> Response:
@@ -148,7 +148,9 @@ class ApiRoutes:
 
     def list_jobs(self, request: Request, after: _After = None, limit: _Limit = 20) -> Response:
         wanted = _metadata(request.query_params)
-        return JSONResponse(self._all.jobs.page(tenant_of(request), Page(limit=limit, after=after), wanted))
+        return JSONResponse(
+            self._all.jobs.page(tenant_of(request), ListPage(limit=limit, after=after), wanted)
+        )
 
     def job(self, request: Request, job_id: str) -> Response:
         return JSONResponse(self._all.jobs.document(tenant_of(request), job_id))
@@ -163,7 +165,9 @@ class ApiRoutes:
         return self._woken(self._all.jobs.resume(tenant_of(request), job_id))
 
     def events(self, request: Request, job_id: str, after: _After = None, limit: _Limit = 20) -> Response:
-        return JSONResponse(self._all.jobs.events(tenant_of(request), job_id, Page(limit=limit, after=after)))
+        return JSONResponse(
+            self._all.jobs.events(tenant_of(request), job_id, ListPage(limit=limit, after=after))
+        )
 
     def checkpoints(
         self, request: Request, job_id: str, after: _After = None, limit: _Limit = 10

@@ -12,12 +12,12 @@ from launcher.after.serve.endpoint import Endpoint, address_of, bind, is_loopbac
 from launcher.after.serve.web import WebServer
 from launcher.api.carrier import Carrier
 from launcher.api.chats import Chats
+from launcher.api.data_dir import DataDir
 from launcher.api.figures import Figures
-from launcher.api.files import Files
+from launcher.api.files import StoredFiles
 from launcher.api.job_rows import Jobs
 from launcher.api.models import Models
 from launcher.api.offers import read_offers
-from launcher.api.place import Place
 from launcher.api.steps import Steps
 from launcher.api.store import Store
 from launcher.errors import Exit, RunError
@@ -52,7 +52,7 @@ class ApiSettings:
     at_once: int | None
     """Instead of the site's."""
     models_loaded: int
-    """Trained models that are in memory at the same time for chats."""
+    """TrainedModel models that are in memory at the same time for chats."""
     max_file_bytes: int
 
 
@@ -62,28 +62,28 @@ def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
     from launcher.api.routes import Services
 
     os.umask(0o077)
-    place = Place(settings.data_dir.absolute())
-    place.make()
-    tempfile.tempdir = str(place.incoming)  # large uploads must not fill another disk
+    data_dir = DataDir(settings.data_dir.absolute())
+    data_dir.make()
+    tempfile.tempdir = str(data_dir.incoming)  # large uploads must not fill another disk
     if not is_loopback(settings.endpoint.host):
         warn(
             f"--host {settings.endpoint.host}: other machines reach the server, and keys and data cross the network as plain "
             "text; a proxy with TLS on this machine needs no --host"
         )
-    with place.lock(), bind(settings.endpoint) as bound:
-        store = Store(place.folder)
-        place.remove_leftovers(store)
-        offers = read_offers(settings.site, place)
+    with data_dir.lock(), bind(settings.endpoint) as bound:
+        store = Store(data_dir.folder)
+        data_dir.remove_leftovers(store)
+        offers = read_offers(settings.site, data_dir)
         at_once = settings.at_once or offers.at_once
-        files, chats = Files(store, place), Chats(settings.models_loaded)
+        files, chats = StoredFiles(store, data_dir), Chats(settings.models_loaded)
         carrier = Carrier(
-            store, place, Steps(store, place, offers), files, at_once=at_once, queued=offers.queued
+            store, data_dir, Steps(store, data_dir, offers), files, at_once=at_once, queued=offers.queued
         )
         services = Services(
             store=store,
             files=files,
-            jobs=Jobs(store, place, files),
-            models=Models(store, place, offers, int(time.time())),
+            jobs=Jobs(store, data_dir, files),
+            models=Models(store, data_dir, offers, int(time.time())),
             chats=chats,
             figures=Figures(store),
             wake=carrier.wake,

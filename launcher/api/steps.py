@@ -11,11 +11,11 @@ from pathlib import Path
 
 from launcher.api.calls import Refusal, call
 from launcher.api.checking import check_file
+from launcher.api.data_dir import DataDir, remove
 from launcher.api.finish import Finisher
 from launcher.api.job_file import JobFile, decide, write_job_file
 from launcher.api.job_rows import TRAINING_DATA, VALIDATION_DATA, add_event, end_job
 from launcher.api.offers import Offers
-from launcher.api.place import Place, remove
 from launcher.api.running import Here
 from launcher.api.store import Row, Store
 from launcher.clusters.base import Refused
@@ -29,14 +29,14 @@ from launcher.run.events.launching import Submitted
 class Steps:
     """Takes one step of a job. Every method can be called again with the same row."""
 
-    def __init__(self, store: Store, place: Place, offers: Offers) -> None:
-        self._store, self._place, self._offers = store, place, offers
+    def __init__(self, store: Store, data_dir: DataDir, offers: Offers) -> None:
+        self._store, self._data_dir, self._offers = store, data_dir, offers
         self.here = Here()
         """Jobs that run on this machine."""
 
     def check(self, row: Row) -> None:
         """Checks the job's files, and decides on what is `auto`."""
-        folder, files = self._place.job(row["id"]), [("training", TRAINING_DATA, LEAST)]
+        folder, files = self._data_dir.job(row["id"]), [("training", TRAINING_DATA, LEAST)]
         if row["validation_file"]:
             files.append(("validation", VALIDATION_DATA, 1))
         rows = 0
@@ -65,12 +65,14 @@ class Steps:
         if offer is None:
             self.fail(row, "model_not_available", f"The model {row['model']} is no longer offered", "model")
             return
-        folder, given = self._place.job(row["id"]), json.loads(row["hyperparameters"])
-        remove(self._place.runs_of(row["id"]))  # of an interrupted call: nothing was submitted in this stage
+        folder, given = self._data_dir.job(row["id"]), json.loads(row["hyperparameters"])
+        remove(
+            self._data_dir.runs_of(row["id"])
+        )  # of an interrupted call: nothing was submitted in this stage
         job = JobFile(
             name=row["id"],
-            runs_dir=self._place.runs,
-            cache_dir=self._place.cache,
+            runs_dir=self._data_dir.runs,
+            cache_dir=self._data_dir.cache,
             settings=offer.settings,
             learning_rate=offer.learning_rate,
             ranks=offer.ranks,
@@ -85,7 +87,7 @@ class Steps:
         if self._offers.config_dir:
             words = ["--config-dir", str(self._offers.config_dir), *words]
         try:
-            report = call(["launch", *words], self._place.work)
+            report = call(["launch", *words], self._data_dir.work)
         except Refusal as error:
             is_data = error.kind == "DataError"
             code, param = ("invalid_training_file", "training_file") if is_data else ("server_error", None)
@@ -97,7 +99,7 @@ class Steps:
         """Plans the run of a paused job again in its own folder."""
         run = self.run_of(row)
         try:
-            call(["resume", str(run.path), "dry_run=true"], self._place.work)
+            call(["resume", str(run.path), "dry_run=true"], self._data_dir.work)
         except Refusal as error:
             self.fail(
                 row, "server_error", f"The job cannot go on: {self._without_paths(str(error), row['id'])}"
@@ -126,11 +128,11 @@ class Steps:
         """Ends the job with an error."""
         with self._store.change() as db:
             end_job(db, row, "failed", message, {"code": code, "message": message, "param": param})
-        Finisher(self._store, self._place).clean(row)
+        Finisher(self._store, self._data_dir).clean(row)
 
     def run_of(self, row: Row) -> RunDir:
         """The run of a job that has one."""
-        return RunDir(self._place.runs_of(row["id"]) / row["run"])
+        return RunDir(self._data_dir.runs_of(row["id"]) / row["run"])
 
     def _to_start(self, row: Row, run: RunDir, stage: str) -> None:
         """Notes the planned run; it is dropped if the job was cancelled meanwhile, and planned again if it was paused."""
@@ -140,14 +142,14 @@ class Steps:
                 (run.path.name, len(run.read_events(Submitted)), row["id"], stage),
             ).rowcount
         if not done and stage == "plan":
-            remove(self._place.runs_of(row["id"]))
+            remove(self._data_dir.runs_of(row["id"]))
 
     def _is_submitted(self, run: RunDir, row: Row) -> bool:
         return not run.intent.exists() and len(run.read_events(Submitted)) > row["submitted"]
 
     def _without_paths(self, message: str, job_id: str) -> str:
         """The sentence without the paths of this server."""
-        folder = self._place.job(job_id)
+        folder = self._data_dir.job(job_id)
         said = message.replace(str(folder / TRAINING_DATA), "the training file")
         said = said.replace(str(folder / VALIDATION_DATA), "the validation file")
-        return said.replace(str(self._place.folder), "...")
+        return said.replace(str(self._data_dir.folder), "...")

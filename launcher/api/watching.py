@@ -3,10 +3,10 @@
 import time
 from collections.abc import Sequence
 
+from launcher.api.data_dir import DataDir
 from launcher.api.finish import Finisher
 from launcher.api.job_rows import add_event, end_job
-from launcher.api.place import Place
-from launcher.api.progress import Progress
+from launcher.api.progress import MetricEvents
 from launcher.api.running import lives_here
 from launcher.api.steps import Steps
 from launcher.api.store import Row, Store
@@ -28,10 +28,10 @@ _CANCEL_AGAIN_S = 15.0
 class Watch:
     """Looks at runs and brings the database up to date."""
 
-    def __init__(self, store: Store, place: Place, steps: Steps) -> None:
-        self._store, self._place, self._steps = store, place, steps
-        self._finisher = Finisher(store, place)
-        self._progress: dict[str, Progress] = {}
+    def __init__(self, store: Store, data_dir: DataDir, steps: Steps) -> None:
+        self._store, self._data_dir, self._steps = store, data_dir, steps
+        self._finisher = Finisher(store, data_dir)
+        self._metric_events: dict[str, MetricEvents] = {}
         self._readers: dict[str, HistoryReader] = {}
         self._lost: dict[str, float] = {}
         self._cancelled: dict[str, float] = {}
@@ -58,7 +58,7 @@ class Watch:
 
     def _note(self, row: Row, run: RunDir, reader: HistoryReader) -> None:
         """Stores what the run has added to its metrics, and what it has used."""
-        new = self._progress.setdefault(row["id"], Progress(run)).read()
+        new = self._metric_events.setdefault(row["id"], MetricEvents(run)).read()
         used = gpu_s(run, reader.read(), now())
         with self._store.change() as db:
             for metric in new:
@@ -106,7 +106,7 @@ class Watch:
 
     def _end(self, row: Row, run: RunDir, status: Status) -> None:
         """Notes the end of the run: of the job, or of the part before a pause."""
-        for known in (self._progress, self._readers, self._lost, self._cancelled):
+        for known in (self._metric_events, self._readers, self._lost, self._cancelled):
             known.pop(row["id"], None)
         if row["wish"] == "cancel":
             self._close(row, "cancelled", "The job was cancelled")
@@ -140,4 +140,4 @@ class Watch:
         self._finisher.clean(row)
 
     def _without_paths(self, text: str) -> str:
-        return text.replace(str(self._place.folder), "...")
+        return text.replace(str(self._data_dir.folder), "...")

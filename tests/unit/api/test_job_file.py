@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launcher.api.job_file import Decided, JobFile, decide, micro_batch, write_job_file
+from launcher.api.job_file import DecidedHyperparameters, JobFile, decide, micro_batch, write_job_file
 
 AUTO = {"n_epochs": "auto", "batch_size": "auto", "learning_rate_multiplier": "auto"}
 
@@ -27,7 +27,9 @@ def test_auto_is_decided_by_the_number_of_rows(rows, epochs, batch):
 
 def test_a_number_stays_as_it_is():
     given = {"n_epochs": 7, "batch_size": 3, "learning_rate_multiplier": 2, "beta": 0.5}
-    assert decide(given, 100) == Decided(n_epochs=7, batch_size=3, learning_rate_multiplier=2.0, beta=0.5)
+    assert decide(given, 100) == DecidedHyperparameters(
+        n_epochs=7, batch_size=3, learning_rate_multiplier=2.0, beta=0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_the_file_has_the_decided_numbers_and_a_batch_that_the_ranks_divide(tmp_
     job = JobFile(
         name="ftjob-1", runs_dir=tmp_path / "runs", cache_dir=tmp_path / "cache", settings=tmp_path / "m.yaml",
         learning_rate=1e-3, ranks=8, training=tmp_path / "t.jsonl", validation=None, seed=5, rows=100,
-        decided=Decided(n_epochs=2, batch_size=4, learning_rate_multiplier=0.5, beta=None),
+        decided=DecidedHyperparameters(n_epochs=2, batch_size=4, learning_rate_multiplier=0.5, beta=None),
     )  # fmt: skip
     write_job_file(tmp_path / "job.yaml", job)
     keys = yaml.safe_load((tmp_path / "job.yaml").read_text())

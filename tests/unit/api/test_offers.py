@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from launcher.api.data_dir import DataDir
 from launcher.api.offers import read_offers
-from launcher.api.place import Place
 from launcher.errors import ConfigError
 
 
@@ -18,27 +18,27 @@ def test_the_verbs_are_known_where_no_web_server_is_installed():
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    place = Place(tmp_path / "D")
-    place.make()
-    return place
+def data_dir(tmp_path: Path) -> DataDir:
+    data_dir = DataDir(tmp_path / "D")
+    data_dir.make()
+    return data_dir
 
 
-def read(place: Place, text: str):
-    file = place.folder.parent / "site.yaml"
+def read(data_dir: DataDir, text: str):
+    file = data_dir.folder.parent / "site.yaml"
     file.write_text(text)
-    return read_offers(file, place)
+    return read_offers(file, data_dir)
 
 
-def test_without_a_file_the_models_of_the_first_hour_are_offered(place):
-    offers = read_offers(None, place)
+def test_without_a_file_the_models_of_the_first_hour_are_offered(data_dir):
+    offers = read_offers(None, data_dir)
     assert sorted(offers.models) == ["smollm2-135m", "tiny"]
     assert offers.models["smollm2-135m"]["supervised"].learning_rate == 1e-3
 
 
-def test_a_model_has_the_common_keys_its_own_and_those_of_a_method(place):
+def test_a_model_has_the_common_keys_its_own_and_those_of_a_method(data_dir):
     offers = read(
-        place,
+        data_dir,
         "models: {m: {extends: tiny, trainer: {learning_rate: 1.0e-4}, methods: {dpo: {trainer: {learning_rate: 2.0e-5}}}}}\n"
         "run: {cluster: slurm, resources: {nodes: 2, gpus_per_node: 4}, trainer: {learning_rate: 1.0}}\nat_once: 3\n",
     )
@@ -48,9 +48,9 @@ def test_a_model_has_the_common_keys_its_own_and_those_of_a_method(place):
     assert "kind: dpo" in dpo.settings.read_text() and "kind: sft" in supervised.settings.read_text()
 
 
-def test_a_file_that_is_extended_is_found_beside_the_sites_file(place):
-    (place.folder.parent / "base.yaml").write_text("extends: tiny\ntrainer: {learning_rate: 0.5}\n")
-    assert read(place, "models: {m: {extends: base.yaml}}").models["m"]["supervised"].learning_rate == 0.5
+def test_a_file_that_is_extended_is_found_beside_the_sites_file(data_dir):
+    (data_dir.folder.parent / "base.yaml").write_text("extends: tiny\ntrainer: {learning_rate: 0.5}\n")
+    assert read(data_dir, "models: {m: {extends: base.yaml}}").models["m"]["supervised"].learning_rate == 0.5
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_a_file_that_is_extended_is_found_beside_the_sites_file(place):
         ("models: [m]", "must be a mapping"),
     ],
 )
-def test_a_file_with_a_mistake_is_refused_before_anything_is_served(place, text, said):
+def test_a_file_with_a_mistake_is_refused_before_anything_is_served(data_dir, text, said):
     with pytest.raises(ConfigError, match=said):
-        read(place, text)
+        read(data_dir, text)

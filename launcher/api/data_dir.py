@@ -21,7 +21,7 @@ def new_id(kind: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DataDir:
     """Paths of the data folder."""
 
     folder: Path
