@@ -1,4 +1,4 @@
-"""TrainedModel models that are loaded and answer: one process each, the least recently asked makes room for another."""
+"""Trained models that are loaded and answer: one process each, the least recently asked makes room for another."""
 
 import asyncio
 import threading

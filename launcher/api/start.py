@@ -52,7 +52,7 @@ class ApiSettings:
     at_once: int | None
     """Instead of the site's."""
     models_loaded: int
-    """TrainedModel models that are in memory at the same time for chats."""
+    """Trained models that are in memory at the same time for chats."""
     max_file_bytes: int
 
 
