@@ -19,6 +19,7 @@ from launcher.train.checkpoint.saver import Saver
 from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.cache import RowStore
+from launcher.train.heartbeat import Heartbeat
 from launcher.train.length import settle_saves
 from launcher.train.meter import Meter
 from launcher.train.methods.parts import Parts
@@ -50,6 +51,7 @@ def equip(
     tokenizer: Any,
     shared: RowStore,
     tracking: RankTracking,
+    heartbeat: Heartbeat,
     skipped: Sequence[int],
     make: Callable[[Parts], Any],
 ) -> Any:
@@ -76,6 +78,7 @@ def equip(
             tokenizer=tokenizer,
             callbacks=[recorder, Meter(run, plan, place.attempt, place.rank)],
             shared=shared,
+            heartbeat=heartbeat,
         )
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:

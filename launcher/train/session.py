@@ -73,7 +73,9 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         note_revision(run, config.model, model, attempt)
     heartbeat.phase("data")
     place = RankOf(run=run, decided=decided, attempt=attempt, rank=rank)
-    trainer = equip(place, args, model, tokenizer, shared, tracking, selection.skipped(), make_trainer)
+    trainer = equip(
+        place, args, model, tokenizer, shared, tracking, heartbeat, selection.skipped(), make_trainer
+    )
     shutdown = ShutdownCallback(heartbeat, trainer, world_size)
     trainer.add_callback(shutdown)
     if world_size > 1:

@@ -87,7 +87,7 @@ class Lane:
             method = module_of(plan.trainer)
             kind = type("LaneTrainer", (TrainerSteps, method.TRAINER), {})
             self.trainer: Any = equip(
-                place, args, model, self.tokenizer, shared, self.tracking, selection.skipped(),
+                place, args, model, self.tokenizer, shared, self.tracking, heartbeat, selection.skipped(),
                 lambda parts: method.make(parts, kind),
             )  # fmt: skip
             self.trainer.add_callback(ShutdownCallback(heartbeat, self.trainer, 1))
