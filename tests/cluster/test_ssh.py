@@ -64,7 +64,7 @@ def test_a_run_is_launched_followed_cancelled_resumed_and_fetched_from_a_laptop(
     assert (status["state"], status["job_id"]) == ("running", lab.job(run))
     (listed,) = json.loads(here("list", "--ask", "--json"))
     assert (listed["state"], listed["run"]) == ("running", told["run"])
-    assert f"on login" in here("list")
+    assert "on login" in here("list")
     assert "this is the laptop's plugin" in here("logs", "tiny")
 
     here("cancel", "tiny")

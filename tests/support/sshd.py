@@ -59,7 +59,8 @@ class Login:
         (self.folder / "authorized_keys").write_text((self.folder / "key.pub").read_text())
         config = self.folder / "sshd_config"
         config.write_text(
-            "".join(f"{line}\n" for line in settings) + f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host_key\nPidFile none\nUsePAM no\n"
+            "".join(f"{line}\n" for line in settings)
+            + f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host_key\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
             f'PermitRootLogin yes\nSetEnv "HOME={self.home}"\n'
         )

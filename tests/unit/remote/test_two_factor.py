@@ -33,7 +33,11 @@ def guarded(login: Login, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     pam.write_text(PAM.format(check=check))
     bind = f'mount --bind {shlex.quote(str(pam))} /etc/pam.d/sshd && exec "$@"'
     one = Login(folder / "site", inside=("unshare", "--mount", "bash", "-c", bind, "sshd"))
-    one.start("UsePAM yes", "KbdInteractiveAuthentication yes", "AuthenticationMethods publickey,keyboard-interactive")
+    one.start(
+        "UsePAM yes",
+        "KbdInteractiveAuthentication yes",
+        "AuthenticationMethods publickey,keyboard-interactive",
+    )
     (folder / "codes").write_text("123456\n654321\n")
     yield one
     one.stop()
