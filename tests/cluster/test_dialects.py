@@ -66,7 +66,7 @@ NO_MPI = "cluster.srun.mpi=none"
 def launch(site: Lab, typed, tmp_path: Path) -> Callable[..., Finished]:
     def launch(*overrides: str, inside: tuple[str, ...] = (), **shell: str) -> Finished:
         words = typed("cluster=slurm", "resources.time=00:20:00", "--json", *overrides)
-        done = site.run(*inside, *words, cwd=tmp_path, **shell)
+        done = site.run(*inside, *words, cwd=tmp_path, check=True, **shell)
         return Finished(Path(json.loads(done.stdout.splitlines()[-1])["run_dir"]))
 
     return launch

@@ -86,7 +86,8 @@ def test_what_was_used_a_short_time_ago_stays_and_what_was_made_in_part_goes(bas
     os.utime(recent)
     assert find_unneeded(base, KEPT_S).folders == (part,)
     os.utime(part)
-    os.utime(recent, (time.time() - 2 * 86_400,) * 2)
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(recent, (two_days_ago, two_days_ago))
     assert find_unneeded(base, KEPT_S).folders == ()
     assert find_unneeded(base, SETTLED_S).folders == find_unneeded(base, 0).folders == (recent,)
 
