@@ -65,8 +65,8 @@ if "RANK" in os.environ:
 
 
 def test_a_run_asks_a_busy_queue_again_whenever_it_is_queued_again(lab, tmp_path):
-    """The time is planned for GPUs, since it is not estimated for CPU ranks. Only the queue differs between the two requeues: in
-    the second one, a job waits that takes the nodes of the run."""
+    """The time is planned for GPUs, since it is not estimated for CPU ranks. Only the queue differs between the two requeues:
+    in the second one, a job waits that takes the nodes of the run."""
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     done = lab.run(
         *command(
