@@ -30,15 +30,16 @@ KNOWN = frozenset(
     container-save""".split()  # noqa: SIM905 - a list would take one line per option
 )
 
+_TYPE_OF_GPU = ", and cluster.gpu_type and cluster.gpu_request for their type and the option,"
 # Decided by the plan: another value from the site's file would contradict the values that the ranks get.
 _PLANNED = {
     "nodes": "resources.nodes",
     "ntasks": "resources.nodes",
     "ntasks-per-node": "resources.nodes",
-    "gpus-per-node": "resources.gpus_per_node",
-    "gpus": "resources.gpus_per_node",
-    "gpus-per-task": "resources.gpus_per_node",
-    "gpus-per-socket": "resources.gpus_per_node",
+    "gpus-per-node": f"resources.gpus_per_node{_TYPE_OF_GPU}",
+    "gpus": f"resources.gpus_per_node{_TYPE_OF_GPU}",
+    "gpus-per-task": f"resources.gpus_per_node{_TYPE_OF_GPU}",
+    "gpus-per-socket": f"resources.gpus_per_node{_TYPE_OF_GPU}",
     "ntasks-per-gpu": "resources.gpus_per_node",
     "time": "resources.time",
     "job-name": "name",
