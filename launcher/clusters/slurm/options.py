@@ -30,16 +30,15 @@ KNOWN = frozenset(
     container-save""".split()  # noqa: SIM905 - a list would take one line per option
 )
 
-_TYPE_OF_GPU = ", and cluster.gpu_type and cluster.gpu_request for their type and the option,"
 # Decided by the plan: another value from the site's file would contradict the values that the ranks get.
 _PLANNED = {
     "nodes": "resources.nodes",
     "ntasks": "resources.nodes",
     "ntasks-per-node": "resources.nodes",
-    "gpus-per-node": f"resources.gpus_per_node{_TYPE_OF_GPU}",
-    "gpus": f"resources.gpus_per_node{_TYPE_OF_GPU}",
-    "gpus-per-task": f"resources.gpus_per_node{_TYPE_OF_GPU}",
-    "gpus-per-socket": f"resources.gpus_per_node{_TYPE_OF_GPU}",
+    "gpus-per-node": "resources.gpus_per_node",
+    "gpus": "resources.gpus_per_node",
+    "gpus-per-task": "resources.gpus_per_node",
+    "gpus-per-socket": "resources.gpus_per_node",
     "ntasks-per-gpu": "resources.gpus_per_node",
     "time": "resources.time",
     "job-name": "name",
@@ -150,7 +149,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
                 f"{key} is not an sbatch option; use the long name without the dashes, such as partition"
             )
         if flag in _PLANNED:
-            raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
+            raise PlanError(f"{key} is decided by the plan; set {_way_of(flag)}")
         if flag == "array":
             raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
         close = None if flag in KNOWN else nearest(flag, KNOWN)
@@ -173,6 +172,16 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
         if flag in FLAGS:
             check_file(key, options[flag])
     return options
+
+
+def _way_of(flag: str) -> str:
+    """What to set in place of an option that the plan decides."""
+    more = (
+        ", and cluster.gpu_type and cluster.gpu_request for the type of GPU"
+        if flag.startswith("gpus")
+        else ""
+    )
+    return f"{_PLANNED[flag]} instead{more}"
 
 
 def gpu_options(request: Request) -> dict[str, str]:

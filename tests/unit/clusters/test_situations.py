@@ -67,7 +67,7 @@ def test_a_comment_of_the_site_is_left_alone_and_its_job_is_found_by_its_folder(
     programs, plan, tmp_path: Path
 ):
     made = plan(
-        "+experiment=tiny", "cluster=slurm", "cluster.sbatch.comment=laion", run_dir=str(tmp_path / "run")
+        "+experiment=tiny", "cluster=slurm", "++cluster.sbatch.comment=laion", run_dir=str(tmp_path / "run")
     )
     assert made.job_options["comment"] == "laion"
     assert "#SBATCH --comment=laion\n" in render(made)["job.sbatch"]
