@@ -36,8 +36,7 @@ _NEEDED = {
     "numpy": "numpy",
 }
 _PIECE = 1 << 20
-_LOCK_TRIES, _LOCK_EVERY_S = 100, 0.1
-_NOTED_S = 43_200
+_LOCK_TRIES, _LOCK_EVERY_S, _NOTED_S = 100, 0.1, 43_200
 
 
 def main(stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -244,11 +243,12 @@ def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
     sys.argv = ["launcher", *request["words"]]
     try:
         runpy.run_module("launcher", run_name="__main__", alter_sys=True)
-    finally:
-        if request.get("answer"):
+    except SystemExit as ended:
+        if request.get("answer") and not ended.code:
             from launcher.remote.unused import remove_after_launch
 
             remove_after_launch(_base(request))
+        raise
     return 0
 
 

@@ -155,6 +155,19 @@ def test_a_network_of_ipv6_alone(site, launch):
     assert all(rank["MASTER_ADDR"].startswith("fd88::") for rank in seen(run)) and len(seen(run)) == 2
 
 
+def test_nodes_without_ipv6(site, launch):
+    switch = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+    for number in range(1, 5):
+        assert site.on(f"n{number}", "bash", "-c", f"echo 1 >{switch}").returncode == 0
+    try:
+        run = launch(NO_MPI, *TWO_NODES)
+        site.wait(run, "finished")
+    finally:
+        for number in range(1, 5):
+            site.on(f"n{number}", "bash", "-c", f"echo 0 >{switch}")
+    assert len(seen(run)) == 2 and len(run.events("started")) == 1
+
+
 @pytest.mark.parametrize("more", [(), ("--gpus-per-task=1",), ("--cpus-per-task=1",)])
 def test_an_allocation_of_two_tasks_a_node_gets_one_task_a_node(site, typed, tmp_path, more: tuple[str, ...]):
     words = typed(NO_MPI, *TWO_NODES)
