@@ -26,8 +26,7 @@ class OnSmallDisk(Finished):
 class Lab:
     """The cluster, and what a person does on its login node."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        """`settings`: other variables SLAB_* of slurm/lab."""
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = {
             "SLAB": str(folder),
@@ -37,7 +36,6 @@ class Lab:
             "SLAB_CPUS": "8",
             "SLAB_SMALL": "1100",
             "XDG_STATE_HOME": str(folder / "state"),  # what is known of its hosts is not for the next cluster
-            **settings,
         }
 
     def __call__(self, *words: str) -> None:
