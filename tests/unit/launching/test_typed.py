@@ -1,6 +1,7 @@
 """Texts reach the programs that read them as they were typed; ~ and $NAME in the paths of a configuration."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_a_path_is_what_a_person_expects_and_stands_in_the_configuration(typed: 
     (composed,) = compose(["+experiment=tiny", *typed])
     found: dict[str, object] = {}
     for word in typed:
-        node = composed.config
+        node: Any = composed.config
         for name in word.partition("=")[0].split("."):
             node = node[name] if isinstance(node, dict) else getattr(node, name)
         found[word] = node[0].path if "sources" in word else node

@@ -52,7 +52,8 @@ def test_a_launch_from_a_laptop_is_submitted_on_the_cluster(slurm, project):
     report = json.loads(done.stdout)
     assert report["job_id"] == "4711" and report["run_dir"].startswith(f"{slurm.home}/launcher/runs/tiny/")
     assert f"{report['run_dir']}/job.sbatch" in submitted(slurm)
-    assert read_remote(folder / "runs" / report["run"]).run_dir == report["run_dir"]
+    found = read_remote(folder / "runs" / report["run"])
+    assert found is not None and found.run_dir == report["run_dir"]
 
 
 def test_the_cluster_reads_copies_and_imports_the_code_of_the_laptop(slurm, project):
