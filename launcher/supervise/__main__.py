@@ -22,6 +22,7 @@ from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import HubInputs, find_wanted
 from launcher.output import say
 from launcher.plugins.decide import Decided, read_run
+from launcher.ports import choose_port
 from launcher.processes import start_in_utf8, start_ticks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
@@ -29,7 +30,6 @@ from launcher.run.events.checkpoints import Saved
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
-from launcher.supervise.addresses import choose_port
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.children import StopSignal, wait_for_all
 from launcher.supervise.fetching import Fetcher
@@ -175,7 +175,7 @@ class Supervisor:
         return EndedAttempt(how=How.FINISHED)
 
     def _place(self) -> policy.Capacity:
-        needed = self.plan.topology.nodes
+        needed = self.plan.nodes
         return policy.Capacity(
             can_requeue=self.place.can_requeue,
             healthy_nodes=self.runner.pool.usable() if self.runner else needed,
