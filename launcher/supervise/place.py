@@ -97,7 +97,7 @@ class Place:
         requeueing, a new job is queued after this one. So is a job of another shape, if that is expected to finish first."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
-        if other := self._other_shape(cluster):
+        if other := self._other_shape(cluster, len(exclude)):
             try:
                 with submitted(cluster, self.run, avoid=exclude, me=me) as new:
                     return f"job {new} continues: {other.choice.why}"
@@ -123,16 +123,17 @@ class Place:
         with submitted(cluster, self.run, after=me, me=me) as new:
             return f"job {new} continues after this one"
 
-    def _other_shape(self, cluster: Cluster) -> OtherShape | None:
+    def _other_shape(self, cluster: Cluster, bad: int) -> OtherShape | None:
         """Another shape for the run, whose files are written; None for none, and for a task of an array, which has one shape.
 
-        The queue is asked once: if the scheduler does not answer the submission that follows, that alone is tried again.
+        `bad`: nodes of the job that the next one must not get. The queue is asked once: if the scheduler does not answer the
+        submission that follows, that alone is tried again.
         """
         assert self.job
         if self._asked or self.job.index is not None:
             return self._other
         self._asked = True
-        found = other_shape(self.run, self.plan, cluster)
+        found = other_shape(self.run, self.plan, cluster, self.plan.topology.nodes + self.plan.spares - bad)
         if found:
             cluster.forbid_requeue(self.job.id)  # its script has the present shape
             take(self.run, found)
