@@ -56,6 +56,7 @@ COMMANDS = (
     "init --model tiny --data {data} -o {folder}/mine.yaml",
     "remove --planned --yes --runs-dir {folder}/none",
     "remove --code --yes --runs-dir {folder}/none --cache-dir {folder}/none",
+    "remove --sent {folder}/cluster --yes",
     "convert-recipe {folder}/recipe.yml -o {folder}/converted.yaml",
     "list --planned",
     "rules",
@@ -74,6 +75,10 @@ COMMANDS = (
     "managed poll --every-s 0.01",
     "managed list",
     "managed cancel ftjob-1",
+    "api-keys add anna --data-dir {folder}/api",
+    "api-keys rotate anna --data-dir {folder}/api",
+    "api-keys list --data-dir {folder}/api",
+    "api-keys revoke anna --data-dir {folder}/api",
     "no_such_verb",
 )
 ELSEWHERE = {
@@ -86,6 +91,7 @@ ELSEWHERE = {
     "push": "tests/unit/after/test_push.py",
     "rehearse": "tests/faults/test_rehearse.py",
     "serve": "tests/training/test_serve.py",
+    "serve-api": "tests/unit/api/test_api.py",
     "site check": "tests/unit/clusters/test_site_probe.py",
     "site probe": "tests/unit/clusters/test_site_probe.py",
     "reproduce": "tests/unit/launching/freeze/test_freeze.py",
@@ -111,6 +117,7 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (folder / "bin").mkdir()
+    (folder / "cluster" / "sent").mkdir(parents=True)
     before = Path.cwd()
     with openai_server() as provider, pytest.MonkeyPatch.context() as patch:
         for name, value in {
