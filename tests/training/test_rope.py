@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with 128 positions."""
     folder, tokenizer = tmp_path_factory.mktemp("base"), byte_tokenizer()
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    shape: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     model = LlamaForCausalLM(
         LlamaConfig(
             **shape,

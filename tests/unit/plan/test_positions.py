@@ -24,7 +24,7 @@ LLAMA_31 = {
 
 def frequencies(rope: Mapping[str, Any], longest: int) -> torch.Tensor:
     """The inverse frequencies that transformers computes."""
-    shape = {"hidden_size": 128, "num_attention_heads": 2, "max_position_embeddings": longest}
+    shape: dict[str, Any] = {"hidden_size": 128, "num_attention_heads": 2, "max_position_embeddings": longest}
     return LlamaRotaryEmbedding(LlamaConfig(**shape, rope_parameters=dict(rope))).inv_freq
 
 

@@ -75,6 +75,7 @@ def test_lines_of_metrics_are_read_by_what_they_hold():
     assert isinstance(parse_metrics({"step": 1, "eval_loss": 1.0}), Evaluation)
     line = parse_metrics({"step": 1, "adapter_norm": 1.0, "v": 1})
     assert line == Measure(step=1, more={"adapter_norm": 1.0})
+    assert line is not None
     assert (line.get("adapter_norm"), line.get("loss")) == (1.0, None)
 
 
