@@ -305,7 +305,16 @@ def chats(tmp_path: Path) -> Path:
         name
         for name in targets()
         if name
-        not in ("preference", "human_assistant", "compared", "function_calls", "labelled", "prompt", "text")
+        not in (
+            "preference",
+            "human_assistant",
+            "compared",
+            "function_calls",
+            "kto_tag",
+            "labelled",
+            "prompt",
+            "text",
+        )
         and not name.endswith("_label")
     ],
 )
