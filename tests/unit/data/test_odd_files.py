@@ -62,7 +62,8 @@ def test_a_line_that_is_no_row_is_called_what_it_is(tmp_path: Path, line: str, s
         ({"instruction": "Hi", "input": "", "output": "Yo", "kto_tag": False}, "labelled"),
         ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yo"}], "kto_tag": "true"}, "labelled"),
         (
-            {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}], "rejected_response": "No"},
+            {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}],
+             "rejected_response": "No"},
             "pair",
         ),
         ({"prompt": "Hi", "completion_a": "No", "completion_b": "Yo", "preference": "b"}, "pair"),
