@@ -26,7 +26,7 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     free_micro = config.batch.micro_batch_size == AUTO
     if not (free_strategy or free_micro):
         return config, None
-    from launcher.plan.alternatives import divisors, strategies  # imported here: most runs choose both
+    from launcher.plan.search import divisors, strategies  # imported here: most runs choose both
 
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
     plain = StrategyConfig(sequence_parallel_size=config.strategy.sequence_parallel_size)

@@ -84,6 +84,11 @@ class Load:
     fragmentation: float = FRAGMENTATION
     """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
 
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self.degrees.world_size // self.gpus_per_node
+
     @cached_property
     def acting(self) -> Strategy:
         """The strategy that is effective: with one rank nothing is sharded."""
