@@ -6,6 +6,7 @@ import math
 from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.plan.fit import make_load
+from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load
 from launcher.plan.search import Alternative, Search, divisors, search_from
@@ -17,7 +18,7 @@ _STEP, _LONGEST = 256, 1 << 24
 
 def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
     """The alternatives for GPUs of the cluster's size; empty if the size or the needed memory is not known."""
-    load, size = make_load(config, plan), config.cluster.gpu_memory_gib
+    load, size = make_load(config, plan), gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
     if load is None or size is None:
         return []
     search = search_from(config, plan, load, size)

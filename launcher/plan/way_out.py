@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from launcher.config import Config
 from launcher.plan.adapter import Adapter
 from launcher.plan.fit import make_load
+from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load
 from launcher.plan.search import Alternative, Search, divisors, search_from
@@ -25,7 +26,8 @@ def find_ways_out(config: Config, plan: LaunchPlan, host_gib: float | None = Non
     load = make_load(config, plan)
     if load is None:
         return []
-    search = search_from(config, plan, load, config.cluster.gpu_memory_gib or math.inf, host_gib)
+    size = gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
+    search = search_from(config, plan, load, size or math.inf, host_gib)
     found = [one for one in _ways(search) if one is not None]
     if not found:  # the last resort: it changes what the model sees
         found = [one for one in (_first(search, "shorter", _shorter(search)),) if one is not None]

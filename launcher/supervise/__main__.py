@@ -23,6 +23,7 @@ from launcher.hub import HubInputs, find_wanted
 from launcher.launching.changed_data import check_data_is_same
 from launcher.output import say
 from launcher.plugins.decide import Decided, read_run
+from launcher.ports import choose_port
 from launcher.processes import start_in_utf8, start_ticks
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
@@ -30,7 +31,6 @@ from launcher.run.events.checkpoints import Saved
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
-from launcher.supervise.addresses import choose_port
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.children import StopSignal, wait_for_all
 from launcher.supervise.fetching import Fetcher
@@ -179,7 +179,7 @@ class Supervisor:
         return EndedAttempt(how=How.FINISHED)
 
     def _place(self) -> policy.Capacity:
-        needed = self.plan.topology.nodes
+        needed = self.plan.nodes
         return policy.Capacity(
             can_requeue=self.place.can_requeue,
             healthy_nodes=self.runner.pool.usable() if self.runner else needed,
