@@ -282,7 +282,7 @@ def replicas(draft: Draft, key: str, value: Any) -> None:
     """strategy.dp_replicate_size: copies of the sharded weights."""
     if value in (None, 0, 1):
         draft.same(key, "one copy is sharded over all ranks")
-    elif not any(one.startswith("fsdp") and not is_off(given) for one, given in draft.recipe.items()):
+    elif "strategy.engine" not in draft.entries or draft.value("strategy.zero_stage") is not None:
         draft.same(key, "copies of the weights need FSDP2; without it every rank has one")
     elif not isinstance(value, int) or draft.world % value:
         draft.lost(
