@@ -418,7 +418,7 @@ def test_sources_are_seen_by_their_weights(tmp_path, compose, tiny):
         SourceConfig(path="b", weight=0.5),
     ]
     rows = tokenized([str(tmp_path / "a"), str(tmp_path / "b")], tiny, config)
-    text = [tiny.decode(row["input_ids"]) for row in rows]
+    text = [tiny.decode(rows[number]["input_ids"]) for number in range(len(rows))]
     assert (sum("user\na" in one for one in text), sum("user\nb" in one for one in text)) == (20, 5)
 
 
