@@ -128,9 +128,9 @@ def split_readable(runs: Sequence[RunDir]) -> tuple[list[RunDir], list[str]]:
     return readable, faults
 
 
-def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
-    """The status of each run; a cluster is asked once about all of its jobs."""
-    readers = [HistoryReader(run) for run in runs]
+def read_statuses(runs: Sequence[RunDir], readers: Sequence[HistoryReader] = ()) -> list[Status]:
+    """The status of each run; a cluster is asked once about all jobs. `readers`: those of a caller that asks repeatedly."""
+    readers = readers or [HistoryReader(run) for run in runs]
     jobs = [
         _job(run, history)
         for run, reader in zip(runs, readers, strict=True)
