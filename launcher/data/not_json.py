@@ -38,7 +38,7 @@ def why_not_json(raw: bytes, error: Exception) -> str:
 def _of_object(line: bytes, said: str, error: Exception) -> str:
     text = line.decode(errors="replace")
     at = min(getattr(error, "pos", 0), len(text) - 1)
-    if text[1:].lstrip()[:1] in "“”„«":
+    if text[1:].lstrip().startswith(("“", "”", "„", "«")):
         return 'typographic quotes (“ ”) around names or texts; JSON has straight ones (")'
     if _PYTHON.match(text, at):
         return "None, True or False, as Python writes them; JSON has null, true and false: write the row with json.dumps"
