@@ -20,6 +20,7 @@ from launcher.launching.own_file.cores import cores_per_gpu
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, check_serves, find_method
 from launcher.resources import resource_dir
+from launcher.units import plural
 
 _SEQUENCES = 32
 """The wanted sequences per step; the nearest number that the GPUs divide is taken."""
@@ -113,7 +114,7 @@ def begin(choices: Choices, file: str) -> First:
         Entry(
             key="batch.global_batch_size",
             value=batch,
-            comment=f"{spec.unit} per optimizer step, over all {world} GPUs",
+            comment=f"{spec.unit} per optimizer step, over {plural(world, 'GPU')}",
         ),
         Entry(
             key="batch.micro_batch_size",
