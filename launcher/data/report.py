@@ -64,8 +64,10 @@ def describe(report: Report) -> str:
             else [
                 (
                     "trained on",
-                    f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']}"
-                    + (")" if report.asked.tokenizer else "; --model NAME counts with its tokenizer)"),
+                    f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']})"
+                    if report.asked.tokenizer
+                    else f"about {tokens['trained_share']:.1%} of the text ({tokens['basis']}, without the chat template's; "
+                    "--model NAME counts them all)",
                 )
             ]
         ),
