@@ -67,8 +67,8 @@ SERVER_ANSWER_S = 5.0
 """Timeout of one of these looks."""
 SERVER_SILENT_S = 30.0
 """Time without a successful look after which a server that has answered before is killed and started again. An inference server
-answers while it generates. It is less than the default of resources.hang_timeout_s, so that the ranks, which wait for the server,
-do not count as hung before."""
+answers while it generates. It is less than the default of resources.hang_timeout_s, so that the ranks, which wait for the
+server, do not count as hung before."""
 
 # Hang detection: how long can a rank stay in one phase?
 
