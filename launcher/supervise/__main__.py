@@ -18,6 +18,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import read_config
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import HubInputs, find_wanted
+from launcher.launching.changed_data import check_data_is_same
 from launcher.output import say
 from launcher.plugins.decide import Decided, read_run
 from launcher.ports import choose_port
@@ -77,6 +78,9 @@ def supervise(run: RunDir) -> int:
         decided = read_run(run)
         plan, facts = decided.plan, decided.plan.facts
         wanted = find_wanted(decided.config, facts.work_dir, facts.all_data)
+        check_data_is_same(
+            run, facts
+        )  # a job that is queued again, and no command has looked at the data since
         place = Place(run, plan)
         if (
             place.job or not run.job.exists()
