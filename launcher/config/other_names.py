@@ -140,6 +140,10 @@ def _batch() -> Iterator[Counterpart]:
                 "max_len max_input_length n_ctx truncation_length model_max_length block_size "
                 "tokenizer.max_seq_len context_length max_position_embeddings",
                 "model.max_length")
+    yield _same("rope_scaling rope_type rope_scaling_type rope_scaling.type rope_scaling.rope_type rope_parameters",
+                "model.rope_scaling.rope_type", "with model.rope_scaling.factor, such as 4",
+                {"yarn": "yarn", "linear": "linear", "dynamic": "dynamic", "llama3": "llama3"})
+    yield _same("rope_factor rope_scaling_factor rope_scaling.factor", "model.rope_scaling.factor")
     yield _same("max_prompt_length max_prompt_len prompt_max_len max_source_length max_prompt_tokens", "model.max_length",
                 "which prompt and answer share (grpo: prompts get model.max_length - trainer.max_completion_length); a row "
                 "whose prompt leaves no room for an answer is left out and counted")
