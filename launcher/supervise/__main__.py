@@ -78,9 +78,8 @@ def supervise(run: RunDir) -> int:
         decided = read_run(run)
         plan, facts = decided.plan, decided.plan.facts
         wanted = find_wanted(decided.config, facts.work_dir, facts.all_data)
-        check_data_is_same(
-            run, facts
-        )  # a job that is queued again, and no command has looked at the data since
+        # a job that is queued again, and no command has looked at the data since
+        check_data_is_same(run, facts, here_alone=True)
         place = Place(run, plan)
         if (
             place.job or not run.job.exists()
