@@ -133,7 +133,9 @@ class Carrier:
 
     def _run(self, row: Row, step: Callable[[Row], None]) -> None:
         try:
-            step(row)
+            newest = self._store.row("SELECT * FROM jobs WHERE id = ?", row["id"])
+            if newest is not None and newest["stage"] == row["stage"]:  # else the step was taken meanwhile
+                step(newest)
             self._tries.pop(row["id"], None)
         except Exception as error:
             self._failed(row, error)
