@@ -23,7 +23,7 @@ def test_a_thousand_jobs_of_twenty_clients_are_queued_in_turn(tmp_path: Path):
         slowest: list[float] = []
 
         def create(key: str) -> None:
-            client = server.client(key)
+            client = server.client(key, max_retries=5)
             file = client.files.create(file=("a.jsonl", CHATS), purpose="fine-tune").id
             made[key] = []
             for _ in range(EACH):
