@@ -50,7 +50,8 @@ def test_a_thousand_jobs_of_twenty_clients_are_queued_in_turn(tmp_path: Path):
         jobs = [Path(script).parent.parent.name for script in scripts_of(tmp_path / "slurm")]
         assert len(jobs) == len(set(jobs)) == AT_ONCE  # no more than at_once, none twice
         owner = {job: key for key, ids in made.items() for job in ids}
-        assert set(Counter(owner[job] for job in jobs).values()) == {AT_ONCE // CLIENTS}
+        turns = Counter(owner[job] for job in jobs)
+        assert len(turns) == CLIENTS and max(turns.values()) <= 2 * AT_ONCE // CLIENTS, turns
         slowest.sort()
         print(
             f"accepted in {accepted_s:.1f} s, median {slowest[500] * 1000:.0f} ms, slowest {slowest[-1] * 1000:.0f} ms; "
