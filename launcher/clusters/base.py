@@ -295,10 +295,15 @@ class Cluster(ABC):
         """Seconds between SIGTERM and SIGKILL on this cluster."""
         return GRACE_S
 
-    def keeps_job_without_head(self, spares: int) -> bool:
-        """Whether a job continues when the node that runs its script is lost, so that another node has to queue it again."""
-        del spares
+    def keeps_job_without_head(self) -> bool:
+        """Whether a job of this cluster continues when the node that runs its script is lost, so that another node has to lead
+        it. Then the job script also outlives its supervisor."""
         return False
+
+    def complete(self, job_id: str, code: int) -> None:
+        """Ends the job, as its script would by that exit code; cancels it if the cluster allows only that."""
+        del code
+        self.cancel(job_id)
 
     def hosts(self, nodes: str) -> list[str]:
         """The host names in `JobRecord.nodes`; empty if they are unknown."""

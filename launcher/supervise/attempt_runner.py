@@ -54,7 +54,7 @@ class AttemptRunner:
         """Exit codes of the ranks of this attempt that have ended."""
         self._last: dict[int, tuple[str, int, float]] = {}
         self._probes = SpeedProbes()
-        self._next_full = self._next_slow = 0.0
+        self._next_full = self._next_slow = self._next_count = 0.0
 
     def attempt(self, context: AttemptContext) -> EndedAttempt:
         """How the attempt ended. Afterwards no rank lives on a node that answers."""
@@ -100,6 +100,7 @@ class AttemptRunner:
                     address=address,
                     own_address="127.0.0.1" if alone else self.nodes.address_of(node),
                     port=opened[-1].port,
+                    lease=self._lease.nonce,
                     model_commit=self._fetcher.commit,
                 ),
             )
@@ -137,6 +138,8 @@ class AttemptRunner:
             lost = next((node for node in self._used if node.lost), None)
             if lost is not None:
                 return EndedAttempt(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
+            if self._is_minority():
+                return EndedAttempt(how=How.LOST, reason="fewer than half of the nodes answer")
             refused = [answer for node in spoke for answer in self.nodes.answers(node, StartFailed)]
             if refused:
                 return EndedAttempt(
@@ -168,6 +171,13 @@ class AttemptRunner:
             self._name_slow(context)
             if hung is not None:
                 return self._hung(context, hung)
+
+    def _is_minority(self) -> bool:
+        """Whether this supervisor has lost more than half of its nodes; looked at once a second."""
+        if time.monotonic() < self._next_count:
+            return False
+        self._next_count = time.monotonic() + _FULL_S
+        return self.nodes.is_minority()
 
     def _saved_or_not(self, context: AttemptContext, cause: StopReason) -> str:
         """Whether the ranks made the requested save before they were ended; empty if no save was requested."""

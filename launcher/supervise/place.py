@@ -1,5 +1,6 @@
 """Where the supervisor runs: how the nodes are started, how long the job may last, how it is queued again."""
 
+import contextlib
 import os
 import pwd
 import signal
@@ -19,12 +20,18 @@ from launcher.plan.queue import RESERVE_S
 from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of
+from launcher.supervise.children import StopSignal
 from launcher.supervise.nodes import Nodes
+from launcher.supervise.orphaned import is_own
 from launcher.supervise.other_shape import OtherShape, other_shape, put_back, take
 from launcher.supervise.policy import StopReason
+from launcher.timeouts import END_JOB_S
 
 _ANSWER_S = 3.0
 """Seconds to wait for the cluster to say why it sent a signal."""
+_LOOK_S = 1.0
+_END_S = 600.0
+"""Seconds for which the end of the job is tried while the cluster does not answer."""
 _LIMITS_S = 10.0
 """Seconds to wait for the job's limits."""
 
@@ -122,6 +129,28 @@ class Place:
                 say(f"{error}; a new job is queued after this one")
         with submitted(cluster, self.run, after=me, me=me) as new:
             return f"job {new} continues after this one"
+
+    def warn_of_end(self, stopped: StopSignal) -> None:
+        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script."""
+        notice_s, job = self.cluster.notice_s(self.plan.job_options), self.job
+        if job is not None and notice_s is not None and self.plan.save is not None:
+            cluster = self.cluster.with_timeout(_LIMITS_S)
+            stopped.warn_before(lambda: cluster.ends(job.id), notice_s)
+
+    def end_job(self, code: int) -> None:
+        """Ends the job with that exit code, from outside of its script. The script does it where it still runs; a job that is
+        queued again has ended already."""
+        assert self.job
+        cluster, begun = self.cluster.with_timeout(_ANSWER_S), time.monotonic()
+        while time.monotonic() < begun + _END_S:
+            record = cluster.record(self.job.id)
+            if record and not is_own(record, self.job.restart):
+                return
+            if record and time.monotonic() > begun + END_JOB_S:
+                with contextlib.suppress(ClusterError):
+                    cluster.complete(self.job.id, code)
+                    say(f"job {self.job.id} is ended with exit code {code}")
+            time.sleep(_LOOK_S)
 
     def _other_shape(self, cluster: Cluster) -> OtherShape | None:
         """Another shape for the run, whose files are written; None for none, and for a task of an array, which has one shape.

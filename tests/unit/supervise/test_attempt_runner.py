@@ -63,6 +63,9 @@ class Scripted:
     def there(self) -> list[Node]:
         return [node for node in self.by_index.values() if not node.lost]
 
+    def is_minority(self) -> bool:
+        return False
+
     def tell(self, nodes: Sequence[Node], message: Message) -> None:
         self.told.append(type(message).__name__)
         if isinstance(message, StartRanks):
@@ -95,7 +98,7 @@ class Attempt:
         self.pool = NodePool(self.run, PLAN, self.stopped, lambda nodes: step)
         self.pool.nodes.close()
         self.pool.nodes, self.pool._step = self.nodes, step
-        lease: Any = SimpleNamespace(lost=False)
+        lease: Any = SimpleNamespace(lost=False, nonce="a")
         self.runner = AttemptRunner(self.pool, Fetcher(self.run, self.nodes, self.stopped, None), lease)
 
     def end(self) -> EndedAttempt:
