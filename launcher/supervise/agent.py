@@ -9,7 +9,6 @@ In a job that outlives its batch host, an agent also outlives its supervisor: it
 obeys the next supervisor, which it may start itself.
 """
 
-import contextlib
 import errno
 import os
 import signal
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.clusters.registry import find_cluster
-from launcher.errors import Exit, LauncherError, RunError
+from launcher.errors import Exit, LauncherError
 from launcher.hub import OFFLINE, hides_token
 from launcher.output import say
 from launcher.processes import start_in_utf8
@@ -49,34 +48,23 @@ from launcher.protocol.agents import (
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
-from launcher.supervise.addresses import LOOPBACK, bind, choose_port, interface_of, is_loopback, split, why
+from launcher.supervise.addresses import LOOPBACK, bind, choose_port, interface_of, is_loopback
 from launcher.supervise.by_hand import start_by_hand
-from launcher.supervise.connection import Connection, ConnectionClosed
+from launcher.supervise.connection import ConnectionClosed
 from launcher.supervise.fetching import FetchProcess
-from launcher.supervise.handshake import introduce, read_key
-from launcher.supervise.leader_file import read_leader
-from launcher.supervise.lease import beat_of
+from launcher.supervise.leader_watch import LeaderWatch, Silent
 from launcher.supervise.link_check import LinkCheck
-from launcher.supervise.next_leader import NextLeader
+from launcher.supervise.next_leader import NextLeader, connect
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node, nccl_variables, raise_limits
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.starters import ColdStarter, WarmStarter
-from launcher.supervise.succession import LeaderState, Signs
 from launcher.timeouts import (
-    CONNECT_ONE_S,
-    CONNECT_S,
     END_RANKS_S,
-    LEADER_STOPPED_S,
-    SUPERVISOR_LOST_S,
     heartbeat_s,
 )
 
 _POLL_S = 0.02
-_LOOK_S = 0.5
-"""Seconds between two looks at a supervisor that is silent."""
-_GAP_S = 1.0
-"""Seconds without a turn of the loop after which this process was stopped itself."""
 
 
 def main(argv: list[str]) -> int:
@@ -89,10 +77,6 @@ def main(argv: list[str]) -> int:
     except LauncherError as error:
         say(str(error))
         return error.exit_code
-
-
-class _Silent(ConnectionClosed):
-    """The connection is open, but nothing comes."""
 
 
 class Agent:
@@ -138,10 +122,8 @@ class Agent:
         # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
         self.next_leader = NextLeader(run, first, self.index, self.log)
-        self.first = first
-        self.connection = _connect(run, self.index)
-        self.signs = Signs(heard=time.monotonic())
-        self.next_look = 0.0
+        self.connection = connect(run, first, self.index)
+        self.watch = LeaderWatch(run, first, self.host, succeeds=self.succeeds)
         self.ranks = Ranks(ColdStarter(run.path))
         self.next_heartbeat = 0.0
         self._reported: tuple[dict[int, int], dict[int, str]] = ({}, {})
@@ -155,14 +137,13 @@ class Agent:
             while True:
                 try:
                     self.connection.send(Hello(host=self.host, facts=replace(facts, time=time.time())))
-                    # the check can take longer than a supervisor may be silent
-                    self.signs = Signs(heard=time.monotonic())
+                    self.watch.begin()  # the check can take longer than a supervisor may be silent
                     self._follow()
                     self.next_leader.wait()
                     return Exit.OK
                 except (ConnectionClosed, ProtocolError) as error:
                     say(f"the supervisor is lost ({error}); the ranks on {self.host} are killed")
-                    if self.succeeds and self._find_leader(closed=not isinstance(error, _Silent)):
+                    if self.succeeds and self._find_leader(closed=not isinstance(error, Silent)):
                         continue
                     self._end_all()
                     job = self.cluster.job(os.environ)
@@ -176,36 +157,14 @@ class Agent:
         """Returns when the supervisor ends the agent; ConnectionClosed or ProtocolError when it is lost."""
         while True:
             self.connection.wait(_POLL_S)
-            moment = time.monotonic()
-            self.signs.awake(moment, _GAP_S)
-            for message in self.connection.receive(TO_AGENT):
-                self.signs.message(moment)
+            messages = self.connection.receive(TO_AGENT)
+            self.watch.check(spoke=bool(messages))
+            for message in messages:
                 if isinstance(message, EndAgent):
                     return
                 self._obey(message)
-            self._check_leader(moment)
             self._go_on()
             self.connection.flush()
-
-    def _check_leader(self, moment: float) -> None:
-        """_Silent if the supervisor is lost; continues one on this host that is stopped (SIGSTOP)."""
-        quiet_s = moment - self.signs.heard
-        if self.succeeds and quiet_s > LEADER_STOPPED_S and moment > self.next_look:
-            self.next_look = moment + _LOOK_S
-            leader = read_leader(self.run, self.first)
-            if leader and leader.stopped_here(self.host):
-                say(f"the supervisor on {self.host} was stopped (SIGSTOP); it is continued")
-                with contextlib.suppress(OSError):
-                    os.kill(leader.pid, signal.SIGCONT)
-            if self.signs.state(moment) is not LeaderState.LIVES:
-                self.signs.look(moment, beat_of(self.run))
-        state = self.signs.state(moment)
-        if state is LeaderState.DEAD:
-            raise _Silent(
-                f"it has sent nothing for {quiet_s:.1f} s, and its heartbeat on the file system stands still"
-            )
-        if state is LeaderState.CUT_OFF:
-            raise _Silent(f"it has sent nothing for {SUPERVISOR_LOST_S:g} s")
 
     def _find_leader(self, *, closed: bool) -> bool:
         """Whether another supervisor leads this agent from now on. Its ranks end, and its warm process stays."""
@@ -222,7 +181,7 @@ class Agent:
             self.listener.close()
             self.listener = None
         begun = time.monotonic()
-        connection = self.next_leader.find(self.signs, closed=closed, poll=self.ranks.poll)
+        connection = self.next_leader.find(self.watch.signs, closed=closed, poll=self.ranks.poll)
         if connection is None:
             return False
         self.connection, self._reported = connection, ({}, {})
@@ -382,34 +341,6 @@ class Agent:
         self._end_ranks()
         if self.warm is not None:
             self.warm.close()
-
-
-def _connect(run: RunDir, index: int) -> Connection:
-    """A connection to the supervisor, at the first of its addresses where the other end proves that it is the supervisor."""
-    addresses = split(os.environ[environment.SUPERVISOR])
-    deadline = time.monotonic() + CONNECT_S
-    while True:
-        failed: dict[str, str] = {}
-        for host, port in addresses:
-            try:
-                connection = Connection(socket.create_connection((host, port), timeout=CONNECT_ONE_S))
-            except OSError as error:
-                failed[host] = why(error)
-                continue
-            try:
-                introduce(connection, read_key(run), index)
-                return connection
-            except (ConnectionClosed, RunError) as error:
-                connection.close()
-                failed[host] = str(error)
-        if time.monotonic() > deadline:
-            told = ", ".join(f"{host} ({reason})" for host, reason in failed.items())
-            raise RunError(
-                f"{socket.gethostname()} reaches the supervisor at none of its addresses, port {addresses[0][1]}: {told}; set "
-                "cluster.interface or cluster.host_suffix to the network that the nodes share, or cluster.ports to ports that "
-                "are open between them"
-            )
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

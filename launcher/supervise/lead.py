@@ -12,7 +12,7 @@ from launcher.processes import start_ticks
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.children import StopSignal
 from launcher.supervise.fetching import Fetcher
-from launcher.supervise.leader_file import Leader, this_process, write_leader
+from launcher.supervise.leader_file import Leader, read_leader, this_process, write_leader
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.notify import Notifier
@@ -31,6 +31,8 @@ class Prepared:
     """None if another program starts the ranks."""
     batch: bool
     """Whether this process is the job's script, or was started by it."""
+    before: str
+    """The host of the supervisor that this one replaces; empty for none."""
 
     def as_leader(self, cluster: Cluster, first: str, term: int, *, claimed: bool) -> Leader:
         """This supervisor, for leader.json."""
@@ -43,6 +45,7 @@ class Prepared:
 def prepare(run: SteadyRun, stopped: StopSignal, first: str, *, adopts: bool, batch: bool) -> Prepared:
     """The same as Prepared. `first`: the nonce of the job's first supervisor. `adopts`: whether the agents of an earlier
     supervisor are to come. Only the job's script can start others."""
+    earlier = read_leader(run, first)
     decided = read_run(run)
     place = Place(run, plan := decided.plan)
     more = {environment.JOB: place.job_id, environment.LEASE: first}
@@ -50,7 +53,8 @@ def prepare(run: SteadyRun, stopped: StopSignal, first: str, *, adopts: bool, ba
     if plan.rank_starter == "launcher":
         start = partial(place.start_nodes, more=more) if batch else None
         pool = NodePool(run, plan, stopped, start, adopts=adopts)
-    return Prepared(decided=decided, place=place, pool=pool, batch=batch)
+    before = earlier.host if earlier and earlier.claimed else ""
+    return Prepared(decided=decided, place=place, pool=pool, batch=batch, before=before)
 
 
 def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, prepared: Prepared) -> int:
@@ -69,4 +73,4 @@ def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, pr
         wanted = find_wanted(decided.config, plan.facts.work_dir, plan.facts.all_data)
         runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)
     notifier = Notifier(run, decided.config.notify)
-    return Supervisor(run, decided, place, lease, stopped, runner, notifier).carry()
+    return Supervisor(run, decided, place, lease, stopped, runner, notifier, prepared.before).carry()

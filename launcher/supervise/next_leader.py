@@ -1,5 +1,9 @@
-"""An agent without a supervisor: it finds the one that leads the job now, or starts one itself when it is its turn."""
+"""How an agent finds its supervisor: the one that has started it, and when that is lost, the one that leads the job now.
 
+When it is its turn, it starts one itself.
+"""
+
+import contextlib
 import os
 import socket
 import subprocess
@@ -12,13 +16,13 @@ from launcher.errors import RunError
 from launcher.output import say
 from launcher.processes import death_with_parent
 from launcher.run import RunDir
-from launcher.supervise.addresses import split
+from launcher.supervise.addresses import split, why
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import introduce, read_key
 from launcher.supervise.leader_file import Leader, read_leader
 from launcher.supervise.lease import beat_of, holder_of, newest_term
 from launcher.supervise.succession import Signs, turn_s
-from launcher.timeouts import SUCCESSION_S
+from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, SUCCESSION_S
 
 _POLL_S = 0.1
 _CONNECT_S = 1.5
@@ -56,8 +60,9 @@ class NextLeader:
             found = read_leader(self.run, self.first)
             # one that this agent has lost is asked again while it lives: the network can be back
             may = found and (found.term > term or (found.claimed and found.term == term and lives))
-            if found and may and (connection := self._connect(found)):
-                return connection
+            for host, port in _addresses(found) if found and may else []:
+                with contextlib.suppress(OSError, ConnectionClosed, RunError):
+                    return _introduced(self.run, self.index, host, port, _CONNECT_S)
             if self._candidate is not None and self._candidate.poll() is not None:
                 self._candidate, turn = None, moment + _AGAIN_S
             if self._candidate is None and moment > turn and signs.silent(moment):
@@ -87,20 +92,47 @@ class NextLeader:
             preexec_fn=death_with_parent(),
         )
 
-    def _connect(self, leader: Leader) -> Connection | None:
-        """A connection on which both ends have proved themselves; None if there is none yet."""
-        try:
-            addresses = split(leader.addresses)
-        except ValueError:
-            return None
+
+def connect(run: RunDir, first: str, index: int) -> Connection:
+    """A connection to the job's supervisor, at the first of its addresses where the other end proves that it is one; RunError
+    after CONNECT_S. A later supervisor of the job is preferred to the one that has started this agent."""
+    given = split(os.environ[environment.SUPERVISOR])
+    deadline = time.monotonic() + CONNECT_S
+    while True:
+        failed: dict[str, str] = {}
+        later = read_leader(run, first)
+        addresses = _addresses(later) if later and later.term > 1 else given
         for host, port in addresses:
             try:
-                connection = Connection(socket.create_connection((host, port), timeout=_CONNECT_S))
-            except OSError:
-                continue
-            try:
-                introduce(connection, read_key(self.run), self.index)
-                return connection
-            except (ConnectionClosed, RunError):
-                connection.close()
-        return None
+                return _introduced(run, index, host, port, CONNECT_ONE_S)
+            except OSError as error:
+                failed[host] = why(error)
+            except (ConnectionClosed, RunError) as error:
+                failed[host] = str(error)
+        if time.monotonic() > deadline:
+            told = ", ".join(f"{host} ({reason})" for host, reason in failed.items())
+            raise RunError(
+                f"{socket.gethostname()} reaches the supervisor at none of its addresses, port {given[0][1]}: {told}; set "
+                "cluster.interface or cluster.host_suffix to the network that the nodes share, or cluster.ports to ports that "
+                "are open between them"
+            )
+        time.sleep(0.2)
+
+
+def _addresses(leader: Leader) -> list[tuple[str, int]]:
+    """Where it listens; empty if the file was edited."""
+    try:
+        return split(leader.addresses)
+    except ValueError:
+        return []
+
+
+def _introduced(run: RunDir, index: int, host: str, port: int, timeout_s: float) -> Connection:
+    """A connection on which both ends have proved themselves."""
+    connection = Connection(socket.create_connection((host, port), timeout=timeout_s))
+    try:
+        introduce(connection, read_key(run), index)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -57,7 +57,7 @@ class NodePool:
         """`start_step` starts node.sh on every node; None where that is not possible. `adopts`: whether the agents of an
         earlier supervisor of this job come instead; a step is started only if too few of them do."""
         self.run, self.plan, self.stopped, self._start_step = run, plan, stopped, start_step
-        self._adopts = self._new = adopts
+        self._adopts = adopts
         self._key = read_key(run) if adopts else write_key(run)
         self.nodes = Nodes(
             plan.meeting,
@@ -103,7 +103,7 @@ class NodePool:
 
         Starts the job step if none runs.
         """
-        if self._adopts and self._adopt():
+        if self._keeps_agents():
             self._preflight(context)
             return None
         assert self._start_step is not None
@@ -141,23 +141,26 @@ class NodePool:
             self.nodes.poll(_POLL_S)
         return True
 
-    def _adopt(self) -> bool:
-        """Whether this attempt uses the agents of the job's earlier supervisor. Without enough of them a new step is started,
-        where that is possible, and those that have come are ended."""
+    def wait_for_agents(self) -> bool:
+        """Whether this supervisor has enough agents, or can start others, once those of the earlier one have come, or ADOPT_S has
+        passed."""
         needed, expected = self.plan.topology.nodes, self.plan.topology.nodes + self.plan.spares
         known, joined, deadline = -1, 0.0, time.monotonic() + ADOPT_S
-        while self._new and (moment := time.monotonic()) < deadline and not self.stopped.signal:
+        while (moment := time.monotonic()) < deadline and not self.stopped.signal:
             if (count := len(self.nodes.there())) != known:
                 known, joined = count, moment
             if has_gathered(count, expected, needed, moment - joined):
                 break
             self.nodes.poll(_POLL_S)
-        self._new = False
-        if len(self.good()) >= needed or self._start_step is None:
-            return True
-        self._adopts = False
-        self.nodes.tell(self.nodes.there(), EndAgent())
-        return False
+        return len(self.good()) >= needed or self._start_step is not None
+
+    def _keeps_agents(self) -> bool:
+        """Whether the next attempt uses the agents of the job's earlier supervisor. If they are too few, they are ended, and a
+        new step is started where that is possible."""
+        if self._adopts and self._start_step is not None and len(self.good()) < self.plan.topology.nodes:
+            self._adopts = False
+            self.nodes.tell(self.nodes.there(), EndAgent())
+        return self._adopts
 
     def _step_failed(self, code: int) -> EndedAttempt:
         """The end of an attempt whose nodes never answered. If none did and the command names no fault of a node, the same

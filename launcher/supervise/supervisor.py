@@ -1,5 +1,6 @@
 """The attempts of one job: what the supervisor does from the first start of the ranks to the end of the job."""
 
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -44,19 +45,20 @@ class Supervisor:
         stopped: StopSignal,
         runner: AttemptRunner | None,
         notifier: Notifier,
+        before: str = "",
     ) -> None:
-        """`runner`: None if another program starts the ranks."""
+        """`runner`: None if another program starts the ranks. `before`: the host of the supervisor that this one replaces."""
         self.run, self.place, self.lease, self.stopped = run, place, lease, stopped
         self.config, self.plan = decided.config, decided.plan
-        self.runner, self.notifier = runner, notifier
+        self.runner, self.notifier, self.before = runner, notifier, before
         self.history = HistoryReader(run, metrics=False)
 
     def carry(self) -> int:
         """The exit code of the job. Fenced once another supervisor has the lease; then the agents are left to that one."""
         self.notifier.start()
         try:
-            if self.lease.term > 1:
-                self._succeed()
+            if self.lease.term > 1 and (code := self._succeed()) is not None:
+                return code
             while True:
                 number = len(self._history().all(noted.Started)) + 1
                 self.run.note(
@@ -82,19 +84,32 @@ class Supervisor:
                 end = self.runner.pool.abandon if self.lease.lost else self.runner.pool.close
                 end()
 
-    def _succeed(self) -> None:
-        """Notes that this supervisor has taken over, and the end of the attempt that it cut."""
-        starts, here = self._history().all(noted.Started), socket.gethostname()
-        before = starts[-1] if starts else None
-        host, number = (before.host or "?", before.attempt) if before else ("?", 0)
+    def _succeed(self) -> int | None:
+        """Notes that this supervisor has taken over, and the end of the attempt that it cut. None if it can go on with the nodes
+        that are left, else the exit code of the job."""
+        assert self.runner
+        pool, here = self.runner.pool, self.place.cluster.host(os.environ)
+        goes_on = pool.wait_for_agents()
+        history = self._history()
+        starts, over = (
+            history.all(noted.Started),
+            (noted.Ended, noted.Finished, noted.Stopped, noted.Requeued),
+        )
+        number = starts[-1].attempt if starts else 0
+        host = self.before or (starts[-1].host if starts else None) or "?"
         reason = f"the supervisor on {host} is lost; the one on {here} leads the job from now on"
-        self.run.note(noted.Led(attempt=number, host=here, before=host, term=self.lease.term))
         say(reason)
-        over = (noted.Ended, noted.Finished, noted.Stopped, noted.Requeued)
-        ends = [event.attempt for event in self._history().events if isinstance(event, over)]
-        if number and number not in ends:
-            hosts = (host,) if host not in ("?", here) else ()
-            self._note(number, EndedAttempt(how=How.LOST, reason=reason, hosts=hosts), None)
+        living = [node.host for node in pool.nodes.there()]
+        ended = EndedAttempt(
+            how=How.LOST, reason=reason, hosts=() if host in ("?", here, *living) else (host,)
+        )
+        self.run.note(noted.Led(attempt=number, host=here, before=host, term=self.lease.term))
+        if number and not any(
+            isinstance(event, over) and event.attempt == number for event in history.events
+        ):
+            self._note(number, ended, None)
+        action = policy.decide(ended, self._faults(), self._place())
+        return None if goes_on or action.do is Do.RESTART else self._finish(number, ended, action)
 
     def _wait_for_another(self, ended: EndedAttempt) -> None:
         """Returns if no other supervisor takes over, though this one has lost more than half of its agents. Fenced if one does.
