@@ -258,6 +258,10 @@ class Cluster(ABC):
         del job_id
         raise self._cannot("queue a job again")
 
+    def requeue_wait_s(self) -> float:
+        """Seconds for which a job that is queued again waits before it can start, however many nodes are free."""
+        return 0.0
+
     def forbid_requeue(self, job_id: str) -> None:
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id

@@ -11,7 +11,6 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.output import say
 from launcher.run import RunDir
-from launcher.run.events import supervisor as noted
 from launcher.supervise.children import StopSignal
 from launcher.supervise.lead import lead, prepare
 from launcher.supervise.leader_file import read_leader, write_leader
@@ -19,6 +18,7 @@ from launcher.supervise.lease import Lease, beat_of, holder_of, newest_term
 from launcher.supervise.place import lives_here, who
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.succession import Signs
+from launcher.supervise.supervisor import final_code
 from launcher.timeouts import STAND_BY_S
 
 _LOOK_S = 0.5
@@ -35,7 +35,8 @@ def supervise(run: SteadyRun, *, kept: bool) -> int:
         if first is None:
             lease.take(lambda holder: _lives(cluster, holder))
         elif (term := _stand_by(run, cluster, first)) is None:
-            return _code(run)
+            code = final_code(run.read_events())
+            return Exit.FAILED if code is None else code
         elif not lease.succeed(first, term):
             continue
         lease.watch()
@@ -111,20 +112,6 @@ def _stand_by(run: RunDir, cluster: Cluster, first: str) -> int | None:
             return term + 1
         time.sleep(_LOOK_S)
     return None
-
-
-def _code(run: RunDir) -> int:
-    """The exit code of a job that another supervisor has led to its end, by the newest event of such an end."""
-    for event in reversed(run.read_events()):
-        if isinstance(event, noted.Finished):
-            return Exit.OK
-        if isinstance(event, noted.Requeued):
-            return Exit.REQUEUED
-        if isinstance(event, noted.Pruned):
-            return Exit.PRUNED
-        if isinstance(event, noted.Stopped):
-            return int(Exit.FAILED if event.exit_code is None else event.exit_code)
-    return Exit.FAILED
 
 
 def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:

@@ -142,8 +142,8 @@ class NodePool:
         return True
 
     def wait_for_agents(self) -> bool:
-        """Whether this supervisor has enough agents, or can start others, once those of the earlier one have come, or ADOPT_S has
-        passed."""
+        """Whether this supervisor has enough agents, or can start others, once those of the earlier one have come or ADOPT_S
+        has passed."""
         needed, expected = self.plan.topology.nodes, self.plan.topology.nodes + self.plan.spares
         known, joined, deadline = -1, 0.0, time.monotonic() + ADOPT_S
         while (moment := time.monotonic()) < deadline and not self.stopped.signal:

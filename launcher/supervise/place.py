@@ -32,6 +32,8 @@ _ANSWER_S = 3.0
 _LOOK_S = 1.0
 _END_S = 600.0
 """Seconds for which the end of the job is tried while the cluster does not answer."""
+_REQUEUE_WAIT_S = 10.0
+"""Seconds for which a job that is queued again may wait before it can start; Slurm's default is 120."""
 _LIMITS_S = 10.0
 """Seconds to wait for the job's limits."""
 
@@ -101,7 +103,8 @@ class Place:
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.
         A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the site forbids
-        requeueing, a new job is queued after this one. So is a job of another shape, if that is expected to finish first."""
+        requeueing, or a requeued job waits for long before it can start, a new job is queued after this one. So is a job of
+        another shape, if that is expected to finish first."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
         if other := self._other_shape(cluster):
@@ -122,12 +125,22 @@ class Place:
             except Refused as error:  # the cluster has too few other nodes
                 say(f"{error}; the next job may get them again")
         elif cluster.may_requeue(self.plan.job_options):
+            if self.job.index is None and cluster.requeue_wait_s() > _REQUEUE_WAIT_S:
+                with contextlib.suppress(Refused):
+                    told = self._follow(cluster)
+                    cluster.forbid_requeue(me)
+                    return told
             try:
                 cluster.requeue(me)
                 return f"job {me} is queued again"
             except ClusterError as error:
                 say(f"{error}; a new job is queued after this one")
-        with submitted(cluster, self.run, after=me, me=me) as new:
+        return self._follow(cluster)
+
+    def _follow(self, cluster: Cluster) -> str:
+        """Queues a new job of the run, which starts when this one has ended, and says so."""
+        assert self.job
+        with submitted(cluster, self.run, after=self.job.id, me=self.job.id) as new:
             return f"job {new} continues after this one"
 
     def warn_of_end(self, stopped: StopSignal) -> None:

@@ -3,13 +3,14 @@
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from launcher import environment
 from launcher.errors import ClusterError, Exit
 from launcher.output import say
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
+from launcher.run.events import Event
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
 from launcher.run.history import History, HistoryReader
@@ -85,16 +86,15 @@ class Supervisor:
                 end()
 
     def _succeed(self) -> int | None:
-        """Notes that this supervisor has taken over, and the end of the attempt that it cut. None if it can go on with the nodes
-        that are left, else the exit code of the job."""
+        """Notes that this supervisor has taken over, and the end of the attempt that it cut. None if it can go on with the
+        nodes that are left, else the exit code of the job."""
         assert self.runner
         pool, here = self.runner.pool, self.place.cluster.host(os.environ)
         goes_on = pool.wait_for_agents()
         history = self._history()
-        starts, over = (
-            history.all(noted.Started),
-            (noted.Ended, noted.Finished, noted.Stopped, noted.Requeued),
-        )
+        if (code := final_code(history.events)) is not None:
+            return code  # it was lost after the run was over
+        starts = history.all(noted.Started)
         number = starts[-1].attempt if starts else 0
         host = self.before or (starts[-1].host if starts else None) or "?"
         reason = f"the supervisor on {host} is lost; the one on {here} leads the job from now on"
@@ -104,9 +104,7 @@ class Supervisor:
             how=How.LOST, reason=reason, hosts=() if host in ("?", here, *living) else (host,)
         )
         self.run.note(noted.Led(attempt=number, host=here, before=host, term=self.lease.term))
-        if number and not any(
-            isinstance(event, over) and event.attempt == number for event in history.events
-        ):
+        if number and number not in [event.attempt for event in history.all(noted.Ended)]:
             self._note(number, ended, None)
         action = policy.decide(ended, self._faults(), self._place())
         return None if goes_on or action.do is Do.RESTART else self._finish(number, ended, action)
@@ -266,3 +264,22 @@ class Supervisor:
         """The newest committed step; None if there is none."""
         saved = self._history().newest(Saved)
         return saved.step if saved else None
+
+
+def final_code(events: Sequence[Event]) -> int | None:
+    """The exit code of a job whose run is over or queued again by these events; None if its newest attempt is not over."""
+    for event in reversed(events):
+        match event:
+            case noted.Started():
+                return None
+            case noted.Finished():
+                return Exit.OK
+            case noted.Requeued():
+                return Exit.REQUEUED
+            case noted.Pruned():
+                return Exit.PRUNED
+            case noted.Stopped():
+                return Exit.FAILED if event.exit_code is None else event.exit_code
+            case _:
+                continue
+    return None

@@ -120,6 +120,10 @@ class Slurm(SlurmScript):
         """Runs scontrol requeue."""
         client.requeue(job_id, self.timeout_s)
 
+    def requeue_wait_s(self) -> float:
+        """cred_expire: until then a credential of the job's earlier start could still be valid."""
+        return client.cred_expire_s(self.timeout_s)
+
     def forbid_requeue(self, job_id: str) -> None:
         """Runs scontrol update."""
         client.forbid_requeue(job_id, self.timeout_s)
