@@ -28,6 +28,10 @@ class StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._note)
 
+    def clear(self) -> None:
+        """Forgets the signal, once it has been answered and this process goes on."""
+        self.signal, self.again = None, False
+
     def warn_before(self, ends: Callable[[], float | None], notice_s: float) -> None:
         """Sends this process SIGUSR1 `notice_s` before the time that `ends` gives (time.time()), which can change meanwhile."""
 

@@ -72,8 +72,9 @@ class Supervisor:
                 if self.runner and self.runner.pool.nodes.is_minority():
                     self._wait_for_another(ended)
                 self._note(number, ended, time.monotonic() - begun)
-                action = policy.decide(ended, self._faults(), self._place())
+                action = policy.decide(ended, self._faults(), self._place(ended))
                 if action.do is Do.RESTART:
+                    self.stopped.clear()
                     continue
                 return self._finish(number, ended, action)
         except Fenced:
@@ -106,7 +107,7 @@ class Supervisor:
         self.run.note(noted.Led(attempt=number, host=here, before=host, term=self.lease.term))
         if number and number not in [event.attempt for event in history.all(noted.Ended)]:
             self._note(number, ended, None)
-        action = policy.decide(ended, self._faults(), self._place())
+        action = policy.decide(ended, self._faults(), self._place(ended))
         return None if goes_on or action.do is Do.RESTART else self._finish(number, ended, action)
 
     def _wait_for_another(self, ended: EndedAttempt) -> None:
@@ -162,12 +163,13 @@ class Supervisor:
             return EndedAttempt(how=How.CRASHED, code=Exit.FAILED if foreign else code, reason=reason)
         return EndedAttempt(how=How.FINISHED)
 
-    def _place(self) -> policy.Capacity:
+    def _place(self, ended: EndedAttempt) -> policy.Capacity:
         needed = self.plan.topology.nodes
         return policy.Capacity(
             can_requeue=self.place.can_requeue,
             healthy_nodes=self.runner.pool.usable() if self.runner else needed,
             needed_nodes=needed,
+            keeps_job=ended.told is StopReason.ASKED and self.place.keeps_job(),
         )
 
     def _history(self) -> History:

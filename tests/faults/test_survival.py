@@ -251,13 +251,17 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
 
 
 @pytest.mark.long
-def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
+def test_a_signal_by_hand_saves_and_the_run_goes_on_in_the_same_job(lab, start, whole):
     """The loaders' worker processes get it too, and the ranks need them until they have left."""
     run = start("+plugins.slow.workers=1")
-    lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
+    job = lab.job(run)
+    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
     check_finished(lab, run, whole)
     assert run.events("told")[0]["why"] == "asked to shut down"
     assert run.events("ended")[0]["how"] == "shut_down"
+    assert lab.job(run) == job and not run.events("requeued")
+    told = next(event for event in run.events("saved") if event["why"] == "told")
+    assert run.events("resumed")[0]["step"] == told["step"]
 
 
 @pytest.mark.long
@@ -504,7 +508,7 @@ def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
 def test_where_requeueing_is_forbidden_a_new_job_continues(lab, start, whole):
     run = start("+cluster.sbatch.no-requeue=true")
     job = lab.job(run)
-    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
+    lab.run("scancel", "--signal=USR1", "--batch", job, cwd=run.path)
     check_finished(lab, run, whole)
     assert run.events("ended")[0]["how"] == "shut_down"
     assert len(run.events("started")) == 2
@@ -526,7 +530,7 @@ def test_a_slow_host_is_named_and_the_next_job_leaves_it_out(lab, start):
     status = lab.run(*command("status", str(run.path)), cwd=run.path).stdout
     assert f"slow host  {host}: 0." in status and "next save" in status
     job = lab.job(run)
-    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
+    lab.run("scancel", "--signal=USR1", "--batch", job, cwd=run.path)
     until(lambda: len(run.events("resumed")) == 1, 120)
     assert lab.job(run) != job
     assert host not in lab.hosts(run)

@@ -36,6 +36,7 @@ from tests.support.events import history_of
 
 WHOLE = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
 ONE_LEFT = Capacity(can_requeue=True, healthy_nodes=1, needed_nodes=2)
+STAYS = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2, keeps_job=True)
 NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
 
 
@@ -70,6 +71,9 @@ NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
         # StopReason to end.
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.ASKED), STAYS, 0, Do.RESTART, Exit.OK),
+        (EndedAttempt(how=How.CUT, code=143, told=StopReason.ASKED), STAYS, 1, Do.REQUEUE, Exit.REQUEUED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), STAYS, 0, Do.REQUEUE, Exit.REQUEUED),
         (
             EndedAttempt(how=How.CUT, code=138, told=StopReason.TIME_LIMIT),
             WHOLE,
