@@ -29,7 +29,7 @@ from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
 from launcher.supervise.pace import HangLimits, SpeedProbes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopReason
-from launcher.timeouts import ANSWER_S, SAVE_HANGS, STOPPED_S
+from launcher.timeouts import AGENT_QUIET_S, ANSWER_S, SAVE_HANGS, STOPPED_S
 
 _POLL_S = 0.05
 _FULL_S = 1.0
@@ -170,7 +170,7 @@ class AttemptRunner:
             hung = self._find_hung(spoke)
             self._name_slow(context)
             if hung is not None:
-                return self._hung(context, hung)
+                return self._quiet(hung) or self._hung(context, hung)
 
     def _is_minority(self) -> bool:
         """Whether this supervisor has lost more than half of its nodes; looked at once a second."""
@@ -267,6 +267,22 @@ class AttemptRunner:
             self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
             note_faults([host], "slow", self.run.name)
             say(f"{host} computes at {relative:.2f} of the others' speed")
+
+    def _quiet(self, hung: str) -> EndedAttempt | None:
+        """The end of an attempt that hangs because a node is silent; None if every node speaks."""
+        quiet = [node for node in self._used if time.monotonic() - node.heard > AGENT_QUIET_S]
+        if not quiet:
+            return None
+        for node in quiet:
+            node.silent, node.lost = (
+                True,
+                f"it has not answered for {AGENT_QUIET_S:g} s, and no rank advances",
+            )
+        return EndedAttempt(
+            how=How.LOST,
+            hosts=tuple(node.host for node in quiet),
+            reason=f"{quiet[0].host}: {quiet[0].lost} ({hung})",
+        )
 
     def _hung(self, context: AttemptContext, hung: str) -> EndedAttempt:
         """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""

@@ -27,7 +27,7 @@ from launcher.supervise.link_check import blame_hosts, name_nodes
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
 from launcher.supervise.succession import has_gathered, has_quorum
-from launcher.timeouts import ADOPT_S, END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
+from launcher.timeouts import ADOPT_S, END_AGENTS_S, LATE_S, LINK_S, MOST_CLOCK_SKEW_S
 from launcher.units import plural
 
 _POLL_S = 0.05
@@ -149,7 +149,7 @@ class NodePool:
         while (moment := time.monotonic()) < deadline and not self.stopped.signal:
             if (count := len(self.nodes.there())) != known:
                 known, joined = count, moment
-            if has_gathered(count, expected, needed, moment - joined):
+            if has_gathered(count, expected, needed, moment - joined) or moment - joined > LATE_S:
                 break
             self.nodes.poll(_POLL_S)
         return len(self.good()) >= needed or self._start_step is not None

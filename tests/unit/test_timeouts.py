@@ -7,6 +7,7 @@ from launcher.config.resources import ResourcesConfig
 def test_a_node_is_given_up_after_many_missed_heartbeats_and_an_agent_gives_up_after_many_missed_pings():
     assert timeouts.AGENT_LOST_S >= 4 * timeouts.MOST_HEARTBEAT_S
     assert timeouts.SUPERVISOR_LOST_S >= 5 * timeouts.PING_S
+    assert timeouts.MOST_HEARTBEAT_S < timeouts.AGENT_QUIET_S < timeouts.AGENT_LOST_S
 
 
 def test_an_agent_gives_the_supervisor_up_later_than_the_supervisor_gives_up_the_agent():
