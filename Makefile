@@ -47,7 +47,7 @@ bench: $(VENV)/.test slurm-packages ## time the login path, the start of trainin
 	$(VENV)/bin/python -m tests.benchmarks.checkpoint
 
 long-test: $(VENV)/.test slurm-packages browser-packages image-packages ## the long tests, which `test` leaves out; about two hours, as root
-	$(PIP) install -q -e '.[tasks]'
+	$(PIP) install -q -e '.[tasks,contract]'
 	$(VENV)/bin/python -m pytest -m long --long
 
 kill-test: $(VENV)/.test slurm-packages ## SIGKILL in the middle of 200 saves, and of 100 submits, as root

@@ -353,6 +353,24 @@ HYDRA_FULL_ERROR = _listed(
     set_by="launch",
     read_by="Hydra",
 )
+NO_PROXY = _listed(
+    "NO_PROXY",
+    "Hosts that are reached without a proxy, to which a rank adds the host of the generation server.",
+    set_by="the site, rank 0",
+    read_by="requests",
+)
+VLLM_DEV_MODE = _listed(
+    "VLLM_SERVER_DEV_MODE",
+    "1: vLLM's server has the endpoints through which it gets weights.",
+    set_by="agent",
+    read_by="vLLM",
+)
+VLLM_HOST_IP = _listed(
+    "VLLM_HOST_IP",
+    "Address at which a generation server reaches rank 0 to get the weights.",
+    set_by="rank 0",
+    read_by="vLLM",
+)
 CUDA_VISIBLE_DEVICES = _listed(
     "CUDA_VISIBLE_DEVICES",
     "GPUs that a process may use. Empty for ranks that run on the CPU.",

@@ -33,7 +33,7 @@ def print_json(value: Any, *, indent: int | None = None) -> None:
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """The value as JSON; a number that is NaN or infinite is null, since JSON has no word for it. A dataclass is an object."""
-    return json.dumps(_plain(value), allow_nan=False, indent=indent)
+    return json.dumps(plain(value), allow_nan=False, indent=indent)
 
 
 def fields(value: Any) -> dict[str, Any]:
@@ -41,15 +41,16 @@ def fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as --json prints it: of objects, texts, numbers and null alone."""
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in cast("Mapping[Any, Any]", value).items()}
+        return {name: plain(item) for name, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("list[Any]", value)]
+        return [plain(item) for item in cast("list[Any]", value)]
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _plain(fields(value))
+        return plain(fields(value))
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

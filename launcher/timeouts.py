@@ -91,6 +91,16 @@ FIRST_WORD_S = 20.0
 FETCH_STALLED_S = 900.0
 """Time without a new byte after which a fetch from a hub has failed. While a data set is prepared, no bytes arrive."""
 
+# A server that generates answers
+
+SERVER_CHECK_S = 1.0
+"""Interval between two looks at a server's /health."""
+SERVER_ANSWER_S = 5.0
+"""Timeout of one of these looks."""
+SERVER_SILENT_S = 60.0
+"""Time without a successful look after which a server that has answered before is killed and started again. An inference server
+answers while it generates."""
+
 # Hang detection: how long can a rank stay in one phase?
 
 HANG_FLOORS_S: Mapping[str, float] = {

@@ -82,7 +82,8 @@ class Verbs:
 @cache
 def verb_names(group: str = "") -> tuple[str, ...]:
     """Names of all verbs, or of those of a group, without importing any of them."""
-    package = importlib.import_module(f"{PACKAGE}.{group}" if group else PACKAGE)
+    folder = group.replace("-", "_")
+    package = importlib.import_module(f"{PACKAGE}.{folder}" if folder else PACKAGE)
     return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)))
 
 

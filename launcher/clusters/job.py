@@ -14,11 +14,11 @@ class Request:
     """The job's name: the run's."""
     run_dir: str
     nodes: int
-    """Nodes that train."""
+    """Nodes that train or generate."""
     spares: int
     """Spare nodes that wait to replace a failed one."""
     gpus_per_node: int
-    """Ranks per node, with one GPU each if `cuda`."""
+    """GPUs of each node if `cuda`; ranks of each node otherwise."""
     cuda: bool
     resources: ResourcesConfig
     site: ClusterConfig

@@ -9,9 +9,11 @@ from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit, RunError
 from launcher.output import columns, fields, print_json, print_text, warn
-from launcher.run import RunDir, list_runs
-from launcher.run.remote import REMOTE, RemoteRun, list_remote, read_remote
+from launcher.run import RunDir
+from launcher.run.remote import RemoteRun, read_remote
+from launcher.run.scan import REMOTE, Found, scan
 from launcher.status.learning import damaged_lines
+from launcher.status.settled import SettledStatuses
 from launcher.status.state import Status, read_statuses, split_readable
 from launcher.units import plural
 
@@ -41,19 +43,20 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     runs_dir = options.runs_dir.absolute()
-    every, there = list_runs(runs_dir), _readable(runs_dir)
-    listed = [run for run in every if run.submitted is not options.planned]
+    scanned, records = scan(str(runs_dir))
+    every, there = [RunDir(Path(one.folder)) for one in scanned], _readable(records)
+    settled = SettledStatuses(runs_dir)
+    kept = {run: status for run in every if (status := settled.find(run))}
+    listed = [run for run in every if (run in kept or run.submitted) is not options.planned]
+    read = _read([run for run in listed if run not in kept], settled)
     remote = {folder: one for folder, one in there.items() if one.dry_run is options.planned}
-    runs, faults = split_readable(listed)
-    for fault in faults:
-        warn(f"{fault} The run is left out of the list.")
     asked: Mapping[str, Mapping[str, Any]] = {}
     if options.ask and remote:
         from launcher.remote.command import statuses_there  # by need: most lists are of this machine
 
         asked = statuses_there([*remote.values()])
-    statuses = read_statuses(runs)
-    entries = _in_order(runs, statuses, runs_dir, remote, asked)
+    here = {run: kept.get(run) or fields(read[run]) for run in listed if run in kept or run in read}
+    entries = _in_order(here, runs_dir, remote, asked)
     if options.json:
         print_json([one for _, one in entries])
         return Exit.OK
@@ -65,18 +68,28 @@ def _run(options: argparse.Namespace) -> int:
         return Exit.OK
     rows = [_row(cluster, one) for cluster, one in entries]
     print_text(columns(("run", "state", "step", "loss", "job"), rows))
-    for status in statuses:
-        for line in damaged_lines(status.damaged):
-            print_text(f"{status.run}: {line}")
+    for status in here.values():
+        for line in damaged_lines(status["damaged"]):
+            print_text(f"{status['run']}: {line}")
     if hidden and not options.planned:
         print_text(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK
 
 
-def _readable(runs_dir: Path) -> dict[Path, RemoteRun]:
+def _read(runs: Sequence[RunDir], settled: SettledStatuses) -> dict[RunDir, Status]:
+    """The status of each run; a run that cannot be read is reported."""
+    readable, faults = split_readable(runs)
+    for fault in faults:
+        warn(f"{fault} The run is left out of the list.")
+    read = dict(zip(readable, read_statuses(readable), strict=True))
+    settled.keep(read)
+    return read
+
+
+def _readable(records: Sequence[Found]) -> dict[Path, RemoteRun]:
     """Folder -> record of each run and sweep on a cluster; a record that cannot be read is reported."""
     found: dict[Path, RemoteRun] = {}
-    for folder in list_remote(runs_dir):
+    for folder in (Path(one.folder) for one in records):
         try:
             if remote := read_remote(folder):
                 found[folder] = remote
@@ -86,16 +99,17 @@ def _readable(runs_dir: Path) -> dict[Path, RemoteRun]:
 
 
 def _in_order(
-    runs: Sequence[RunDir],
-    statuses: Sequence[Status],
+    here: Mapping[RunDir, Mapping[str, Any]],
     runs_dir: Path,
     there: Mapping[Path, RemoteRun],
     asked: Mapping[str, Mapping[str, Any]],
-) -> "list[tuple[str, Status | OnCluster | dict[str, Any]]]":
+) -> "list[tuple[str, Mapping[str, Any] | OnCluster]]":
     """(cluster, what is listed), newest last; the cluster is empty for a run of this machine. A run on a cluster is listed with
     its status there if that is known."""
-    found: list[tuple[int, str, Status | OnCluster | dict[str, Any]]] = [
-        (run.plan.stat().st_mtime_ns, "", status) for run, status in zip(runs, statuses, strict=True)
+    if not there:
+        return [("", status) for status in here.values()]
+    found: list[tuple[int, str, Mapping[str, Any] | OnCluster]] = [
+        (run.plan.stat().st_mtime_ns, "", status) for run, status in here.items()
     ]
     for folder, remote in there.items():
         name, launched = str(folder.relative_to(runs_dir)), (folder / REMOTE).stat().st_mtime_ns
@@ -109,8 +123,7 @@ def _in_order(
     return [(cluster, one) for _, cluster, one in sorted(found, key=lambda entry: entry[0])]
 
 
-def _row(cluster: str, one: Status | OnCluster | dict[str, Any]) -> tuple[str, str, str, str, str]:
-    status: Mapping[str, Any] = fields(one) if isinstance(one, Status) else one
+def _row(cluster: str, status: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     if "state" not in status:
         return str(status["run"]), f"on {cluster}", "", "", ""
     state, step, loss = status["state"], status["step"], status["loss"]

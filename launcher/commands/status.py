@@ -10,6 +10,7 @@ from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
 from launcher.output import align, fields, print_json, print_text
+from launcher.status.generation import generation_line
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
 from launcher.status.spent import Spent, read_spent, spent_line
@@ -65,6 +66,8 @@ def _run(options: argparse.Namespace) -> int:
         perplexity = "" if status.perplexity is None else f", perplexity {status.perplexity:.4g}"
         lines.append(("eval loss", f"{status.eval_loss:.4f}{perplexity}"))
     lines += speed_line(status.figures)
+    if status.generation is not None:
+        lines.append(("generation", generation_line(status.generation)))
     lines += learning_lines(status.early_stopped, status.general, status.warnings)
     lines += compare(status)
     if spent is not None:

@@ -6,6 +6,7 @@ trainer, plugins, resources); a cluster says WHERE.
 
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
 from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
+from launcher.config.generation import GenerationConfig, GenerationMode
 from launcher.config.model import AdapterMode, ArchitectureConfig, BlockConfig, Init, ModelConfig
 from launcher.config.resources import Device, ResourcesConfig, ShapeConfig
 from launcher.config.run import BatchConfig, Config
@@ -31,6 +32,8 @@ __all__ = [
     "Device",
     "Direction",
     "EvalCopies",
+    "GenerationConfig",
+    "GenerationMode",
     "GpuVendor",
     "Init",
     "ModelConfig",

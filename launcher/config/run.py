@@ -5,6 +5,7 @@ from typing import Any, Optional, Union
 
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.generation import GenerationConfig
 from launcher.config.missing import MISSING
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
@@ -56,6 +57,7 @@ class Config:
     tracker: TrackerConfig = MISSING
     batch: BatchConfig = field(default_factory=BatchConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
     hub: HubConfig = field(default_factory=HubConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     plugins: dict[str, Any] = field(default_factory=dict[str, Any])

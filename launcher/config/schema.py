@@ -8,6 +8,7 @@ from typing import Any
 from launcher import environment
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.generation import GenerationConfig
 from launcher.config.kept_yaml import refused
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
@@ -26,6 +27,7 @@ GROUPS: dict[str, type] = {
     "strategy": StrategyConfig,
     "cluster": ClusterConfig,
     "resources": ResourcesConfig,
+    "generation": GenerationConfig,
     "tracker": TrackerConfig,
     "sweep": SweepConfig,
 }

@@ -6,6 +6,7 @@ from launcher.config import Config
 from launcher.launching.summary import ShutdownTime, not_estimated, shutdown_dict
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
+from launcher.plan.generation import gpu_limit
 from launcher.plan.memory import explain_terms
 from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.time import StepTime
@@ -102,7 +103,7 @@ def memory_dict(config: Config, plan: LaunchPlan) -> MemoryNeed | None:
     """Whether the run fits the cluster's GPUs and nodes, null if unknown, and the memory that it needs of each kind."""
     if plan.memory is None or plan.room is None:
         return None
-    size, limit = config.cluster.gpu_memory_gib, host_limit(config)
+    size, limit = gpu_limit(config.cluster.gpu_memory_gib, plan.generation), host_limit(config)
     return {
         "fits": None if size is None else plan.memory.total <= size,
         "gpu_gib": size,
@@ -163,7 +164,11 @@ def _alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
 def _verdict(config: Config, plan: LaunchPlan) -> Lines:
     if plan.memory is None or plan.room is None:
         return []
-    total, size, limit = plan.memory.total, config.cluster.gpu_memory_gib, host_limit(config)
+    total, size, limit = (
+        plan.memory.total,
+        gpu_limit(config.cluster.gpu_memory_gib, plan.generation),
+        host_limit(config),
+    )
     if size is None:
         fits = f"needs {total:.1f} GiB per GPU; set cluster.gpu_memory_gib to check it"
     elif total <= size:

@@ -10,6 +10,7 @@ from launcher.clusters.base import Cluster
 from launcher.config import Config
 from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.generation import gpu_limit
 from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.shapes import Offer, Shape, derive_shapes
 from launcher.plan.verdict import fits, host_limit
@@ -76,7 +77,7 @@ def _too_much(config: Config, plan: LaunchPlan) -> str | None:
     it trusts one plan, and does not compare."""
     if fits(config, plan) is not False or plan.memory is None or plan.room is None:
         return None
-    size, host = config.cluster.gpu_memory_gib, host_limit(config)
+    size, host = gpu_limit(config.cluster.gpu_memory_gib, plan.generation), host_limit(config)
     if size is not None and plan.memory.total > size:
         return f"it needs {plan.memory.total:.1f} GiB per GPU, more than cluster.gpu_memory_gib={size:g}"
     where, has = host or ("", 0.0)

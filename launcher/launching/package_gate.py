@@ -15,6 +15,8 @@ from launcher.plan.names import ATTENTION_PACKAGES
 from launcher.plugins.base import make_plugins
 from launcher.trackers.registry import TRACKERS
 
+_VLLM = Package(module="vllm", name="vllm", install="pip install 'trl[vllm]'")
+"""Generates; the ranks also need it to send weights to a server of their own kind."""
 _STACK = ("torch", "transformers", "accelerate", "peft", "trl", "datasets")
 """What every run imports."""
 
@@ -40,7 +42,7 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
             f"the run trains on this machine with {sys.executable}, which has no {', '.join(lacking)}; {TRAINING_STACK}, or "
             "set cluster.python to a Python that has it"
         )
-    for need in needs_of(config):
+    for need in needs_of(config, plan):
         if _lacks(need):
             raise ConfigError(_sentence(need))
     if lacking := _compiler(config, plan):
@@ -64,7 +66,7 @@ def _compiler(config: Config, plan: LaunchPlan) -> str | None:
 
 def package_notes(config: Config, plan: LaunchPlan) -> list[str]:
     """A summary's notes on packages: those for which a launch would be refused, and those that cannot be checked here."""
-    needs = list(needs_of(config))
+    needs = list(needs_of(config, plan))
     if _is_this_python(config, plan):
         return refusals(config, plan)
     names = sorted({need.any_of[0].name for need in needs})
@@ -83,12 +85,12 @@ def refusals(config: Config, plan: LaunchPlan) -> list[str]:
     """A note for everything for which a launch would be refused, as far as this machine can tell."""
     if not _is_this_python(config, plan):
         return []
-    wrong = [_sentence(need) for need in needs_of(config) if _lacks(need)]
+    wrong = [_sentence(need) for need in needs_of(config, plan) if _lacks(need)]
     wrong += [lacking] if (lacking := _compiler(config, plan)) else []
     return [f"a launch is refused: {sentence}" for sentence in wrong]
 
 
-def needs_of(config: Config) -> Iterator[Need]:
+def needs_of(config: Config, plan: LaunchPlan) -> Iterator[Need]:
     """The packages that the run needs beside the `train` extra."""
     kind = config.tracker.kind
     for package in TRACKERS.find(kind).packages:
@@ -96,6 +98,10 @@ def needs_of(config: Config) -> Iterator[Need]:
     for name, plugin in zip(config.plugins, make_plugins(config.plugins), strict=True):
         for package in plugin.packages:
             yield Need(key=f"plugins.{name}", any_of=(package,), way_out=f"remove {name} from plugin=[...]")
+    if plan.generation is not None and plan.device == "cuda":
+        yield Need(
+            key=f"generation.mode={plan.generation.mode}", any_of=(_VLLM,), way_out="use generation.mode=none"
+        )
     attention = config.model.attn_implementation
     if attention in ATTENTION_PACKAGES:
         yield Need(

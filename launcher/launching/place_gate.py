@@ -25,7 +25,7 @@ def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """Raises ClusterError, ConfigError or PlanError for a fault that a plan cannot see."""
     check_rank_module(config)
     check_reward_functions(config)
-    find_cluster(facts.cluster).check_room(plan.topology.nodes, plan.spares, os.environ)
+    find_cluster(facts.cluster).check_room(plan.nodes, plan.spares, os.environ)
 
 
 def check_plugins(config: Config, facts: Facts, plugins: Sequence[Plugin]) -> None:

@@ -9,6 +9,7 @@ from launcher.methods.registry import find_method
 from launcher.output import align
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.extent import Extent, extent_of
+from launcher.plan.generation import Generation
 from launcher.plan.length import described
 from launcher.plan.queue import fits_kill_wait, needs_s
 from launcher.plan.save import SavePlan
@@ -132,6 +133,7 @@ def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
         ("cluster", f"{plan.cluster}: {layout(plan)}"),
         ("strategy", f"{plan.strategy.name}, {plan.precision}{groups(plan)}"),
         *([] if plan.trainer == TrainerConfig.kind else [("trainer", plan.trainer)]),
+        *([("generation", generation_line(plan.generation))] if plan.generation else []),
         (
             "batch",
             f"{batch.global_batch_size} {find_method(plan.trainer).unit} per step = {batch.micro_batch_size} micro x "
@@ -145,6 +147,20 @@ def plan_lines(plan: LaunchPlan, extent: Extent) -> list[tuple[str, str]]:
         *_memory(plan),
         *([("chosen", plan.chosen)] if plan.chosen else []),
     ]
+
+
+def generation_line(generation: Generation) -> str:
+    """Who generates answers, where, and with how much memory."""
+    memory = ""
+    if generation.weights_gib is not None and generation.answer_gib is not None:
+        memory = (
+            f"; on each of its GPUs {generation.weights_gib:.1f} GiB of weights and {generation.answer_gib:.2f} GiB for each "
+            "answer of full length, estimated; its time is not"
+        )
+    if not generation.is_server:
+        return f"vLLM in the ranks, {generation.gpu_memory_utilization:.0%} of each GPU{memory}"
+    where = plural(generation.nodes, "node") if generation.nodes else "beside the ranks"
+    return f"a server, {where} x {plural(generation.gpus, 'GPU')}{memory}"
 
 
 def groups(plan: LaunchPlan) -> str:

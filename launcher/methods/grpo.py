@@ -133,5 +133,5 @@ SPEC = Method(
     draws=Draws(answers=_answers, tokens=_tokens, on_ranks=True),
     fields=_FIELDS,
     refused=_REFUSED,
-    figures=("reward", "kl", "completions/mean_length"),
+    figures=("reward", "kl", "completions/mean_length", "generation_wait"),
 )

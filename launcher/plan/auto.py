@@ -8,6 +8,7 @@ from launcher.errors import PlanError
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
+from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.time import estimate_time
@@ -26,13 +27,13 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     free_micro = config.batch.micro_batch_size == AUTO
     if not (free_strategy or free_micro):
         return config, None
-    from launcher.plan.alternatives import divisors, strategies  # imported here: most runs choose both
+    from launcher.plan.search import divisors, strategies  # imported here: most runs choose both
 
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
     plain = StrategyConfig(sequence_parallel_size=config.strategy.sequence_parallel_size)
     start = _with(config, plain if free_strategy else None, 1 if free_micro else None)
     plan = make(start)  # refuses what no choice can fix
-    load, size = make_load(start, plan), config.cluster.gpu_memory_gib
+    load, size = make_load(start, plan), gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
     if load is None and facts.device != "cuda":
         return (
             start,

@@ -49,6 +49,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         kernels=bool(plan.kernels),
         rank_starter=plan.rank_starter,
         spares=plan.spares,
+        generates=plan.generation.mode if plan.generation else "none",
         declared=tuple(
             (f"plugins.{name}", rule) for name, traits in plan.plugins.items() for rule in traits.rules
         ),

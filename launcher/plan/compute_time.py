@@ -143,9 +143,10 @@ def generate_time(load: Load, gpu: Gpu) -> float:
     """The time that a GPU generates in a step: a forward pass over the prompts, and for each token of the longest answer one
     that reads all weights and half of the final cache.
 
-    fp32 weights are read and cast for every token. Answers count with their full length. None of this has been measured.
+    fp32 weights are read and cast for every token. Answers count with their full length. The time of a server
+    is not estimated, nor that of vLLM in the ranks. None of this has been measured.
     """
-    if not load.generated:
+    if not load.generated or not load.generates_here:
         return 0.0
     bytes_s, blocks = gpu.memory_gb_s * 1e9, block_parameters(load)
     prompts = load.sequences * load.accumulation * max(load.length - load.generated, 1)

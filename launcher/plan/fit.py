@@ -14,8 +14,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     """The input of the estimates; None if their formulas do not hold.
 
     They do not hold on a CPU, for a model or a teacher of unknown shape, an optimizer that memory/optimizer.py does not list,
-    attention that keeps its scores, and methods whose spec sets not_estimated, such as those whose answers are generated
-    elsewhere.
+    attention that keeps its scores, and methods whose spec sets not_estimated.
     """
     shape, attention = plan.facts.architecture, config.model.attn_implementation
     method = find_method(plan.trainer)
@@ -54,6 +53,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         whole_logits=method.whole_logits,
         scores=plan.outputs,
         generated=method.completion_length(config),
+        generates_here=plan.generation is None,
         measured=max((plugin.measures_tokens for plugin in plan.plugins.values()), default=0),
         offloads_activations=config.trainer.activation_offloading,
         fragmentation=config.cluster.fragmentation,

@@ -13,6 +13,7 @@ from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.classes import Classes, make_classes
 from launcher.plan.facts import Facts
+from launcher.plan.generation import Generation, generation_nodes, make_generation
 from launcher.plan.length import RunLength, make_length, steps_of
 from launcher.plan.meeting import Meeting, make_meeting
 from launcher.plan.memory import Adapter, Memory, Room
@@ -112,8 +113,10 @@ class LaunchPlan:
     """Words before the ranks' command that run it in a container."""
     python: str
     """Python that starts the ranks."""
+    generation: Generation | None
+    """Who generates answers; None if transformers does on the ranks, or nothing is generated."""
     spares: int
-    """Nodes that wait in the allocation to replace one that fails."""
+    """Nodes that wait in the allocation to replace one that fails, whether it trains or generates."""
     hang_timeout_s: float
     """Seconds without a step after which the ranks count as hung."""
     failures_per_1000_node_days: float
@@ -122,6 +125,11 @@ class LaunchPlan:
     """When checkpoints are written; None if the run saves none."""
     facts: Facts
     """What planning found outside the configuration."""
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that an attempt needs: those that train, and those that only generate."""
+        return self.topology.nodes + generation_nodes(self.generation)
 
     @property
     def outputs(self) -> int:
@@ -169,10 +177,11 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     named = len(classes.names) if classes else 0
     parameters = method.count_parameters(shape, count_parameters(shape), named) if shape else None
     check_trainer(config)
-    check_environment(config.cluster)
+    check_environment(config)
     check_node_cache(config.cluster)
     check_mounts(config, facts)
-    request = make_request(config, topology, facts, place)
+    generation = make_generation(config, facts, topology, place, node_python(config, facts))
+    request = make_request(config, topology, facts, place, generation)
     files = strategy.files(
         StrategyInputs(
             nodes=topology.nodes,
@@ -188,7 +197,8 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
             pin_memory=cuda,
         )
     )
-    args = _with_own(trainer_args(config, batch, mixed, cuda), files.trainer_args, strategy.name)
+    args = trainer_args(config, batch, mixed, cuda, generation)
+    args = _with_own(args, files.trainer_args, strategy.name)
     length = make_length(
         args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
     )
@@ -237,6 +247,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         rank_starter=config.cluster.rank_starter.name,
         container_command=container_command(config, facts),
         python=node_python(config, facts),
+        generation=generation,
         spares=config.resources.spares,
         hang_timeout_s=config.resources.hang_timeout_s,
         failures_per_1000_node_days=config.cluster.failures_per_1000_node_days,

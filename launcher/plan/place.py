@@ -13,6 +13,7 @@ from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
 from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
 from launcher.plan.facts import Facts
+from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
@@ -36,19 +37,28 @@ def check_facts(facts: Facts) -> None:
         one_line("data.path", path)
 
 
-def check_environment(cluster: ClusterConfig) -> None:
-    """PlanError for a variable with an invalid name, with a name that looks like a secret, or with a newline."""
-    for name, value in cluster.env.items():
-        if not _VARIABLE.fullmatch(name):
+def check_environment(config: Config) -> None:
+    """PlanError for a variable with an invalid name, with a name that looks like a secret, or with a newline, and for a secret
+    in the command of a server."""
+    for key, env in (("cluster.env", config.cluster.env), ("generation.env", config.generation.env)):
+        for name, value in env.items():
+            if not _VARIABLE.fullmatch(name):
+                raise PlanError(
+                    f"{key}.{name} is not a valid variable name; use only letters, digits and _, not a digit first"
+                )
+            if SECRET_NAME.search(name):
+                raise PlanError(
+                    f"{key}.{name} looks like a secret, which must not be written to a file; export {name} "
+                    "in your shell instead: jobs inherit it"
+                )
+            one_line(f"{key}.{name}", value)
+    for key in ("command", "args"):
+        words = getattr(config.generation, key)
+        if words and (name := _secret_in(words)):
             raise PlanError(
-                f"cluster.env.{name} is not a valid variable name; use only letters, digits and _, not a digit first"
+                f"generation.{key} gives {name} a value, which looks like a secret and must not be written to a file; export "
+                "it in your shell as the variable that the server reads: jobs inherit it"
             )
-        if SECRET_NAME.search(name):
-            raise PlanError(
-                f"cluster.env.{name} looks like a secret, which must not be written to a file; export {name} "
-                "in your shell instead: jobs inherit it"
-            )
-        one_line(f"cluster.env.{name}", value)
 
 
 def check_node_cache(cluster: ClusterConfig) -> None:
@@ -117,9 +127,11 @@ def _secret_in(words: Sequence[str]) -> str | None:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = word.partition("=")
         option = name.startswith("-")
-        if not SECRET_NAME.search(name) or not (option or _VARIABLE.fullmatch(name)):
+        if not SECRET_NAME.search(name.replace("-", "_")) or not (option or _VARIABLE.fullmatch(name)):
             continue
         given = value if equals else following if option else ""
+        if given.isdigit():  # a number of tokens
+            continue
         if given and not given.startswith(
             ("-", "/", "~", "./")
         ):  # the path of a file that holds the secret is not a secret
@@ -136,8 +148,10 @@ def module_name(module: str) -> str:
     return one_line("cluster.modules", module)
 
 
-def make_request(config: Config, topology: Topology, facts: Facts, cluster: Cluster) -> Request:
-    """The request for a job; PlanError for a container that the cluster's job step cannot open."""
+def make_request(
+    config: Config, topology: Topology, facts: Facts, cluster: Cluster, generation: Generation | None = None
+) -> Request:
+    """The request for a job, whose nodes are all alike; PlanError for a container that the cluster's job step cannot open."""
     container, run_dir = config.cluster.container, facts.run_dir
     opened = container.runtime is ContainerRuntime.pyxis
     if opened and not cluster.opens_images:
@@ -148,9 +162,9 @@ def make_request(config: Config, topology: Topology, facts: Facts, cluster: Clus
     return Request(
         name=config.name,
         run_dir=run_dir,
-        nodes=topology.nodes,
+        nodes=topology.nodes + generation_nodes(generation),
         spares=config.resources.spares,
-        gpus_per_node=topology.gpus_per_node,
+        gpus_per_node=gpus_of_a_node(topology, generation),
         cuda=facts.device == "cuda",
         resources=config.resources,
         site=config.cluster,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.config.spelling import limit_s
+from launcher.plan.generation import gpus_of_a_node
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.units import significant
 
@@ -65,7 +66,8 @@ def expect(config: Config, plan: LaunchPlan) -> ExpectedCourse | None:
         attempts = math.ceil((wall_s - restart_s) / useful_s) if save and useful_s > 0 and share else None
         wall_s = wall_s + (attempts - 1) * (restart_s + lost_s) if attempts else math.inf
     failures = int(wall_s / save.mtbf_s) if save and save.mtbf_s and attempts else 0
-    gpu_hours = wall_s / _HOUR_S * (plan.topology.nodes + plan.spares) * plan.topology.gpus_per_node
+    held = (plan.nodes + plan.spares) * gpus_of_a_node(plan.topology, plan.generation)
+    gpu_hours = wall_s / _HOUR_S * held
     price = config.cluster.price_per_gpu_hour
     return ExpectedCourse(
         limit_h=significant(limit / _HOUR_S),

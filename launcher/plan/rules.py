@@ -67,6 +67,8 @@ class Combination:
     """Whether liger's kernels replace layers of the model."""
     rank_starter: str = "launcher"
     spares: int = 0
+    generates: str = "none"
+    """generation.mode."""
     declared: tuple[tuple[str, Rule], ...] = ()
     """(key, rule) for each rule that a plugin of the run declares."""
 
@@ -284,6 +286,34 @@ RULES: tuple[Rule, ...] = (
         way_out="use strategy.hpz_size=1",
         methods=lambda method: method.reference is not None or method.teacher is not None,
         broken=lambda run: run.degrees.hpz > 1 and run.second_model,
+    ),
+    Rule(
+        number=27,
+        what="generation.mode=server or colocate with 4-bit or 8-bit weights (plugins.qlora, plugins.lora with load_in=8bit)",
+        reason="trl 1.16 sends the weights to vLLM as they are stored, and vLLM cannot read bitsandbytes' bytes as a tensor",
+        way_out="use plugin=[lora], or generation.mode=none",
+        broken=lambda run: run.generates != "none" and (run.four_bit or run.eight_bit),
+    ),
+    Rule(
+        number=28,
+        what="generation.mode=server or colocate with an adapter under a strategy that shards weights",
+        reason="trl 1.16 adds the adapter to whole weights before it sends them, and the ranks hold parts of them",
+        way_out="use strategy=zero2 or ddp, train all weights (plugin without lora), or use generation.mode=none",
+        broken=lambda run: run.generates != "none" and run.adapter and run.strategy.shards_weights,
+    ),
+    Rule(
+        number=29,
+        what="generation.mode=server with cluster.rank_starter=accelerate",
+        reason="the supervisor starts, watches and restarts the server through its own agents on the nodes",
+        way_out="use cluster.rank_starter=launcher",
+        broken=lambda run: run.generates == "server" and run.rank_starter != "launcher",
+    ),
+    Rule(
+        number=30,
+        what="generation.mode=colocate on a CPU",
+        reason="vLLM inside of the ranks shares their GPUs",
+        way_out="use generation.mode=none, or resources.device=cuda",
+        broken=lambda run: run.generates == "colocate" and run.device == "cpu",
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

@@ -98,7 +98,7 @@ def sent_parts(load: Load, length: int) -> tuple[Traffic, ...]:
     """
     weights = frozen_bytes(load) + load.trained * load.width
     parts = load.acting.sent(load, weights)
-    if load.generated and load.shards_weights:
+    if load.generated and load.generates_here and load.shards_weights:
         gathers = 1 if load.acting.gathers_to_generate else load.generated
         sent = share_sent(load.shard_size) * weights * gathers
         parts = (*parts, Traffic(bytes=sent, span=load.acting.gathering_span(load.degrees)))

@@ -5,6 +5,7 @@ from typing import Any
 from launcher.config import Config, has_evaluation
 from launcher.errors import PlanError
 from launcher.methods.registry import check_keys, find_method
+from launcher.plan.generation import Generation
 from launcher.plan.length import RULE, is_every
 from launcher.plan.names import check_names
 from launcher.plan.passed_on import passed_on
@@ -81,7 +82,9 @@ def few_steps(total: int | None, *, packs: bool = True) -> str | None:
     )
 
 
-def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[str, Any]:
+def trainer_args(
+    config: Config, batch: Batch, mixed: str, cuda: bool, generation: Generation | None = None
+) -> dict[str, Any]:
     """Keyword arguments of trl's class for the method; those of the strategy, the output dir and the files are added later."""
     trainer = config.trainer
     evaluates = has_evaluation(config.data)
@@ -105,6 +108,7 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         "save_strategy": "no",
         "ignore_data_skip": True,  # the launcher's own sampler starts a resumed run at the right row
         **find_method(trainer.kind).trainer_arguments(config, batch.gradient_accumulation_steps),
+        **(_generates(generation) if generation else {}),
         "bf16": mixed == "bf16",
         "use_cpu": not cuda,
         "activation_checkpointing": False,
@@ -122,6 +126,15 @@ def trainer_args(config: Config, batch: Batch, mixed: str, cuda: bool) -> dict[s
         if getattr(trainer, name):
             args[name] = True
     return args | passed_on(config)
+
+
+def _generates(generation: Generation) -> dict[str, Any]:
+    """trl's arguments for answers that vLLM generates. The address of a server is known once it runs."""
+    own = {} if generation.is_server else {
+        "vllm_gpu_memory_utilization": generation.gpu_memory_utilization,
+        "vllm_tensor_parallel_size": generation.tensor_parallel_size,
+    }  # fmt: skip
+    return {"use_vllm": True, "vllm_mode": generation.mode, **own}
 
 
 def _changed(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import math
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
+from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
 
@@ -32,19 +33,20 @@ def check_fits(config: Config, plan: LaunchPlan) -> None:
     is not known."""
     if config.force or plan.memory is None or plan.room is None:
         return
-    size, memory = config.cluster.gpu_memory_gib, plan.memory
+    size, memory = gpu_limit(config.cluster.gpu_memory_gib, plan.generation), plan.memory
     if size is not None and memory.total > size:
         largest = max(memory.parts, key=lambda kind: memory.parts[kind])
         raise PlanError(
-            f"cluster.gpu_memory_gib={size:g} is less than the {memory.total:.1f} GiB per GPU that the plan needs (the largest "
-            f"part is {largest}: {memory.parts[largest]:.1f} GiB); {_way_out(config, plan)}, or launch it with force=true"
+            f"cluster.gpu_memory_gib={_size(config, plan)} is less than the {memory.total:.1f} GiB per GPU that the plan needs "
+            f"(the largest part is {largest}: {memory.parts[largest]:.1f} GiB); {_way_out(config, plan)}, "
+            "or launch it with force=true"
         )
     check_host(config, plan, host_limit(config))
 
 
 def fits(config: Config, plan: LaunchPlan) -> bool | None:
     """Whether the plan fits the GPUs and the nodes' memory; None if neither is known."""
-    size, limit = config.cluster.gpu_memory_gib, host_limit(config)
+    size, limit = gpu_limit(config.cluster.gpu_memory_gib, plan.generation), host_limit(config)
     if plan.memory is None or plan.room is None or (size is None and limit is None):
         return None
     return (size is None or plan.memory.total <= size) and (limit is None or plan.room.host_gib <= limit[1])
@@ -65,12 +67,12 @@ def check_host(config: Config, plan: LaunchPlan, limit: tuple[str, float] | None
 
 def close_call(config: Config, plan: LaunchPlan) -> str | None:
     """A warning if the free memory is less than the possible error of the estimate."""
-    size, memory = config.cluster.gpu_memory_gib, plan.memory
+    size, memory = gpu_limit(config.cluster.gpu_memory_gib, plan.generation), plan.memory
     if size is None or memory is None or not size * (1 - MARGIN) < memory.total:
         return None
     return (
-        f"the plan needs {memory.total:.1f} GiB of cluster.gpu_memory_gib={size:g}, and the estimate can be wrong by "
-        f"{MARGIN:.0%}: the run can run out of memory"
+        f"the plan needs {memory.total:.1f} GiB of cluster.gpu_memory_gib={_size(config, plan)}, and the estimate can be "
+        f"wrong by {MARGIN:.0%}: the run can run out of memory"
     )
 
 
@@ -85,6 +87,14 @@ def little_memory(plan: LaunchPlan) -> str | None:
     if plan.room is None:
         return None
     return find_cluster(plan.cluster).memory_warning(plan.job_options, math.ceil(plan.room.host_gib))
+
+
+def _size(config: Config, plan: LaunchPlan) -> str:
+    """cluster.gpu_memory_gib, and what vLLM takes of it in the ranks, as words."""
+    generation, whole = plan.generation, f"{config.cluster.gpu_memory_gib:g}"
+    if generation is None or generation.is_server:
+        return whole
+    return f"{whole} without generation.gpu_memory_utilization={generation.gpu_memory_utilization:g} of it"
 
 
 def _way_out(config: Config, plan: LaunchPlan, host_gib: float | None = None, own: str | None = None) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from launcher.config import Config
 from launcher.plan.adapter import Adapter
-from launcher.plan.alternatives import Alternative, Search, divisors, search_from
 from launcher.plan.fit import make_load
+from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load
+from launcher.plan.search import Alternative, Search, divisors, search_from
 
 _STEP = 256
 _ADAPTER = Adapter(r=16, target_modules="all-linear", four_bit=False, double_quant=False)
@@ -25,7 +26,8 @@ def find_ways_out(config: Config, plan: LaunchPlan, host_gib: float | None = Non
     load = make_load(config, plan)
     if load is None:
         return []
-    search = search_from(config, plan, load, config.cluster.gpu_memory_gib or math.inf, host_gib)
+    size = gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
+    search = search_from(config, plan, load, size or math.inf, host_gib)
     found = [one for one in _ways(search) if one is not None]
     if not found:  # the last resort: it changes what the model sees
         found = [one for one in (_first(search, "shorter", _shorter(search)),) if one is not None]
@@ -37,7 +39,7 @@ def _ways(search: Search) -> Iterator[Alternative | None]:
     """By kind, those that change least of the run first; None if no setting of a kind fits."""
     load = search.load
     checkpointing = dataclasses.replace(load, checkpointing=True)
-    here = load.degrees.world_size // load.gpus_per_node, load.gpus_per_node
+    here = load.nodes, load.gpus_per_node
     yield _first(search, "smaller_micro_batch", _micros(search, load))
     if not load.checkpointing:
         yield _first(search, "checkpointing", [checkpointing, *_micros(search, checkpointing)])
@@ -61,12 +63,13 @@ def _ways(search: Search) -> Iterator[Alternative | None]:
 def _with_adapters(search: Search) -> Iterator[Alternative | None]:
     """The same run with LoRA, and with QLoRA, if it trains all weights."""
     load = search.load
-    here = load.degrees.world_size // load.gpus_per_node, load.gpus_per_node
+    here = load.nodes, load.gpus_per_node
     if load.adapter is None:
         for name, adapter in (
             ("lora", _ADAPTER), ("qlora", dataclasses.replace(_ADAPTER, four_bit=True, double_quant=True)),
         ):  # fmt: skip
-            yield _adapted(search, name, _with_adapter(search, name, adapter), here)
+            other = dataclasses.replace(search.adapted(adapter), plugins=(*search.plugins, name))
+            yield _adapted(search, name, other, here)
 
 
 def _first(search: Search, kind: str, loads: Iterable[Load]) -> Alternative | None:
@@ -143,12 +146,3 @@ def _shorter(search: Search) -> Iterator[Load]:
         low, high = (middle, high) if fits else (low, middle - 1)
     if low > shortest:
         yield dataclasses.replace(small, length=low * step)
-
-
-def _with_adapter(search: Search, name: str, adapter: Adapter) -> Search:
-    """The search for the same run that trains an adapter instead of all weights."""
-    run = dataclasses.replace(search.run, adapter=True, four_bit=adapter.four_bit)
-    load = dataclasses.replace(search.load, adapter=adapter)
-    found = Search(search.config, search.facts, load, run, search.size, search.declared, search.host)
-    found.plugins = [*search.plugins, name]
-    return found

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from launcher.protocol.codec import Message, dataclass, kinds
 
+HOST, PORT = "{host}", "{port}"
+"""Places in the command of a server that its node fills in."""
+
 # supervisor -> agent
 
 
@@ -86,6 +89,43 @@ class FetchFromHub(Message):
 
     wanted: str
     """launcher.hub.Wanted, with the commit of the model if it is known, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartServer(Message):
+    """Start a server that generates answers, after the one before it is killed. Answers: ServerState, whenever it changes."""
+
+    serial: int
+    """Number of this start in the job, from 1; answers about an earlier one are ignored."""
+    words: tuple[str, ...]
+    """Its command, in which the agent replaces {host} and {port}."""
+    environment: dict[str, str]
+    """Its variables beside those of the ranks."""
+    address: str
+    """Address of this node at which the ranks reach it."""
+    first_gpu: int
+    """The first of the node's GPUs that it gets."""
+    gpus: int
+    """How many GPUs it gets."""
+    folder: str
+    """Folder below logs/ of its log."""
+    timeout_s: float
+    """Seconds until it must answer, or else is killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndServer(Message):
+    """Kill the server, if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAt(Message):
+    """A server answers: the agent passes it to its ranks, now or as soon as they are started."""
+
+    serial: int
+    """Number of the server's start, as in StartServer."""
+    url: str
+    """Where it answers, such as http://10.0.0.4:10023."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +272,20 @@ class FetchEnded(Message):
     """Bytes that have been fetched."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState(Message):
+    """A server answers for the first time, or has ended."""
+
+    serial: int
+    """Number of its start, as in StartServer."""
+    url: str
+    """Where it answers; empty for one that has ended."""
+    code: int
+    """Its exit code, 128 + N for signal N; 0 while it answers."""
+    reason: str
+    """Why it is over, as a sentence; empty while it answers."""
+
+
 TO_AGENT = kinds(
     Ping,
     OpenPort,
@@ -242,6 +296,9 @@ TO_AGENT = kinds(
     ListenForLink,
     CheckLink,
     FetchFromHub,
+    StartServer,
+    EndServer,
+    ServerAt,
     EndAgent,
 )
 """What an agent accepts."""
@@ -256,5 +313,6 @@ TO_SUPERVISOR = kinds(
     LinkChecked,
     FetchProgress,
     FetchEnded,
+    ServerState,
 )
 """What a supervisor accepts."""

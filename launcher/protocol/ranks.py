@@ -2,7 +2,7 @@
 
 import signal
 
-from launcher.protocol.agents import ProbeResult, Shutdown
+from launcher.protocol.agents import ProbeResult, ServerAt, Shutdown
 from launcher.protocol.codec import Message, dataclass, kinds
 
 STACKS_SIGNAL = signal.SIGUSR2
@@ -66,6 +66,6 @@ class RankExited(Message):
 
 
 FROM_RANK = kinds(RankHeartbeat)
-TO_RANK = kinds(Shutdown)
+TO_RANK = kinds(Shutdown, ServerAt)
 TO_WARM = kinds(ForkRank)
 FROM_WARM = kinds(WarmReady, RankForked, RankExited)

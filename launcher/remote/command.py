@@ -16,7 +16,8 @@ from launcher.output import warn
 from launcher.remote.connection import SSH_FAILED, SshConnection, connect
 from launcher.remote.talk import talk
 from launcher.run.kinds import fits
-from launcher.run.remote import REMOTE, RemoteRun, RunElsewhere
+from launcher.run.remote import RemoteRun, RunElsewhere
+from launcher.run.scan import REMOTE
 
 _PIECE, _LONGEST = 1 << 16, 256 << 20
 _STATUS: Mapping[str, Any] = {

@@ -13,7 +13,8 @@ from launcher.remote.connection import connect
 from launcher.remote.send import Progress
 from launcher.remote.talk import Talk, ask, lost, talk
 from launcher.run.record import is_kind
-from launcher.run.remote import REMOTE, RunElsewhere
+from launcher.run.remote import RunElsewhere
+from launcher.run.scan import REMOTE
 from launcher.units import plural, size
 
 _PIECE = 1 << 20

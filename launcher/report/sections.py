@@ -12,11 +12,11 @@ from launcher.run.attempts import Attempt
 from launcher.run.events import Other
 from launcher.run.events.checkpoints import Removed, Saved
 from launcher.run.events.ranks import Data, Exported, Measured, Sample, Tracking
-from launcher.run.events.supervisor import Fetched
+from launcher.run.events.supervisor import Fetched, ServerLost, ServerReady
 from launcher.units import plural
 
 _FINDINGS = 60
-_NOTED = (Other, Removed, Tracking, Fetched)
+_NOTED = (Other, Removed, Tracking, Fetched, ServerReady, ServerLost)
 """Kinds of events that no other section shows."""
 _EVENTS = 40
 
@@ -51,6 +51,10 @@ def machine(record: LoggedCurves, facts: RunFacts) -> Section | None:
         bytes_ = saves[-1].bytes
         text = f"{plural(len(saves), 'checkpoint')}, training waited at most {longest:.3g} s"
         lines.append(("saves", text + (f", {units.size(bytes_)} each" if is_number(bytes_) else "")))
+    server = mapping(facts.status.get("generation"))
+    if is_number(share := server.get("wait_share")):
+        text = f"the ranks wait for it {units.percent(share)} of the time; lost {plural(server.get('lost', 0), 'time')}"
+        lines.append(("generation server", f"{server.get('host')}: {text}"))
     if not shown and not lines:
         return None
     return Section(id="machine", title="Speed and memory", charts=shown, facts=lines)

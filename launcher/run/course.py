@@ -2,10 +2,14 @@
 
 import bisect
 from array import array
+from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
 
 from launcher.run.metrics import Line
+
+_RECENT = 20
+"""Newest lines of which a median is taken."""
 
 
 class Course:
@@ -22,6 +26,8 @@ class Course:
         """Step -> training loss."""
         self.eval_losses: dict[int, float] = {}
         """Step -> evaluation loss."""
+        self.wait_shares: deque[float] = deque(maxlen=_RECENT)
+        """Shares of the time that the ranks waited for a generation server, in the newest lines."""
         self._signs = array("d")
         self._times, self._steps = array("d"), array("q")
         self._step_s: list[float] = []
@@ -36,6 +42,8 @@ class Course:
         loss, evaluated = line.get("loss"), line.get("eval_loss")
         if loss is not None:
             self.losses[line.step] = float(loss)
+            if isinstance(share := line.get("generation_wait_share"), float):
+                self.wait_shares.append(share)
             if moment is not None:
                 self._add_step(line, moment)
             self.last = line

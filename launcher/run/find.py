@@ -7,7 +7,8 @@ from pathlib import Path
 
 from launcher.errors import ConfigError, RunError, unknown
 from launcher.run.dir import RunDir
-from launcher.run.remote import REMOTE, refuse_remote_folder, refuse_remote_name
+from launcher.run.remote import refuse_remote_folder, refuse_remote_name
+from launcher.run.scan import scan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -40,11 +41,8 @@ def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None =
 
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """All runs of this machine under `runs_dir`, sweeps' trials included, oldest first."""
-    runs = [RunDir(plan.parent) for plan in runs_dir.glob("*/*/plan.json")]
-    trials = [RunDir(plan.parent) for plan in runs_dir.glob("*/*/*/plan.json")]
-    found = [run for run in runs if not (run.path / REMOTE).exists()]
-    found += [trial for trial in trials if not (trial.path.parent / REMOTE).exists()]
-    return sorted(found, key=lambda run: (run.plan.stat().st_mtime_ns, run.path.name))
+    here, _ = scan(str(runs_dir))
+    return [RunDir(Path(one.folder)) for one in here]
 
 
 def find_run(runs_dir: Path, reference: str | None) -> RunDir:

@@ -6,6 +6,7 @@ for every command and every supervisor. These classes share their methods instea
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -106,6 +107,7 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST <= value < _LARGEST
 
 
+@cache
 def _checker(kind: Any) -> Callable[[Any], bool]:
     """Whether a value is of an annotation's type: a plain one, one or None, a Sequence, list or tuple of it, a Mapping
     or dict of texts to it, or an object of which it has some keys."""

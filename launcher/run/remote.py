@@ -10,9 +10,7 @@ from launcher.errors import Elsewhere, RunError
 from launcher.reading import read_json
 from launcher.run.lines import write_text
 from launcher.run.owner import other_owner
-
-REMOTE = "remote.json"
-"""A folder with this file stands for a run on a cluster; what `fetch` brought lies beside it."""
+from launcher.run.scan import REMOTE, scan
 
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 DESTINATION = re.compile(rf"(?:{_HOST}@)?{_HOST}|ssh://(?:{_HOST}@)?{_HOST}(?::\d{{1,5}})?")
@@ -93,10 +91,8 @@ def read_remote(folder: Path) -> RemoteRun | None:
 
 def list_remote(runs_dir: Path) -> list[Path]:
     """The folders of all such runs and sweeps, oldest first."""
-    found = [file for pattern in ("*/*", "*/*/*") for file in runs_dir.glob(f"{pattern}/{REMOTE}")]
-    return [
-        file.parent for file in sorted(found, key=lambda file: (file.stat().st_mtime_ns, file.parent.name))
-    ]
+    _, there = scan(str(runs_dir))
+    return [Path(one.folder) for one in there]
 
 
 def _is_sweep(folder: Path) -> bool:

@@ -165,9 +165,12 @@ def held_s(history: History, until: str | None = None) -> float:
 
 
 def gpus_held(run: RunDir) -> int:
-    """GPUs of all its nodes, spares too; with device=cpu its CPU ranks."""
+    """GPUs of all its nodes, spares and a server's too; with device=cpu its CPU ranks."""
     plan = run.read_json(run.plan)
-    return (plan["topology"]["nodes"] + plan["spares"]) * plan["topology"]["gpus_per_node"]
+    topology, server = plan["topology"], plan.get("generation") or {"nodes": 0, "gpus": 0}
+    own, more = topology["gpus_per_node"], server["gpus"]
+    each = max(own, more) if server["nodes"] else own + more
+    return (topology["nodes"] + server["nodes"] + plan["spares"]) * each
 
 
 def gpu_s(run: RunDir, history: History, until: str | None = None) -> float:

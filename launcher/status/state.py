@@ -20,6 +20,7 @@ from launcher.run.events.ranks import Exported, Measured, Training
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing
+from launcher.status.generation import GenerationServerRow, generation_of, starving
 from launcher.status.learning import (
     GeneralText,
     StoppedEarly,
@@ -101,6 +102,8 @@ class Status:
     """When and why early_stopping has ended it; None for another run."""
     general: GeneralText | None
     """The perplexity that forgetting_guard measures; None without it."""
+    generation: GenerationServerRow | None
+    """The server that generates answers; None for a run without one."""
     damaged: dict[str, int]
     """Lines that were left out because they are torn or not JSON objects, by the name of their file in the run dir."""
     warnings: list[str]
@@ -125,9 +128,9 @@ def split_readable(runs: Sequence[RunDir]) -> tuple[list[RunDir], list[str]]:
     return readable, faults
 
 
-def read_statuses(runs: Sequence[RunDir]) -> list[Status]:
-    """The status of each run; a cluster is asked once about all of its jobs."""
-    readers = [HistoryReader(run) for run in runs]
+def read_statuses(runs: Sequence[RunDir], readers: Sequence[HistoryReader] = ()) -> list[Status]:
+    """The status of each run; a cluster is asked once about all jobs. `readers`: those of a caller that asks repeatedly."""
+    readers = readers or [HistoryReader(run) for run in runs]
     jobs = [
         _job(run, history)
         for run, reader in zip(runs, readers, strict=True)
@@ -177,6 +180,7 @@ def read_status(
     total = last.get("total_steps") if last else None
     if total is None and training is not None:
         total = training.total_steps
+    server = generation_of(plan, history)
     return Status(
         run=run.name,
         run_dir=str(run.path),
@@ -198,6 +202,7 @@ def read_status(
         error=None if state is RunState.FINISHED else error(history),
         early_stopped=early_stopped(history),
         general=general(history),
+        generation=server,
         damaged=dict(history.damaged),
         warnings=[
             *(
@@ -205,6 +210,7 @@ def read_status(
                 for one in (
                     few_steps(total),
                     overfitting(course),
+                    starving(server, history),
                     failed_check(history.newest(Exported)),
                     failed_push(history, run.name),
                 )

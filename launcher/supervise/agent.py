@@ -23,12 +23,14 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError
 from launcher.hub import OFFLINE, hides_token
 from launcher.output import say
+from launcher.ports import bind, choose_port
 from launcher.processes import start_in_utf8
 from launcher.protocol.agents import (
     TO_AGENT,
     CheckLink,
     DumpStacks,
     EndAgent,
+    EndServer,
     FetchEnded,
     FetchFromHub,
     Hello,
@@ -40,15 +42,18 @@ from launcher.protocol.agents import (
     OpenPort,
     PortOpened,
     RanksEnded,
+    ServerAt,
+    ServerState,
     Shutdown,
     StacksDumped,
     StartFailed,
     StartRanks,
+    StartServer,
 )
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
-from launcher.supervise.addresses import LOOPBACK, bind, choose_port, interface_of, is_loopback
+from launcher.supervise.addresses import LOOPBACK, interface_of, is_loopback
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.connection import ConnectionClosed
 from launcher.supervise.fetching import FetchProcess
@@ -58,6 +63,7 @@ from launcher.supervise.next_leader import NextLeader, connect
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node, nccl_variables, raise_limits
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
+from launcher.supervise.server_process import ServerProcess
 from launcher.supervise.starters import ColdStarter, WarmStarter
 from launcher.timeouts import (
     END_RANKS_S,
@@ -129,6 +135,10 @@ class Agent:
         self._reported: tuple[dict[int, int], dict[int, str]] = ({}, {})
         self.link_check: LinkCheck | None = None
         self.fetch: FetchProcess | None = None
+        self.server: ServerProcess | None = None
+        self.server_at: ServerAt | None = None
+        """Where a server answers, for ranks that are not started yet."""
+        self.work_dir = Path(str(plan["facts"]["work_dir"]))
 
     def serve(self) -> int:
         """Obeys until the supervisor ends the agent, or is gone and no other one leads the job; the exit code of the node."""
@@ -172,11 +182,12 @@ class Agent:
             os.dup2(self.log, stream)
         self.connection.close()
         self._end_fetch()
+        self._end_server()
         self._end_ranks()
         if not self.ranks.all_ended():
             return False
         self.ranks.close()
-        self.starting, self.killing, self.link_check = None, False, None
+        self.starting, self.killing, self.link_check, self.server_at = None, False, None, None
         if self.listener is not None:
             self.listener.close()
             self.listener = None
@@ -195,7 +206,14 @@ class Agent:
                 port = self.listener.getsockname()[1]
                 self.connection.send(PortOpened(attempt=message.attempt, port=port))
             case StartRanks():
-                self.starting, self.killing = message, False
+                self.starting, self.killing, self.server_at = message, False, None
+            case StartServer():
+                self._start_server(message)
+            case EndServer():
+                self._end_server()
+            case ServerAt():
+                self.server_at = message
+                self.ranks.tell(message)
             case ListenForLink():
                 own = self.connection.ends()[1] if self.named_interface else ""
                 self.link_check = LinkCheck(self.ports, message.secret, own)
@@ -205,7 +223,7 @@ class Agent:
             case FetchFromHub():
                 self.fetch = FetchProcess(message.wanted, os.environ, self.log, self.run.path)
             case Shutdown():
-                self.ranks.request_shutdown()
+                self.ranks.tell(message)
             case DumpStacks():
                 folder = self.run.logs / message.folder
                 folder.mkdir(parents=True, exist_ok=True)
@@ -227,6 +245,10 @@ class Agent:
             self.connection.send(news)
             if isinstance(news, FetchEnded):
                 self._end_fetch()
+        if self.server is not None and (state := self.server.poll()) is not None:
+            self.connection.send(state)
+            if not state.url:
+                self.server = None
         self.ranks.poll()
         if self.ranks.never_spoke():
             self._give_up_warm()
@@ -274,6 +296,8 @@ class Agent:
         numbers = range(order.first_rank, order.first_rank + self.ranks_here)
         try:
             self.ranks.start(numbers, env, log, self.listener if order.first_rank == 0 else None)
+            if self.server_at is not None:
+                self.ranks.tell(self.server_at)
         except OSError as error:
             say(f"{self.host}: {error}; the ranks are started without the warm process")
             self._give_up_warm()
@@ -324,6 +348,23 @@ class Agent:
                 raise
             return bind(port)
 
+    def _start_server(self, order: StartServer) -> None:
+        self._end_server()
+        folder = self.work_dir if self.work_dir.is_dir() else self.run.path
+        log = open_log(self.run, order.folder, f"{self.host}.server")
+        try:
+            self.server = ServerProcess(order, choose_port(self.ports), self._common(), log, folder)
+        except OSError as error:
+            reason = f"its command {order.words[0]} cannot be run: {error.strerror}"
+            self.connection.send(ServerState(serial=order.serial, url="", code=127, reason=reason))
+        finally:
+            os.close(log)
+
+    def _end_server(self) -> None:
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
     def _end_fetch(self) -> None:
         if self.fetch is not None:
             self.fetch.close()
@@ -338,6 +379,7 @@ class Agent:
 
     def _end_all(self) -> None:
         self._end_fetch()
+        self._end_server()
         self._end_ranks()
         if self.warm is not None:
             self.warm.close()

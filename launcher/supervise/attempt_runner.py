@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.output import say
 from launcher.protocol.agents import (
@@ -23,6 +22,7 @@ from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.ranks import Crashed
 from launcher.supervise.fetching import Fetcher
+from launcher.supervise.generation import GenerationServer
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
@@ -49,7 +49,10 @@ class AttemptRunner:
         self.nodes = pool.nodes
         save_floor_s = SAVE_HANGS * self.plan.save.timeout_s if self.plan.save else 0.0
         self.limits = HangLimits(step_floor_s=self.plan.hang_timeout_s, save_floor_s=save_floor_s)
+        generation = self.plan.generation
+        self._server = GenerationServer(pool, generation) if generation and generation.is_server else None
         self._used: list[Node] = []
+        """The nodes that train."""
         self._ended: dict[int, int] = {}
         """Exit codes of the ranks of this attempt that have ended."""
         self._last: dict[int, tuple[str, int, float]] = {}
@@ -74,11 +77,10 @@ class AttemptRunner:
         chosen = self.pool.choose(context.blamed)
         if isinstance(chosen, EndedAttempt):
             return chosen
-        self._used = chosen
-        first = self._used[0]
+        self._used, first = chosen[: self.plan.topology.nodes], chosen[0]
         for node in self._used:
             node.heartbeats, node.codes, node.answers = {}, {}, []
-        alone = find_cluster(self.plan.cluster).one_machine
+        alone = self.pool.one_machine
         address = "127.0.0.1" if alone else self.nodes.address_of(first)
         self.nodes.tell([first], OpenPort(attempt=context.number, address=address))
         deadline = time.monotonic() + ANSWER_S
@@ -105,6 +107,8 @@ class AttemptRunner:
                 ),
             )
         self._last, self._ended, self._probes = {}, {}, SpeedProbes()
+        if self._server is not None:  # beside the ranks, it is on their last node
+            self._server.begin(chosen[-1], self._used, self._fetcher.commit or "main", context)
         return None
 
     def _watch(self, context: AttemptContext) -> EndedAttempt:
@@ -145,6 +149,9 @@ class AttemptRunner:
                 return EndedAttempt(
                     how=How.CRASHED, code=Exit.FAILED, reason=f"{refused[0].host}: {refused[0].reason}"
                 )
+            ended = self._server.look(context) if self._server is not None and cause is None else None
+            if ended is not None:
+                return ended
             if self.stopped.signal not in (
                 None,
                 heard,
@@ -228,6 +235,7 @@ class AttemptRunner:
         if moment > self._next_full:
             self._next_full = moment + _FULL_S
             spoke = self._used
+        waiting, since = self._waiting_since()
         for node in spoke:
             for rank, (phase, step, age_s, probe, stopped_s) in node.heartbeats.items():
                 if probe is not None:
@@ -245,10 +253,19 @@ class AttemptRunner:
                         steps = max(1, step - before[1]) if before[0] == phase == "step" else 1
                         self.limits.note(before[0], (changed - before[2]) / steps, steps)
                     self._last[rank] = (phase, step, changed)
-                elif rank not in node.codes and moment - changed > self.limits.limit_s(phase):
+                elif waiting or rank in node.codes:
+                    continue
+                elif moment - max(changed, since) > self.limits.limit_s(phase):
                     limit = self.limits.limit_s(phase)
                     return f"rank {rank} on {node.host} has been in phase '{phase}' at step {step} for more than {limit:.0f} s"
         return None
+
+    def _waiting_since(self) -> tuple[bool, float]:
+        """Whether ranks may be waiting for a server, which is no hang, and time.monotonic() since which it answers."""
+        if self._server is None:
+            return False, 0.0
+        since = self._server.ready_since
+        return since is None, since or 0.0
 
     def _others_run(self, rank: int) -> bool:
         """Whether another rank is alive and not stopped, so that not the whole job is suspended."""
@@ -318,6 +335,8 @@ class AttemptRunner:
         )
 
     def _end_ranks(self) -> None:
+        if self._server is not None:
+            self._server.end()
         living = [node for node in self._used if not node.lost]
         self.nodes.tell(living, KillRanks())
         deadline = time.monotonic() + ANSWER_S

@@ -8,9 +8,9 @@ from launcher import environment
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, RunError
 from launcher.output import say
+from launcher.ports import bind, choose_port
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Started
-from launcher.supervise.addresses import bind, choose_port
 from launcher.supervise.children import StopSignal
 from launcher.supervise.preflight import nccl_variables
 from launcher.supervise.ranks import Ranks, open_log, rank_environment

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from launcher.supervise.addresses import bind, choose_port
+from launcher.ports import bind, choose_port
 from launcher.timeouts import LINK_S
 
 MESSAGE = 1 << 20

@@ -62,12 +62,17 @@ class NodePool:
         self.nodes = Nodes(
             plan.meeting,
             self._key,
-            plan.topology.nodes + plan.spares,
+            plan.nodes + plan.spares,
             alone=find_cluster(plan.cluster).one_machine,
         )
         self._step: subprocess.Popen[bytes] | None = None
         self._output: StepOutput | None = None
         self._begun = 0.0
+
+    @property
+    def one_machine(self) -> bool:
+        """Whether all agents are on the machine of this process."""
+        return find_cluster(self.plan.cluster).one_machine
 
     def hosts(self) -> list[str]:
         """The hosts of all nodes that have ever answered."""
@@ -81,13 +86,14 @@ class NodePool:
         """How many nodes the next attempt can have. On one machine a lost agent is no lost node: the machine carries this
         process, and the next attempt starts an agent again, unless the check has found the machine unfit."""
         bad = any(node.bad for node in self.nodes.by_index.values())
-        if find_cluster(self.plan.cluster).one_machine and not bad:
-            return self.plan.topology.nodes
+        if self.one_machine and not bad:
+            return self.plan.nodes
         return len(self.good())
 
     def choose(self, blamed: Iterable[str]) -> list[Node] | EndedAttempt:
-        """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few."""
-        needed, good = self.plan.topology.nodes, self.good()
+        """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few. The last ones
+        only generate."""
+        needed, good = self.plan.nodes, self.good()
         if len(good) < needed:
             bad = [node for node in self.nodes.there() if node.bad]
             reason = "; ".join(f"{node.host}: {node.bad}" for node in bad[:_NAMED])
@@ -111,7 +117,7 @@ class NodePool:
             self.nodes.drop()
             self._step, self._begun = self._start_step(self.nodes), time.monotonic()
             self._output = StepOutput(self._step.stderr) if self._step.stderr else None
-        expected = self.plan.topology.nodes + self.plan.spares
+        expected = self.plan.nodes + self.plan.spares
         while len(self.nodes.by_index) < expected:
             self.nodes.poll(_POLL_S)
             if self.stopped.signal:
@@ -125,7 +131,7 @@ class NodePool:
                 return self._step_failed(self._step.returncode)
             limit = self.plan.meeting.start_timeout_s
             if time.monotonic() > self._begun + limit:
-                if len(self.nodes.there()) >= self.plan.topology.nodes:
+                if len(self.nodes.there()) >= self.plan.nodes:
                     break
                 reason = f"{len(self.nodes.there())} of {expected} nodes answered within cluster.start_timeout_s={limit:g}"
                 return EndedAttempt(how=How.LOST, reason=reason)
@@ -134,7 +140,7 @@ class NodePool:
 
     def adopts_quorum(self) -> bool:
         """Whether enough agents of the job's earlier supervisor come, within ADOPT_S, for this one to lead them."""
-        expected, deadline = self.plan.topology.nodes + self.plan.spares, time.monotonic() + ADOPT_S
+        expected, deadline = self.plan.nodes + self.plan.spares, time.monotonic() + ADOPT_S
         while not has_quorum(len(self.nodes.there()), expected):
             if time.monotonic() > deadline or self.stopped.signal:
                 return False
@@ -144,7 +150,7 @@ class NodePool:
     def wait_for_agents(self) -> bool:
         """Whether this supervisor has enough agents, or can start others, once those of the earlier one have come or ADOPT_S
         has passed."""
-        needed, expected = self.plan.topology.nodes, self.plan.topology.nodes + self.plan.spares
+        needed, expected = self.plan.nodes, self.plan.nodes + self.plan.spares
         known, joined, deadline = -1, 0.0, time.monotonic() + ADOPT_S
         while (moment := time.monotonic()) < deadline and not self.stopped.signal:
             if (count := len(self.nodes.there())) != known:
@@ -157,7 +163,7 @@ class NodePool:
     def _keeps_agents(self) -> bool:
         """Whether the next attempt uses the agents of the job's earlier supervisor. If they are too few, they are ended, and a
         new step is started where that is possible."""
-        if self._adopts and self._start_step is not None and len(self.good()) < self.plan.topology.nodes:
+        if self._adopts and self._start_step is not None and len(self.good()) < self.plan.nodes:
             self._adopts = False
             self.nodes.tell(self.nodes.there(), EndAgent())
         return self._adopts
@@ -199,7 +205,7 @@ class NodePool:
             if abs(skew := node.facts.time - node.since) > MOST_CLOCK_SKEW_S:
                 self._mark(node, f"its clock is off by {skew:.0f} s", context)
         good = self.good()
-        if new and len(good) > 1 and not find_cluster(self.plan.cluster).one_machine:
+        if new and len(good) > 1 and not self.one_machine:
             ring = name_nodes({node.index: node.host for node in good})
             failed = {ring[index]: why for index, why in self._check_links(good).items()}
             bad = blame_hosts(list(ring.values()), failed)
@@ -210,7 +216,7 @@ class NodePool:
     def _mark(self, node: Node, problem: str, context: AttemptContext) -> None:
         node.bad = problem
         self.run.note(Preflight(attempt=context.number, host=node.host, problem=problem))
-        if not find_cluster(self.plan.cluster).one_machine:
+        if not self.one_machine:
             note_faults([node.host], "preflight", self.run.name)
 
     def _check_links(self, ring: list[Node]) -> dict[int, str]:

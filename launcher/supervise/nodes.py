@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from launcher import environment
 from launcher.plan.meeting import Meeting
+from launcher.ports import bind, choose_port
 from launcher.protocol.agents import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartbeat, Ping, RankState
 from launcher.protocol.codec import Message, ProtocolError, encode
-from launcher.supervise.addresses import address_of, bind, candidates, choose_port, is_loopback, join
+from launcher.supervise.addresses import address_of, candidates, is_loopback, join
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import Door
 from launcher.supervise.preflight import raise_open_files

@@ -23,8 +23,8 @@ _FINAL = {
     Exit.FORGOT: "a restart would lead to the same forgetting",
     Exit.FETCH_FAILED: "a restart would fail the same way: run python -m launcher fetch, with what was typed for this run, "
     "where the hub can be reached, and then python -m launcher resume",
-    Exit.START_FAILED: "a restart would run the same command: correct cluster.srun, cluster.setup or "
-    "cluster.container, and launch again",
+    Exit.START_FAILED: "a restart would run the same command: correct cluster.srun, cluster.setup, "
+    "cluster.container or generation.command, and launch again",
     Exit.ALREADY_RUNNING: "the other job continues",
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.output import say
-from launcher.protocol.agents import ProbeResult, RankState, Shutdown
+from launcher.protocol.agents import ProbeResult, RankState, ServerAt, Shutdown
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
 from launcher.run import RunDir
@@ -88,11 +88,11 @@ class Ranks:
             for rank in self.ranks
         )
 
-    def request_shutdown(self) -> None:
-        """Tells all ranks to save and end; each of them reacts at its next step."""
+    def tell(self, message: Shutdown | ServerAt) -> None:
+        """Sends a message to all ranks. To a shutdown each of them reacts at its next step."""
         for rank in self.ranks:
             try:
-                rank.channel.send(encode(Shutdown()))
+                rank.channel.send(encode(message))
             except OSError:
                 continue
 

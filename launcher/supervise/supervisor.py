@@ -9,6 +9,7 @@ from launcher import environment
 from launcher.errors import ClusterError, Exit
 from launcher.output import say
 from launcher.plugins.decide import Decided
+from launcher.ports import choose_port
 from launcher.run import RunDir
 from launcher.run.events import Event
 from launcher.run.events import supervisor as noted
@@ -16,7 +17,6 @@ from launcher.run.events.checkpoints import Saved
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
-from launcher.supervise.addresses import choose_port
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.children import StopSignal, wait_for_all
 from launcher.supervise.hosts import note_faults, recent_suspects
@@ -164,7 +164,7 @@ class Supervisor:
         return EndedAttempt(how=How.FINISHED)
 
     def _place(self, ended: EndedAttempt) -> policy.Capacity:
-        needed = self.plan.topology.nodes
+        needed = self.plan.nodes
         return policy.Capacity(
             can_requeue=self.place.can_requeue,
             healthy_nodes=self.runner.pool.usable() if self.runner else needed,

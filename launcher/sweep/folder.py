@@ -21,7 +21,8 @@ from launcher.errors import RunError, unknown
 from launcher.reading import read_json
 from launcher.run import RunDir, read_lines
 from launcher.run.kinds import OUTCOME, fits
-from launcher.run.remote import REMOTE, refuse_remote_folder, refuse_remote_name
+from launcher.run.remote import refuse_remote_folder, refuse_remote_name
+from launcher.run.scan import REMOTE
 
 STATES = ("waiting", "running", "finished", "pruned", "failed", "cancelled")
 """States of a trial."""

@@ -8,7 +8,7 @@ import time
 
 from launcher import environment
 from launcher.output import say
-from launcher.protocol.agents import ProbeResult, Shutdown
+from launcher.protocol.agents import ProbeResult, ServerAt
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
 
@@ -25,6 +25,7 @@ class Heartbeat:
         self._socket = socket.socket(fileno=int(descriptor)) if descriptor else None
         self._phase, self._step, self._sent = "", 0, 0.0
         self._shutdown = False
+        self._server: ServerAt | None = None
         self._probe: ProbeResult | None = None
         if self._socket is not None:
             self._socket.setblocking(False)
@@ -34,6 +35,11 @@ class Heartbeat:
                 signal.signal(number, signal.SIG_IGN)
         if stacks:
             faulthandler.register(STACKS_SIGNAL, file=int(stacks), all_threads=True)
+
+    @property
+    def heard(self) -> bool:
+        """Whether there is an agent that hears it."""
+        return self._socket is not None
 
     def phase(self, name: str, step: int | None = None) -> None:
         """Reports what this rank does now: import, load, data, first step, step, save, eval or export."""
@@ -56,14 +62,29 @@ class Heartbeat:
 
     def shutdown_requested(self) -> bool:
         """Whether this rank was requested to save and shut down."""
-        if self._socket is not None and not self._shutdown:
+        self._receive()
+        return self._shutdown
+
+    def server(self) -> ServerAt | None:
+        """The newest server that generates answers; None before there is one."""
+        self._receive()
+        return self._server
+
+    def _receive(self) -> None:
+        """Takes what the agent has sent."""
+        while self._socket is not None:
             try:
                 data = self._socket.recv(4096)
             except OSError:
-                return False
-            if data:
-                try:
-                    self._shutdown = isinstance(decode(data, TO_RANK), Shutdown)
-                except ProtocolError as error:
-                    say(f"the agent of this node sent {error}")
-        return self._shutdown
+                return
+            if not data:
+                return
+            try:
+                message = decode(data, TO_RANK)
+            except ProtocolError as error:
+                say(f"the agent of this node sent {error}")
+                continue
+            if isinstance(message, ServerAt):
+                self._server = message
+            else:
+                self._shutdown = True

@@ -102,6 +102,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
             tokenizer=tokenizer,
             callbacks=callbacks,
             shared=shared,
+            heartbeat=heartbeat,
         )
     )
     if config.trainer.sample_prompt and not plan.strategy.shards_weights:

@@ -106,6 +106,7 @@ class Job:
         os.environ["XDG_STATE_HOME"] = str(folder)
         plan: Any = SimpleNamespace(
             topology=SimpleNamespace(nodes=nodes, gpus_per_node=RANKS, world_size=nodes * RANKS), spares=0,
+            nodes=nodes, generation=None,
             cluster="slurm", hang_timeout_s=60.0, save=None, meeting=make_meeting(ClusterConfig()),
         )  # fmt: skip
         stopped: Any = SimpleNamespace(signal=None, again=False)

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "bash": "a script of a run dir; tests/cluster starts it",
     "echo": "what it is piped into is checked",
     "hf": "the hub's own program",
+    "curl": "typed by tests/training/test_serve_api.py",
 }
 """Programs whose commands are not checked here, and why."""
 NO_COMMAND = (

@@ -3,28 +3,19 @@
 import asyncio
 import contextlib
 import hmac
-import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from launcher.after.serve.documents import Completion, RequestRefused, error_body
-from launcher.after.serve.request import ChatRequest, parse_request
-from launcher.after.serve.request_queue import QueuedRequest, RequestQueue
-
-MOST_BYTES = 4 << 20
-"""Bytes of the largest request."""
-_BODY_S = 30.0
-"""Seconds within which the body of a request must have arrived."""
-_LOOK_S = 0.5
-"""Seconds between two looks whether the client of an answer is still there."""
-_GONE = 499
-"""Status in the log of a request whose client has gone; it is sent to nobody."""
+from launcher.after.serve.answer import answer
+from launcher.after.serve.body import read_body
+from launcher.after.serve.documents import RequestRefused, error_body
+from launcher.after.serve.request import parse_request
+from launcher.after.serve.request_queue import RequestQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,25 +119,11 @@ def _routes(requests: RequestQueue, served: Served) -> APIRouter:
 
     @router.post("/chat/completions")
     async def completions(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
-        asked = parse_request(await _body(request), served.longest)
+        asked = parse_request(await read_body(request), served.longest)
         _check_model(asked.model, served)
-        queued = requests.ask(asked.for_worker())
-        answer = _ChatAnswer(request, requests, queued, Completion.of(served.model), served)
-        try:
-            await answer.accepted()
-            if asked.stream:
-                return StreamingResponse(
-                    answer.stream(asked), media_type="text/event-stream", headers=_UNBUFFERED
-                )
-            return JSONResponse(await answer.whole())
-        except BaseException:
-            requests.abandon(queued)
-            raise
+        return await answer(request, asked, requests, served.model, served.say)
 
     return router
-
-
-_UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def _check_model(name: str, served: Served) -> None:
@@ -157,103 +134,3 @@ def _check_model(name: str, served: Served) -> None:
             param="model",
             code="model_not_found",
         )
-
-
-async def _body(request: Request) -> bytes:
-    """The body of a request; RequestRefused if it is not JSON by its type, too large, or does not arrive."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":  # another type could be sent by any web page
-        raise RequestRefused("the request must have the header Content-Type: application/json", status=415)
-    try:
-        return await asyncio.wait_for(_read(request), _BODY_S)
-    except asyncio.TimeoutError:
-        raise RequestRefused(f"the body did not arrive within {_BODY_S:g} s", status=408) from None
-
-
-async def _read(request: Request) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    announced = request.headers.get("content-length", "")
-    too_large = RequestRefused(
-        f"the request is larger than {MOST_BYTES:,} bytes; send fewer messages", status=413
-    )
-    if announced.isdecimal() and int(announced[:20]) > MOST_BYTES:
-        raise too_large
-    async for piece in request.stream():
-        size += len(piece)
-        if size > MOST_BYTES:
-            raise too_large
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-class _ChatAnswer:
-    """The answer to one request, from the replies of the process with the model."""
-
-    def __init__(
-        self,
-        request: Request,
-        requests: RequestQueue,
-        queued: QueuedRequest,
-        documents: Completion,
-        served: Served,
-    ) -> None:
-        self._request, self._requests, self._queued, self._documents = request, requests, queued, documents
-        self._say, self._prompt_tokens, self._begun = served.say, 0, time.monotonic()
-
-    async def accepted(self) -> None:
-        """Returns once the process has begun to answer; RequestRefused if it does not."""
-        self._prompt_tokens = (await self._next())["accepted"]
-
-    async def whole(self) -> dict[str, Any]:
-        """The complete answer."""
-        pieces: list[str] = []
-        while "done" not in (reply := await self._next()):
-            pieces.append(reply["text"])
-        done = reply["done"]
-        self._tell(done["tokens"])
-        tokens = (self._prompt_tokens, done["tokens"])
-        return self._documents.whole("".join(pieces), done["finish_reason"], tokens)
-
-    async def stream(self, asked: ChatRequest) -> AsyncIterator[str]:
-        """The answer as server-sent events, one for each piece."""
-        try:
-            yield _event(self._documents.chunk({"role": "assistant", "content": ""}))
-            while "done" not in (reply := await self._next()):
-                yield _event(self._documents.chunk({"content": reply["text"]}))
-            done = reply["done"]
-            self._tell(done["tokens"])
-            yield _event(self._documents.chunk({}, done["finish_reason"]))
-            if asked.include_usage:
-                yield _event(self._documents.last_chunk((self._prompt_tokens, done["tokens"])))
-            yield "data: [DONE]\n\n"
-        except RequestRefused as error:  # the status was sent already
-            yield _event(error.body)
-        finally:
-            self._requests.abandon(self._queued)
-
-    async def _next(self) -> dict[str, Any]:
-        """The next reply; RequestRefused for one that says that there is no answer, and if the client has gone."""
-        while True:
-            try:
-                reply = await asyncio.wait_for(self._queued.replies.get(), _LOOK_S)
-                break
-            except asyncio.TimeoutError:
-                if await self._request.is_disconnected():
-                    raise RequestRefused("the client has gone", status=_GONE) from None
-        if "refused" in reply:
-            refused = reply["refused"]
-            raise RequestRefused(refused["message"], param=refused["param"], code=refused["code"])
-        if "failed" in reply:
-            raise RequestRefused(reply["failed"], status=500)
-        if "gone" in reply:
-            raise RequestRefused(reply["gone"], status=503)
-        return reply
-
-    def _tell(self, tokens: int) -> None:
-        seconds = time.monotonic() - self._begun
-        self._say(f"POST /v1/chat/completions 200: {self._prompt_tokens} + {tokens} tokens, {seconds:.1f} s")
-
-
-def _event(document: dict[str, Any]) -> str:
-    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"

@@ -8,7 +8,6 @@ import shlex
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -19,14 +18,13 @@ from launcher.after.chat import ChatSettings, model_request, wait_until_ready
 from launcher.after.choose import exported
 from launcher.after.serve import vllm
 from launcher.after.serve.endpoint import Endpoint, address_of, bind
+from launcher.after.serve.web import WebServer
 from launcher.after.worker import ModelProcess, WorkFailed, worker
 from launcher.clusters.registry import has_gpu
 from launcher.errors import Exit, PackageError, RunError, UsageError
 from launcher.output import align, say
 from launcher.run import RunDir
 
-_GRACE_S = 5
-"""Seconds that a client has to take the end of its answer when the server ends."""
 _LONGEST, _WAITING = 1024, 16
 _HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -75,12 +73,12 @@ class ServeSettings:
     endpoint: Endpoint
 
 
-def check_packages() -> None:
-    """Raises PackageError if the web server is not installed."""
+def check_packages(verb: str) -> None:
+    """Raises PackageError if the web server that the verb needs is not installed."""
     missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
         raise PackageError(
-            f"serve needs {' and '.join(missing)}, which this Python does not have; pip install 'launcher[serve]', or pip "
+            f"{verb} needs {' and '.join(missing)}, which this Python does not have; pip install 'launcher[serve]', or pip "
             f"install {' '.join(missing)}"
         )
 
@@ -102,7 +100,7 @@ def serve(
     name = settings.name or (run.name if run else folder.name if folder else "model")
     if _with_vllm(settings, request, run):
         _become_vllm(settings, run.export if run else Path(request["folder"]), run, name, tell)
-    check_packages()
+    check_packages("serve")
     with bind(settings.endpoint) as bound, worker(request) as work:
         device = wait_until_ready(work)
         port = bound.getsockname()[1]
@@ -172,8 +170,6 @@ def _run(
     tell: Callable[[Serving], None],
 ) -> int:
     """The exit code of the server, which answers until a signal comes or the process with the model ends."""
-    import uvicorn
-
     from launcher.after.serve.app import Served, make_app
     from launcher.after.serve.request_queue import RequestQueue
 
@@ -182,45 +178,17 @@ def _run(
         model=told["model"], longest=settings.max_new_tokens or _LONGEST, key=settings.endpoint.key,
         hosts=settings.endpoint.hosts, say=say,
     )  # fmt: skip
-
-    def end() -> None:
-        server.should_exit = True
-
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(requests, served, end),
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
-    # In a thread of its own uvicorn leaves the signals to this one.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    got: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        got.append(number)
-        requests.close_from_outside("the server is ending")
-        end()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    web = WebServer()
     try:
-        thread.start()
-        while thread.is_alive() and not server.started:
-            thread.join(0.05)
-        if server.started:
-            tell(told)
-        thread.join()
+        got = web.run(
+            make_app(requests, served, web.end),
+            bound,
+            started=lambda: tell(told),
+            stopping=lambda: requests.close_from_outside("the server is ending"),
+        )
     finally:
         work.end()
         requests.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if not got:
         raise requests.failure or WorkFailed(
             "the web server could not start, or ended by itself", Exit.FAILED

@@ -77,12 +77,19 @@ class Load:
     """Outputs of the head, if the model predicts no tokens; its shape then has no head table."""
     generated: int = 0
     """Tokens of the longest answer that is generated between steps; 0 if none are."""
+    generates_here: bool = True
+    """Whether the trained model itself generates these answers, on this GPU, and not a server or vLLM."""
     measured: int = 0
     """Tokens whose logits a plugin computes at once between steps."""
     offloads_activations: bool = False
     """Whether activations are kept in host memory until the backward pass."""
     fragmentation: float = FRAGMENTATION
     """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self.degrees.world_size // self.gpus_per_node
 
     @cached_property
     def acting(self) -> Strategy:
@@ -239,7 +246,7 @@ class Load:
         needs = {
             Moment.REFERENCE: self.reference,
             Moment.MEASURE: self.measured,
-            Moment.GENERATE: self.generated,
+            Moment.GENERATE: self.generated and self.generates_here,
         }
         return bool(needs.get(moment, True))
 

@@ -86,6 +86,34 @@ class Slow(Event):
     """Its speed as a share of the others' speed."""
 
 
+class ServerReady(Event):
+    """A server that generates answers is there; the ranks use it from now on.
+
+    Written by: the supervisor, for each start of a server.
+    """
+
+    host: str
+    """Its node."""
+    url: str
+    """Where it answers."""
+    seconds: float
+    """Seconds from its start until it answered."""
+
+
+class ServerLost(Event):
+    """A server that generates answers has ended, has stopped answering, or is on a node that is lost.
+
+    Written by: the supervisor.
+    """
+
+    host: str
+    """Its node."""
+    reason: str
+    """Why, in a sentence."""
+    next: str
+    """What is done: the host on which it is started again while the ranks wait, or empty if the attempt ends."""
+
+
 class Told(Event):
     """The supervisor received a signal to end the attempt.
 

@@ -10,9 +10,11 @@ from trl import GRPOConfig, GRPOTrainer
 from launcher.errors import ConfigError
 from launcher.methods.grpo import SPEC
 from launcher.train.data.order import GlobalOrder, GroupOrder
+from launcher.train.generation import GenerationService
 from launcher.train.methods.parts import Parts, RowParts
 from launcher.train.methods.rows import Sets, both, prompts, read_prompts
 from launcher.train.resumable import Resumable
+from launcher.train.upstream.trl_generation_server import generated_by
 from launcher.train.upstream.trl_reference_adapter import leave_out_copy
 
 
@@ -22,7 +24,16 @@ def arguments() -> type:
 
 
 class ResumableGRPO(Resumable, GRPOTrainer):
-    """trl's GRPO trainer with this project's checkpoints, and its own order of prompts."""
+    """trl's GRPO trainer with this project's checkpoints and order of prompts; its logs say how long it waited for a server."""
+
+    service: GenerationService | None = None
+    """The server that generates; None if the ranks do."""
+
+    def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
+        """Adds the time that the ranks have waited for answers."""
+        if self.service is not None and "loss" in logs:
+            logs.update(self.service.figures())
+        super().log(logs, *arguments, **options)
 
     def make_order(self, *arguments: Any) -> GlobalOrder:
         """The order of prompts, in which each is repeated once per generated answer."""
@@ -39,22 +50,38 @@ def make(parts: Parts) -> Any:
     train, held_out = rows(parts)
     # for a reference model, which trl loads itself from the source of the model
     parts.args.model_init_kwargs = {"revision": parts.config.model.revision or "main"}
-    trainer = ResumableGRPO(
-        model=parts.model,
-        reward_funcs=[
-            _reward_function(number, function)
-            for number, function in enumerate(parts.config.trainer.reward_functions)
-        ],
-        args=parts.args,
-        train_dataset=train,
-        eval_dataset=held_out,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
-    )
+    service = _service(parts)
+    with generated_by(service):
+        trainer = ResumableGRPO(
+            model=parts.model,
+            reward_funcs=[
+                _reward_function(number, function)
+                for number, function in enumerate(parts.config.trainer.reward_functions)
+            ],
+            args=parts.args,
+            train_dataset=train,
+            eval_dataset=held_out,
+            processing_class=parts.tokenizer,
+            callbacks=parts.callbacks,
+        )
+    if service is not None:
+        trainer.service, service.step = service, lambda: trainer.state.global_step
     trainer.group = SPEC.generations(parts.config)
     trainer.data_collator = read_prompts
     leave_out_copy(trainer)
     return trainer
+
+
+def _service(parts: Parts) -> GenerationService | None:
+    """The server of this run; None without one. ConfigError without a supervisor, which would start it."""
+    generation = parts.plan.generation
+    if generation is None or not generation.is_server:
+        return None
+    if parts.heartbeat is None or not parts.heartbeat.heard:
+        raise ConfigError(
+            "generation.mode=server needs the supervisor of a job, which starts the server; start the run by its job.sbatch"
+        )
+    return GenerationService(generation, parts.heartbeat, parts.config.seed, parts.plan.meeting.ports)
 
 
 def _reward_function(number: int, config: dict[str, Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
 from launcher.train.data.cache import RowStore
+from launcher.train.heartbeat import Heartbeat
 from launcher.train.strategies.base import on_rank
 
 
@@ -50,6 +51,8 @@ class Parts(RowParts):
     args: Any
     model: Any
     callbacks: list[Any]
+    heartbeat: Heartbeat | None = None
+    """This rank's connection to its agent."""
 
 
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:

@@ -74,6 +74,10 @@ COMMANDS = (
     "managed poll --every-s 0.01",
     "managed list",
     "managed cancel ftjob-1",
+    "api-keys add anna --data-dir {folder}/api",
+    "api-keys rotate anna --data-dir {folder}/api",
+    "api-keys list --data-dir {folder}/api",
+    "api-keys revoke anna --data-dir {folder}/api",
     "no_such_verb",
 )
 ELSEWHERE = {
@@ -86,6 +90,7 @@ ELSEWHERE = {
     "push": "tests/unit/after/test_push.py",
     "rehearse": "tests/faults/test_rehearse.py",
     "serve": "tests/training/test_serve.py",
+    "serve-api": "tests/unit/api/test_api.py",
     "site check": "tests/unit/clusters/test_site_probe.py",
     "site probe": "tests/unit/clusters/test_site_probe.py",
     "reproduce": "tests/unit/launching/freeze/test_freeze.py",

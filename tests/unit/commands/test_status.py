@@ -325,6 +325,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "spent": None,
         "waiting": None,
         "early_stopped": None,
+        "generation": None,
         "general": None,
         "damaged": {},
         "warnings": [],

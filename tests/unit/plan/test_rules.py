@@ -12,6 +12,8 @@ GRPO = (
     "trainer=grpo", "trainer.reward_functions=[{_target_: json.dumps}]", "data.eval_path=eval.jsonl",
     "batch.global_batch_size=8",
 )  # fmt: skip
+GENERATED = [*GRPO, "data.eval_path=null"]
+SERVED = [*GENERATED, "generation=server", "generation.command=[serve,'{port}']"]
 SHARED = ("resources.gpus_per_node=2", "strategy.sequence_parallel_size=2")
 HEAD = ("plugins.lora.modules_to_save=[lm_head]", "resources.gpus_per_node=2")
 COPIED = [
@@ -54,6 +56,10 @@ BROKEN = {
     24: ("cuda", [*SHARED, "model.attn_implementation=eager"]),
     25: ("cuda", [*SHARED, "trainer.torch_compile=true"]),
     26: ("cuda", [*COPIED, "strategy.hpz_size=2"]),
+    27: ("cuda", [*SERVED, "plugin=[qlora]"]),
+    28: ("cuda", [*SERVED, "strategy=fsdp2", "resources.gpus_per_node=2", "batch.micro_batch_size=1"]),
+    29: ("cuda", [*SERVED, "cluster.rank_starter=accelerate"]),
+    30: ("cpu", [*GENERATED, "generation=colocate"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -83,6 +89,10 @@ MENDED = {
     24: [*SHARED, "model.attn_implementation=flash_attention_2"],
     25: [*SHARED],
     26: [*COPIED],
+    27: [*SERVED, "plugin=[lora]"],
+    28: [*SERVED, "strategy=zero2", "resources.gpus_per_node=2", "batch.micro_batch_size=1"],
+    29: [*SERVED, "cluster.rank_starter=launcher"],
+    30: [*GENERATED],
 }
 """What is typed for the rule's way out."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import RunError
+from launcher.ports import bind, choose_port
 from launcher.supervise import addresses
-from launcher.supervise.addresses import bind, choose_port
 
 
 def test_this_host_has_its_loopback_address():

@@ -24,7 +24,8 @@ from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopRea
 from launcher.timeouts import AGENT_QUIET_S
 
 PLAN: Any = SimpleNamespace(
-    topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), spares=0, cluster="slurm", hang_timeout_s=60.0,
+    topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), nodes=2, spares=0, cluster="slurm",
+    generation=None, hang_timeout_s=60.0,
     save=SimpleNamespace(timeout_s=600), meeting=make_meeting(ClusterConfig()),
 )  # fmt: skip
 STEPPING = RankState("step", 5, 0.1, None, 0.0)

@@ -1,0 +1,108 @@
+"""The answer to one chat request, whole or as a stream, from the replies of the process with the model."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from launcher.after.serve.documents import Completion, RequestRefused
+from launcher.after.serve.request import ChatRequest
+from launcher.after.serve.request_queue import QueuedRequest, RequestQueue
+
+_LOOK_S = 0.5
+"""Seconds between two looks whether the client of an answer is still there."""
+_GONE = 499
+"""Status in the log of a request whose client has gone; it is sent to nobody."""
+_UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+async def answer(
+    request: Request, asked: ChatRequest, requests: RequestQueue, model: str, say: Callable[[str], None]
+) -> Response:
+    """The response to a request, once the process with the model has accepted it. `model`: its name in the answer."""
+    queued = requests.ask(asked.for_worker())
+    chat = _ChatAnswer(request, requests, queued, Completion.of(model), say)
+    try:
+        await chat.accepted()
+        if asked.stream:
+            return StreamingResponse(chat.stream(asked), media_type="text/event-stream", headers=_UNBUFFERED)
+        return JSONResponse(await chat.whole())
+    except BaseException:
+        requests.abandon(queued)
+        raise
+
+
+class _ChatAnswer:
+    """The answer to one request, from the replies of the process with the model."""
+
+    def __init__(
+        self,
+        request: Request,
+        requests: RequestQueue,
+        queued: QueuedRequest,
+        documents: Completion,
+        say: Callable[[str], None],
+    ) -> None:
+        self._request, self._requests, self._queued, self._documents = request, requests, queued, documents
+        self._say, self._prompt_tokens, self._begun = say, 0, time.monotonic()
+
+    async def accepted(self) -> None:
+        """Returns once the process has begun to answer; RequestRefused if it does not."""
+        self._prompt_tokens = (await self._next())["accepted"]
+
+    async def whole(self) -> dict[str, Any]:
+        """The complete answer."""
+        pieces: list[str] = []
+        while "done" not in (reply := await self._next()):
+            pieces.append(reply["text"])
+        done = reply["done"]
+        self._tell(done["tokens"])
+        tokens = (self._prompt_tokens, done["tokens"])
+        return self._documents.whole("".join(pieces), done["finish_reason"], tokens)
+
+    async def stream(self, asked: ChatRequest) -> AsyncIterator[str]:
+        """The answer as server-sent events, one for each piece."""
+        try:
+            yield _event(self._documents.chunk({"role": "assistant", "content": ""}))
+            while "done" not in (reply := await self._next()):
+                yield _event(self._documents.chunk({"content": reply["text"]}))
+            done = reply["done"]
+            self._tell(done["tokens"])
+            yield _event(self._documents.chunk({}, done["finish_reason"]))
+            if asked.include_usage:
+                yield _event(self._documents.last_chunk((self._prompt_tokens, done["tokens"])))
+            yield "data: [DONE]\n\n"
+        except RequestRefused as error:  # the status was sent already
+            yield _event(error.body)
+        finally:
+            self._requests.abandon(self._queued)
+
+    async def _next(self) -> dict[str, Any]:
+        """The next reply; RequestRefused for one that says that there is no answer, and if the client has gone."""
+        while True:
+            try:
+                reply = await asyncio.wait_for(self._queued.replies.get(), _LOOK_S)
+                break
+            except asyncio.TimeoutError:
+                if await self._request.is_disconnected():
+                    raise RequestRefused("the client has gone", status=_GONE) from None
+        if "refused" in reply:
+            refused = reply["refused"]
+            raise RequestRefused(refused["message"], param=refused["param"], code=refused["code"])
+        if "failed" in reply:
+            raise RequestRefused(reply["failed"], status=500)
+        if "gone" in reply:
+            raise RequestRefused(reply["gone"], status=503)
+        return reply
+
+    def _tell(self, tokens: int) -> None:
+        seconds = time.monotonic() - self._begun
+        self._say(f"POST /v1/chat/completions 200: {self._prompt_tokens} + {tokens} tokens, {seconds:.1f} s")
+
+
+def _event(document: dict[str, Any]) -> str:
+    return f"data: {json.dumps(document, ensure_ascii=False)}\n\n"

@@ -1,0 +1,158 @@
+"""The thread that carries all jobs to their end: which job takes its next step, and when.
+
+Everything that it knows is in the database and in the run dirs, so that a server that was killed goes on where it was. A few
+threads take the steps that wait for other processes; each job has at most one step at a time.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from launcher.api.calls import CallFailed
+from launcher.api.data_dir import DataDir
+from launcher.api.files import StoredFiles
+from launcher.api.steps import Steps
+from launcher.api.store import Row, Store
+from launcher.api.watching import Watch
+from launcher.errors import LauncherError
+from launcher.output import say
+
+_TURN_S = 1.0
+_LOOK_S = 3.0
+"""Seconds between two questions to a scheduler about its jobs."""
+_AGAIN_S = 30.0
+"""Seconds until a step is tried again that has failed for a reason that may pass."""
+_MOST_TRIES = 5
+_THREADS = 2
+_ACTIVE = ("start", "watch", "stopping")
+"""Stages in which a job counts against at_once."""
+
+
+class Carrier:
+    """Carries jobs until it is closed."""
+
+    def __init__(
+        self, store: Store, data_dir: DataDir, steps: Steps, files: StoredFiles, *, at_once: int, queued: bool
+    ) -> None:
+        """`queued`: whether a scheduler has the jobs."""
+        self._store, self._steps, self._files, self._at_once = store, steps, files, at_once
+        self._watch = Watch(store, data_dir, steps)
+        self._look_s, self._looked = _LOOK_S if queued else _TURN_S, 0.0
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="step")
+        self._busy: dict[str, str] = {}
+        """Job that a thread works on -> its stage when that began."""
+        self._later: dict[str, float] = {}
+        self._tries: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._carry, name="carrier", daemon=True)
+
+    def start(self) -> None:
+        """Begins to carry."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something was asked for: the next turn begins at once."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Begins no further step; runs go on."""
+        self._closed = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """The same, and returns when the steps that have begun are done: another server may then have the folder."""
+        self.stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._thread.join()
+
+    def _carry(self) -> None:
+        while not self._closed:
+            began = time.monotonic()
+            try:
+                self._turn()
+            except Exception as error:  # one job's broken folder must not stop the others
+                say(f"the carrier of jobs has failed and goes on: {type(error).__name__}: {error}")
+            self._wake.wait(max(0.0, _TURN_S - (time.monotonic() - began)))
+            self._wake.clear()
+
+    def _turn(self) -> None:
+        self._files.remove_expired()
+        self._steps.here.reap()
+        if time.monotonic() - self._looked >= self._look_s:
+            self._looked = time.monotonic()
+            if watched := self._at("watch", "stopping"):
+                self._watch.look(watched)
+        for row in self._at("start"):
+            self._take(row, self._steps.start)
+        for row in self._next():
+            self._take(row, self._steps.plan if row["stage"] == "plan" else self._steps.go_on)
+        for row in self._store.rows(
+            "SELECT * FROM jobs WHERE stage = 'check' AND wish = 'run' ORDER BY number LIMIT ?", 2 * _THREADS
+        ):
+            self._take(row, self._steps.check)
+
+    def _at(self, *stages: str) -> list[Row]:
+        marks = ", ".join("?" * len(stages))
+        return self._store.rows(f"SELECT * FROM jobs WHERE stage IN ({marks}) ORDER BY number", *stages)
+
+    def _next(self) -> list[Row]:
+        """The waiting jobs for which there is room: those of tenants with the fewest active jobs first, then the oldest."""
+        with self._lock:
+            busy = dict(self._busy)
+        planned = sum(stage in ("plan", "stopped") for stage in busy.values())
+        free = self._at_once - len(self._at(*_ACTIVE)) - planned
+        if free <= 0:
+            return []
+        marks = ", ".join("?" * len(_ACTIVE))
+        rows = self._store.rows(
+            f"""SELECT * FROM (
+                SELECT jobs.*, ROW_NUMBER() OVER (PARTITION BY tenant ORDER BY number) + (
+                    SELECT COUNT(*) FROM jobs AS other WHERE other.tenant = jobs.tenant AND other.stage IN ({marks})
+                ) AS place FROM jobs WHERE stage IN ('plan', 'stopped') AND wish = 'run'
+            ) ORDER BY place, number LIMIT ?""",
+            *_ACTIVE,
+            free + len(busy),
+        )
+        return [row for row in rows if row["id"] not in busy][:free]
+
+    def _is_free(self, row: Row) -> bool:
+        with self._lock:
+            return row["id"] not in self._busy and self._later.get(row["id"], 0.0) <= time.monotonic()
+
+    def _take(self, row: Row, step: Callable[[Row], None]) -> None:
+        if not self._is_free(row) or self._closed:
+            return
+        with self._lock:
+            self._busy[row["id"]] = row["stage"]
+        with contextlib.suppress(RuntimeError):  # the pool was closed meanwhile
+            self._pool.submit(self._run, row, step)
+
+    def _run(self, row: Row, step: Callable[[Row], None]) -> None:
+        try:
+            step(row)
+            self._tries.pop(row["id"], None)
+        except Exception as error:
+            self._failed(row, error)
+        finally:
+            with self._lock:
+                self._busy.pop(row["id"], None)
+            self.wake()
+
+    def _failed(self, row: Row, error: Exception) -> None:
+        """Tries the step again later; a job whose step never works fails, with the reason in the log alone."""
+        said = f"{type(error).__name__}: {error}"
+        tries = self._tries[row["id"]] = self._tries.get(row["id"], 0) + 1
+        is_certain = not isinstance(error, (LauncherError, OSError)) or isinstance(error, CallFailed)
+        if is_certain and tries >= _MOST_TRIES:
+            say(f"{row['id']}: stage {row['stage']} has failed {tries} times: {said}")
+            self._steps.fail(
+                row, "server_error", "The server could not carry the job; its log has the reason"
+            )
+            return
+        say(f"{row['id']}: stage {row['stage']} failed and is tried again in {_AGAIN_S:g} s: {said}")
+        with self._lock:
+            self._later[row["id"]] = time.monotonic() + _AGAIN_S

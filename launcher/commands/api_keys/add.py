@@ -1,0 +1,49 @@
+"""python -m launcher api-keys add NAME: a key for a new user of serve-api."""
+
+import argparse
+
+from launcher.api.keys import ApiKey, add_data_dir, open_store
+from launcher.api.tenants import Quota, add_tenant
+from launcher.cli.parser import positive
+from launcher.cli.verb import Verb
+from launcher.errors import Exit, UsageError
+from launcher.output import print_json, print_text
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", metavar="NAME", help="small letters, digits and hyphens; a part of the names of its models"
+    )
+    add_data_dir(parser)
+    parser.add_argument(
+        "--mib", type=positive, default=1024, metavar="N", help="MiB of all its files (default: 1024)"
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=100, metavar="N", help="jobs that have not ended (default: 100)"
+    )
+    parser.add_argument(
+        "--gpu-hours",
+        type=float,
+        metavar="H",
+        help="GPU-hours of all its jobs (default: no limit); on CPUs, hours of ranks",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    """The exit code."""
+    if options.gpu_hours is not None and not 0 < options.gpu_hours < float("inf"):
+        raise UsageError(f"--gpu-hours {options.gpu_hours:g} must be above 0; leave it out for no limit")
+    quota = Quota(bytes=options.mib << 20, jobs=options.jobs, gpu_hours=options.gpu_hours)
+    made: ApiKey = {"name": options.name, "key": add_tenant(open_store(options), options.name, quota)}
+    print_json(made) if options.json else print_text(made["key"])
+    return Exit.OK
+
+
+VERB = Verb(
+    line="print a key for a new user, once",
+    example="api-keys add anna --data-dir ~/api --jobs 10 --gpu-hours 100",
+    add=_add,
+    run=_run,
+    prints=ApiKey,
+    runs_dir=False,
+)

@@ -1,0 +1,73 @@
+"""sbatch, squeue and scancel as programs on PATH: jobs wait in a queue that is a folder, and nothing runs."""
+
+import fcntl
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+PROGRAMS = ("sbatch", "squeue", "scancel")
+
+
+def write_programs(folder: Path) -> Path:
+    """The folder of the programs; the queue is beside it."""
+    programs = folder / "bin"
+    programs.mkdir(parents=True)
+    (folder / "queue").mkdir()
+    for name in PROGRAMS:
+        path = programs / name
+        path.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -S {Path(__file__).resolve()} {name} {folder / "queue"} "$@"\n'
+        )
+        path.chmod(0o755)
+    return programs
+
+
+def scripts_of(folder: Path) -> list[str]:
+    """The job script of each sbatch that was accepted, oldest first."""
+    return [path.read_text() for path in sorted((folder / "queue").glob("*.job"))]
+
+
+def _submit(queue: Path, words: list[str]) -> None:
+    """As a real controller, it takes a moment before and after the job is queued; a kill can come in either."""
+    if "--test-only" in words:
+        return
+    time.sleep(random.random() * 0.05)
+    with (queue / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        number = 1 + len(list(queue.glob("*.job")))
+        (queue / f"{number:06}.job").write_text(words[-1])
+    time.sleep(random.random() * 0.05)
+    print(number)
+
+
+def _show(queue: Path, words: list[str]) -> None:
+    form = next(word.partition("=")[2] for word in words if word.startswith("--format="))
+    wanted = words[words.index("--jobs") + 1].split(",") if "--jobs" in words else None
+    for path in sorted(queue.glob("*.job")):
+        number, gone = str(int(path.stem)), path.with_suffix(".cancelled").exists()
+        if (wanted is None and gone) or (wanted is not None and number not in wanted):
+            continue
+        folder = str(Path(path.read_text()).parent)
+        state = "CANCELLED" if gone else "PENDING"
+        values = {
+            "%F": number,
+            "%A": number,
+            "%Z": folder,
+            "%k": "",
+            "%T": state,
+            "%r": "Priority",
+            "%S": "N/A",
+            "%e": "N/A",
+        }
+        print("|".join(values[one] for one in form.split("|")))
+
+
+def _cancel(queue: Path, words: list[str]) -> None:
+    (queue / f"{int(words[-1]):06}.cancelled").touch()
+
+
+if __name__ == "__main__":
+    os.environ.clear()
+    {"sbatch": _submit, "squeue": _show, "scancel": _cancel}[sys.argv[1]](Path(sys.argv[2]), sys.argv[3:])
