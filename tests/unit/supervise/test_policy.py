@@ -215,7 +215,8 @@ def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
     ],
 )
 def test_a_node_that_outlives_its_batch_host_looks_at_its_own_start_of_the_job(facts, own):
-    assert is_own(record_of(facts), 1) is own
+    record = record_of(facts)
+    assert record is not None and is_own(record, 1) is own
 
 
 def test_a_job_is_orphaned_once_slurm_has_taken_its_batch_host_out():
