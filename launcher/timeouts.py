@@ -34,7 +34,7 @@ BEAT_STILL_S = 3.0
 """Time for which an agent must have seen no heartbeat before another supervisor may take over; several BEAT_S."""
 LEADER_STOPPED_S = 1.5
 """Time without a message after which an agent looks whether a supervisor on its own host is stopped (SIGSTOP)."""
-TURN_S = 1.0
+TURN_S = 2.0
 """Time for which an agent lets the agent before it start a supervisor, when both have lost theirs."""
 JOIN_S = 1.0
 """Time without a further agent after which a new supervisor that has enough of them begins."""
@@ -44,7 +44,7 @@ ADOPT_S = 10.0
 """Timeout of a new supervisor's wait for the agents of the job."""
 SUCCESSION_S = 60.0
 """Time without a new supervisor after which the agents of a job end."""
-STAND_BY_S = 10.0
+STAND_BY_S = 12.0
 """Time without a heartbeat after which a superseded supervisor on the batch host leads again. It is more than the agents need
 to choose one."""
 MINORITY_S = 20.0

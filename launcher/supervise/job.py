@@ -42,7 +42,10 @@ def supervise(run: SteadyRun, *, kept: bool) -> int:
         lease.watch()
         run.guards[:] = [lease.may_write]
         try:
-            prepared = prepare(run, stopped, lease.first, adopts=first is not None, batch=True)
+            can_succeed = kept and _can_succeed(cluster)
+            prepared = prepare(
+                run, stopped, lease.first, adopts=first is not None, batch=True, kept=can_succeed
+            )
             return lead(run, cluster, lease, stopped, prepared)
         except Fenced as fenced:
             if not kept:

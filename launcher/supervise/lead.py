@@ -42,16 +42,18 @@ class Prepared:
         return this_process(cluster, first, term, addresses, claimed=claimed, batch=self.batch)
 
 
-def prepare(run: SteadyRun, stopped: StopSignal, first: str, *, adopts: bool, batch: bool) -> Prepared:
+def prepare(
+    run: SteadyRun, stopped: StopSignal, first: str, *, adopts: bool, batch: bool, kept: bool = False
+) -> Prepared:
     """The same as Prepared. `first`: the nonce of the job's first supervisor. `adopts`: whether the agents of an earlier
-    supervisor are to come. Only the job's script can start others."""
+    supervisor are to come. Only the job's script can start others; `kept`: whether these outlive this process."""
     earlier = read_leader(run, first)
     decided = read_run(run)
     place = Place(run, plan := decided.plan)
     more = {environment.JOB: place.job_id, environment.LEASE: first}
     pool = None
     if plan.rank_starter == "launcher":
-        start = partial(place.start_nodes, more=more) if batch else None
+        start = partial(place.start_nodes, more=more, outlives=kept) if batch else None
         pool = NodePool(run, plan, stopped, start, adopts=adopts)
     before = earlier.host if earlier and earlier.claimed else ""
     return Prepared(decided=decided, place=place, pool=pool, batch=batch, before=before)

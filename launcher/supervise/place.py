@@ -21,6 +21,7 @@ from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of
 from launcher.supervise.children import StopSignal
+from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.nodes import Nodes
 from launcher.supervise.orphaned import is_own
 from launcher.supervise.other_shape import OtherShape, other_shape, put_back, take
@@ -66,13 +67,21 @@ class Place:
         """Whether the run can be queued again: it has a job of its own, and it saves checkpoints."""
         return self.cluster.queued and self.job is not None and self.plan.save is not None
 
-    def start_nodes(self, nodes: Nodes | None, more: dict[str, str]) -> subprocess.Popen[bytes]:
-        """The process that runs node.sh on every node of the allocation."""
+    def start_nodes(
+        self, nodes: Nodes | None, more: dict[str, str], *, outlives: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """The process that runs node.sh on every node of the allocation. `outlives`: whether it continues without this
+        process, so that the agents do: if srun is killed, Slurm ends its step."""
         own = nodes.environment(self.cluster.address(os.environ)) if nodes else {}
+        words = self.cluster.step_command(self.plan.step_options, os.environ)
+        env = {**_user(), **os.environ, **own, **more}
+        if outlives:
+            step, step.stderr = start_with_file(words, str(self.run.path), env)
+            return step
         return subprocess.Popen(
-            self.cluster.step_command(self.plan.step_options, os.environ),
+            words,
             cwd=self.run.path,
-            env={**_user(), **os.environ, **own, **more},
+            env=env,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE if nodes else None,
             start_new_session=True,

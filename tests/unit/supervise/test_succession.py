@@ -19,6 +19,7 @@ from launcher.timeouts import (
     MINORITY_S,
     STAND_BY_S,
     SUPERVISOR_LOST_S,
+    TURN_S,
 )
 
 TICK_S = 0.5
@@ -66,9 +67,10 @@ def test_the_time_for_which_an_agent_was_stopped_itself_does_not_count():
 
 
 def test_the_lowest_living_index_comes_first_and_the_next_one_waits():
-    assert [turn_s(index, 0, closed=False) for index in (1, 2, 3)] == [0.0, 1.0, 2.0]
-    assert [turn_s(index, 2, closed=False) for index in (0, 1, 3)] == [0.0, 1.0, 2.0]
-    assert [turn_s(index, 0, closed=True) for index in (0, 1, 2)] == [0.0, 1.0, 2.0]
+    turns = [0.0, TURN_S, 2 * TURN_S]
+    assert [turn_s(index, 0, closed=False) for index in (1, 2, 3)] == turns
+    assert [turn_s(index, 2, closed=False) for index in (0, 1, 3)] == turns
+    assert [turn_s(index, 0, closed=True) for index in (0, 1, 2)] == turns
     assert turn_s(0, 0, closed=False) > 0  # its own host is silent: it may be the one that is cut off
 
 

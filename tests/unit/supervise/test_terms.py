@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +19,10 @@ from launcher.processes import start_ticks
 from launcher.render import render_script
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
+from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.leader_file import Leader, read_leader, write_leader
 from launcher.supervise.lease import Lease, beat_of, newest_term
+from launcher.supervise.node_pool import StepOutput
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.supervisor import final_code
 
@@ -153,6 +156,29 @@ def test_a_supervisor_of_this_host_is_known_to_be_stopped_or_gone(tmp_path: Path
     child.kill()
     child.wait()
     assert one.ended_here("n2") and not one.ended_here("n1")
+
+
+def test_a_step_that_outlives_its_supervisor_is_read_as_through_a_pipe(tmp_path: Path, capfd):
+    text = "echo srun: first >&2; sleep 0.3; echo srun: second >&2; exit 3"
+    process, said = start_with_file(["bash", "-c", text], str(tmp_path), dict(os.environ))
+    output = StepOutput(said)
+    assert process.wait() == 3
+    assert output.words() == "srun: first; srun: second"
+    assert capfd.readouterr().err == "srun: first\nsrun: second\n"
+
+
+def test_a_step_goes_on_when_its_supervisor_is_killed(tmp_path: Path):
+    step = "sleep 0.5; echo a line >&2; echo more >&2; touch done"
+    code = (
+        "import os, signal; from launcher.supervise.growing_file import start_with_file; "
+        f"start_with_file(['bash', '-c', {step!r}], {str(tmp_path)!r}, dict(os.environ)); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=20)
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "done").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
