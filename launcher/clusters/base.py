@@ -239,9 +239,12 @@ class Cluster(ABC):
         del job_ids
         return {}
 
-    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
-        """For each job with these options, whose script starts in that folder: when it would start if it were submitted now."""
-        del folder
+    def when_starts(self, jobs: Sequence[Options], folder: str, freed: int = 0) -> list[Start]:
+        """For each job with these options, whose script starts in that folder: when it would start if it were submitted now.
+
+        `freed`: nodes of the caller's own job, which ends now; the scheduler still counts them as taken.
+        """
+        del folder, freed
         return [Start(how=f"{self.title} does not say when a job would start") for _ in jobs]
 
     @abstractmethod

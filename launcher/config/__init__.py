@@ -12,7 +12,7 @@ from launcher.config.resources import Device, ResourcesConfig, ShapeConfig
 from launcher.config.run import BatchConfig, Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import StrategyConfig
-from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
+from launcher.config.sweep import Direction, Pass, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import Precision, TrainerConfig
 
@@ -37,6 +37,7 @@ __all__ = [
     "GpuVendor",
     "Init",
     "ModelConfig",
+    "Pass",
     "Precision",
     "Pruner",
     "RankStarter",

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from launcher.config import Config
+from launcher.config.texts import dataclass_of
 from launcher.errors import nearest, unknown
 from launcher.resources import resource_dir
 
@@ -174,12 +175,6 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
         for path in sorted((resource_dir("conf") / "plugin").glob("*.yaml")):
             for option in OmegaConf.load(path):
                 yield f"plugins.{path.stem}.{option}"
-
-
-def dataclass_of(hint: Any) -> type | None:
-    """The dataclass that a type hint names, also as Optional or in a list; None if it names none."""
-    kinds = (hint, *get_args(hint))
-    return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
 
 
 def expected(key: str) -> str:

@@ -10,6 +10,8 @@ from launcher.timeouts import GATHER_IMAGE_S, GATHER_S
 _PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
 _SUFFIX = re.compile(r"[A-Za-z0-9._-]*")
 _INTERFACE = re.compile(r"[A-Za-z0-9._@-]{1,15}")
+AUTO = "auto"
+"""The value of cluster.interface that means the same as null."""
 _FEWEST_PORTS = 16
 """A run needs at most four ports on a node at once, and others of the user's runs can share the node."""
 
@@ -28,6 +30,11 @@ class Meeting:
     """Seconds from the start of the job step until every node must have answered."""
 
 
+def named_interface(cluster: ClusterConfig) -> str | None:
+    """The network interface that the site names; None if it names none, or `auto`."""
+    return None if cluster.interface == AUTO else cluster.interface
+
+
 def make_meeting(cluster: ClusterConfig) -> Meeting:
     """The meeting by the cluster's keys; PlanError for an invalid one."""
     if not _SUFFIX.fullmatch(cluster.host_suffix):
@@ -44,7 +51,7 @@ def make_meeting(cluster: ClusterConfig) -> Meeting:
         raise PlanError(f"cluster.start_timeout_s={timeout:g} must be more than 0 seconds")
     return Meeting(
         host_suffix=cluster.host_suffix,
-        interface=cluster.interface,
+        interface=named_interface(cluster),
         ports=_ports(cluster.ports),
         start_timeout_s=timeout if timeout is not None else GATHER_IMAGE_S if image else GATHER_S,
     )

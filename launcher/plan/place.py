@@ -14,6 +14,7 @@ from launcher.errors import PlanError
 from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
+from launcher.plan.meeting import named_interface
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
@@ -94,11 +95,8 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     tracking = TRACKERS.find(config.tracker.kind).variables(
         one_line("tracker.project", config.tracker.project)
     )
-    network = {
-        name: config.cluster.interface
-        for name in (GLOO_INTERFACE, NCCL_INTERFACE)
-        if config.cluster.interface
-    }
+    interface = named_interface(config.cluster)
+    network = dict.fromkeys((GLOO_INTERFACE, NCCL_INTERFACE), interface) if interface else {}
     return quiet | devices | tracking | network | config.cluster.env | dict(facts.hub_folders)
 
 

@@ -10,8 +10,8 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from omegaconf import OmegaConf
 
 from launcher.config import Config
+from launcher.config.texts import dataclass_of
 from launcher.errors import LauncherError
-from launcher.launching.explain import dataclass_of
 from launcher.launching.own_file.settings import accepts
 from launcher.launching.own_file.write import Entry
 from launcher.methods.registry import METHODS, find_method

@@ -3,10 +3,9 @@
 import os
 import socket
 import time
-from typing import Any
 
 from launcher import environment
-from launcher.clusters.base import Cluster, RunState
+from launcher.clusters.base import Cluster
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.output import say
@@ -15,7 +14,7 @@ from launcher.supervise.children import StopSignal
 from launcher.supervise.lead import lead, prepare
 from launcher.supervise.leader_file import read_leader, write_leader
 from launcher.supervise.lease import Lease, beat_of, holder_of, newest_term
-from launcher.supervise.place import lives_here, who
+from launcher.supervise.place import holder_lives, lives_here, who
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.succession import Signs
 from launcher.supervise.supervisor import final_code
@@ -33,7 +32,7 @@ def supervise(run: SteadyRun, *, kept: bool) -> int:
         lease = Lease(run, who(cluster))
         first = _earlier(run, lease) if kept and _can_succeed(cluster) else None
         if first is None:
-            lease.take(lambda holder: _lives(cluster, holder))
+            lease.take(lambda holder: holder_lives(cluster, holder))
         elif (term := _stand_by(run, cluster, first)) is None:
             code = final_code(run.read_events())
             return Exit.FAILED if code is None else code
@@ -115,16 +114,3 @@ def _stand_by(run: RunDir, cluster: Cluster, first: str) -> int | None:
             return term + 1
         time.sleep(_LOOK_S)
     return None
-
-
-def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can
-    differ from the holder's."""
-    cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
-    own = cluster.job(os.environ)
-    if job_id is None or (own is not None and job_id == own.id):
-        return lives_here(holder) if holder["host"] == socket.gethostname() else None
-    state = cluster.state(str(job_id))
-    if state is None:
-        return None
-    return state is RunState.RUNNING

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from launcher import environment
-from launcher.clusters.base import GRACE_S, Cluster, Refused
+from launcher.clusters.base import GRACE_S, Cluster, Refused, RunState
 from launcher.clusters.job import JobRecord
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
@@ -128,7 +128,7 @@ class Place:
         another shape, if that is expected to finish first."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
-        if other := self._other_shape(cluster):
+        if other := self._other_shape(cluster, len(exclude)):
             try:
                 with submitted(cluster, self.run, avoid=exclude, me=me) as new:
                     return f"job {new} continues: {other.choice.why}"
@@ -186,16 +186,17 @@ class Place:
                     say(f"job {self.job.id} is ended with exit code {code}")
             time.sleep(_LOOK_S)
 
-    def _other_shape(self, cluster: Cluster) -> OtherShape | None:
+    def _other_shape(self, cluster: Cluster, bad: int) -> OtherShape | None:
         """Another shape for the run, whose files are written; None for none, and for a task of an array, which has one shape.
 
-        The queue is asked once: if the scheduler does not answer the submission that follows, that alone is tried again.
+        `bad`: nodes of the job that the next one must not get. The queue is asked once: if the scheduler does not answer the
+        submission that follows, that alone is tried again.
         """
         assert self.job
         if self._asked or self.job.index is not None:
             return self._other
         self._asked = True
-        found = other_shape(self.run, self.plan, cluster)
+        found = other_shape(self.run, self.plan, cluster, self.plan.topology.nodes + self.plan.spares - bad)
         if found:
             cluster.forbid_requeue(self.job.id)  # its script has the present shape
             take(self.run, found)
@@ -239,3 +240,16 @@ def who(cluster: Cluster) -> dict[str, str | int | None]:
 def lives_here(holder: dict[str, object]) -> bool:
     """Whether the process of this machine that took the lease is still alive."""
     return start_ticks(int(str(holder["pid"]))) == holder["started"]
+
+
+def holder_lives(cluster: Cluster, holder: dict[str, object]) -> bool | None:
+    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can
+    differ from the holder's."""
+    cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
+    own = cluster.job(os.environ)
+    if job_id is None or (own is not None and job_id == own.id):
+        return lives_here(holder) if holder["host"] == socket.gethostname() else None
+    state = cluster.state(str(job_id))
+    if state is None:
+        return None
+    return state is RunState.RUNNING

@@ -102,11 +102,11 @@ class Slurm(SlurmScript):
         """The starts that squeue gives."""
         return queue.expected_starts(job_ids, self.timeout_s)
 
-    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
-        """The starts that sbatch --test-only and squeue give."""
+    def when_starts(self, jobs: Sequence[Options], folder: str, freed: int = 0) -> list[Start]:
+        """The starts that sbatch --test-only and squeue give; now for jobs that need no more nodes than are freed."""
         from launcher.clusters.slurm import starts
 
-        return starts.when_starts(jobs, folder, self.timeout_s)
+        return starts.when_starts(jobs, folder, self.timeout_s, freed)
 
     def cancel(self, job_id: str) -> None:
         """Runs scancel."""

@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from launcher.config import Config
+from launcher.config.texts import dataclass_of
 from launcher.errors import ConfigError, unknown
-from launcher.launching.explain import dataclass_of, expected, unknown_key
+from launcher.launching.explain import expected, unknown_key
 from launcher.launching.own_file.source import SourceFile, construct, line_of
 from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
@@ -317,6 +318,8 @@ def _value(hint: Any, node: yaml.Node) -> Any:
     kinds = [one for one in (hint, *get_args(hint)) if one is not type(None)]
     if isinstance(node, yaml.ScalarNode) and str in kinds and int not in kinds and not _is_null(node):
         return node.value
+    if isinstance(node, yaml.SequenceNode) and get_origin(hint) is list and get_args(hint)[0] is str:
+        return [_value(str, one) for one in node.value]
     return construct(node)
 
 

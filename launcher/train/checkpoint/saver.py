@@ -50,9 +50,12 @@ class Save:
 class Saver:
     """Writes this rank's part of every checkpoint. Rank 0 commits checkpoints and deletes old ones."""
 
-    def __init__(self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int) -> None:
+    def __init__(
+        self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int, lease: str | None = None
+    ) -> None:
         """Collective. The writers have a process group of their own, because the collectives of a thread would mix with
-        those of training on the same group."""
+        those of training on the same group. `lease`: the nonce of the run's lease; None reads it from the environment."""
+        self.lease = os.environ.get(environment.LEASE) if lease is None else lease
         self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
         self.snapshot = Snapshot()
         self.stalls_s: deque[float] = deque(maxlen=_RECENT)
@@ -130,7 +133,7 @@ class Saver:
         error = next((reason for _, reason in parts if reason), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
-        if not error and not self.run.leased_to(os.environ.get(environment.LEASE)):
+        if not error and not self.run.leased_to(self.lease):
             error = "another job has taken the lease of this run dir"
         if not error and folder is not None:
             try:

@@ -63,6 +63,19 @@ def test_a_cut_submission_to_another_cluster_is_found_there(
     assert [line.rpartition(" ")[2] for line in calls.read_text().splitlines()] == asked
 
 
+def test_a_comment_of_the_site_is_left_alone_and_its_job_is_found_by_its_folder(
+    programs, plan, tmp_path: Path
+):
+    made = plan(
+        "+experiment=tiny", "cluster=slurm", "++cluster.sbatch.comment=laion", run_dir=str(tmp_path / "run")
+    )
+    assert made.job_options["comment"] == "laion"
+    assert "#SBATCH --comment=laion\n" in render(made)["job.sbatch"]
+    run = job_script(tmp_path, "#SBATCH --comment=laion")
+    programs(squeue=f'echo "7|{run}|laion"; echo "8|/elsewhere|laion"')
+    assert queue.jobs_of(run, 5) == ["7"]
+
+
 def test_a_cluster_that_does_not_answer_leaves_it_open_whether_the_job_is_there(programs, tmp_path: Path):
     programs(squeue='case "$*" in *fritz*) exit 1;; esac')
     assert queue.jobs_of(job_script(tmp_path, "#SBATCH --clusters=alex,fritz"), 5) is None

@@ -32,4 +32,6 @@ def test_a_container_gives_the_nodes_time_to_import_its_image(plan):
 def test_a_named_interface_is_that_of_nccl_and_gloo_unless_the_site_sets_them(plan):
     env = plan("+experiment=tiny", "cluster.interface=ib0", "++cluster.env.NCCL_SOCKET_IFNAME=ib").env
     assert (env["GLOO_SOCKET_IFNAME"], env["NCCL_SOCKET_IFNAME"]) == ("ib0", "ib")
-    assert "GLOO_SOCKET_IFNAME" not in plan("+experiment=tiny").env
+    for none in ((), ("cluster.interface=auto",)):
+        made = plan("+experiment=tiny", *none)
+        assert "GLOO_SOCKET_IFNAME" not in made.env and made.meeting.interface is None

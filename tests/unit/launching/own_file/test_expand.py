@@ -228,7 +228,7 @@ def test_a_time_that_yaml_made_a_number_of_is_refused_in_a_hydra_file(tmp_path, 
     mine.write_text(f"# @package _global_\nname: mine\ndata: {{path: a.jsonl}}\n{line}\n")
     arguments = ["--config-dir", str(tmp_path), "+experiment=mine"]
     if refused:
-        with pytest.raises(LauncherError, match=r"mine\.yaml:[45]: YAML reads .* write .* in quotes"):
+        with pytest.raises(LauncherError, match=r"mine\.yaml:[45]: resources\.time: YAML reads .*; quote it"):
             compose(arguments)
     assert compose([*arguments, "resources.time=05:00"] if refused else arguments)
 
