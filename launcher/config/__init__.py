@@ -7,7 +7,15 @@ trainer, plugins, resources); a cluster says WHERE.
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
 from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
 from launcher.config.generation import GenerationConfig, GenerationMode
-from launcher.config.model import AdapterMode, ArchitectureConfig, BlockConfig, Init, ModelConfig
+from launcher.config.model import (
+    AdapterMode,
+    ArchitectureConfig,
+    BlockConfig,
+    Init,
+    ModelConfig,
+    RopeScalingConfig,
+    RopeType,
+)
 from launcher.config.resources import Device, ResourcesConfig, ShapeConfig
 from launcher.config.run import BatchConfig, Config
 from launcher.config.schema import GROUPS, read_config, register
@@ -42,6 +50,8 @@ __all__ = [
     "Pruner",
     "RankStarter",
     "ResourcesConfig",
+    "RopeScalingConfig",
+    "RopeType",
     "Sampler",
     "ShapeConfig",
     "SourceConfig",

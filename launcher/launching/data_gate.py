@@ -193,7 +193,7 @@ def _refusal(report: dict[str, Any]) -> str:
 
 def _way_out(report: dict[str, Any]) -> str:
     """How to continue without the invalid rows, if they are few."""
-    way = skipping(report["errors"], report["rows"]) if report["rows"] else None
+    way = skipping(report["errors"], report["rows"]) if report["rows"] and not report.get("stops") else None
     return f"; {way} leaves invalid rows out" if way else ""
 
 

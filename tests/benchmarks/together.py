@@ -55,6 +55,7 @@ def main() -> int:
     found: dict[tuple[int, int, str], tuple[float, float]] = {}
     for length in (LONG, SHORT):
         lone = measure(folder, length, 1, "alone", options)
+        print(f"{length} tokens a row, a process: {lone}", file=sys.stderr, flush=True)
         table.add_row(
             str(length), "1", "a process", f"{lone.peak_mib:.0f}", "", f"{lone.tokens_per_cpu_s:.1f}", ""
         )
@@ -66,6 +67,7 @@ def main() -> int:
                     took.tokens_per_cpu_s / lone.tokens_per_cpu_s,
                 )
                 found[length, trials, how] = memory, rate
+                print(f"{length} tokens a row, {trials} trials, {how}: {took}", file=sys.stderr, flush=True)
                 table.add_row(
                     str(length), str(trials), how, f"{took.peak_mib:.0f}", f"{memory:.2f}", f"{took.tokens_per_cpu_s:.1f}",
                     f"{rate:.2f}",

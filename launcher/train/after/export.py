@@ -97,8 +97,8 @@ def write(
             config.revision = decided.config.model.revision
         # the vocabulary is never resized, and "auto" would query the hub
         model.save_pretrained(folder, state_dict=dict(state), save_embedding_layers=False)
-        if decided.plan.classes is not None:
-            _name_classes(model, folder)
+        if decided.plan.classes is not None or decided.config.model.rope_scaling.factor is not None:
+            _write_config(model, folder)
     else:
         model.config.use_cache = True
         model.save_pretrained(folder, state_dict=dict(state))
@@ -106,9 +106,9 @@ def write(
     check(folder, expected=len(state) if adapter else None)
 
 
-def _name_classes(model: Any, folder: Path) -> None:
-    """Writes the model's config.json beside the adapter of a classifier, because only that names the classes; without the
-    quantisation of its base, which the reader chooses."""
+def _write_config(model: Any, folder: Path) -> None:
+    """Writes the model's config.json beside an adapter, because only that has its classes and its stretched positions; without
+    the quantisation of its base, which the reader chooses."""
     config = copy.deepcopy(model.get_base_model().config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config

@@ -123,7 +123,7 @@ class Saver:
             error = f"rank {self.rank}: {_say(caught)}"
         try:
             parts = self._gather((files, error))
-            if self.rank == 0:
+            if parts is not None:
                 self._finish(save, folder, parts)
         except Exception as caught:
             self._failed(save, f"another rank's writer does not answer: {_say(caught)}")
@@ -181,11 +181,12 @@ class Saver:
         if free < need:
             raise OSError(28, f"{free / 2**20:.0f} MiB are free and a save needs {need / 2**20:.0f} MiB")
 
-    def _gather(self, part: Any) -> list[Any]:
+    def _gather(self, part: Any) -> list[Any] | None:
+        """The parts of all ranks on rank 0, None on the others: on all, they would take memory with the square of the ranks."""
         if self._group is None:
             return [part]
-        parts: list[Any] = [None] * self.world_size
-        dist.all_gather_object(parts, part, group=self._group)
+        parts = [None] * self.world_size if self.rank == 0 else None
+        dist.gather_object(part, parts, group=self._group)
         return parts
 
     def _note(self, event: Event) -> None:

@@ -46,6 +46,11 @@ class LaneHeartbeat(Heartbeat):
     def __init__(self, group: Heartbeat) -> None:
         self.group, self.last = group, -1
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is an agent that hears the group."""
+        return self.group.heard
+
     def phase(self, name: str, step: int | None = None) -> None:
         """Reports the phase, with the number of steps that all lanes have made."""
         if step is not None and name in _TRAINING and step != self.last:
