@@ -144,6 +144,8 @@ class Tool:
     """Sets the keys that come from several keys of the recipe. It runs before the table, which sets the other keys."""
     method: Callable[[Mapping[str, Any]], str | None]
     """The training method that a recipe names; None if it names none."""
+    trains_nothing: Callable[[Mapping[str, Any]], str | None] = lambda recipe: None
+    """What a recipe is that trains nothing, and what does the same here; None for one that trains."""
     defaults: Callable[[str], Mapping[str, Any]] = lambda method: {}
     """`defaults` of Draft for a training method."""
 

@@ -121,6 +121,11 @@ class RunDir:
         return self.path / "lease.json"
 
     @property
+    def together(self) -> Path:
+        """The group of trials with which it shares a base model; the file does not exist for a run with a job of its own."""
+        return self.path / "together.json"
+
+    @property
     def events(self) -> Path:
         """Append-only: what happened."""
         return self.path / "events.jsonl"

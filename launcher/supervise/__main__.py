@@ -12,14 +12,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from launcher import environment
-from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.registry import find_cluster
 from launcher.config import read_config
 from launcher.errors import DISK_FULL, ClusterError, Exit, LauncherError
 from launcher.hub import HubInputs, find_wanted
+from launcher.launching.changed_data import check_data_is_same
 from launcher.output import say
 from launcher.plugins.decide import Decided, read_run
 from launcher.ports import choose_port
@@ -37,7 +36,7 @@ from launcher.supervise.hosts import note_faults, recent_suspects
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.notify import FAILED, FINISHED, Notifier
-from launcher.supervise.place import Place, lives_here, who
+from launcher.supervise.place import Place, holder_lives, who
 from launcher.supervise.policy import Action, AttemptContext, Do, EndedAttempt, How, StopReason
 from launcher.supervise.pushing import push
 from launcher.supervise.steady import SteadyRun, steadily
@@ -73,12 +72,14 @@ def supervise(run: RunDir) -> int:
     stopped = StopSignal()
     cluster = find_cluster(str(run.read_json(run.plan)["cluster"]))
     lease = Lease(run, who(cluster))
-    lease.take(lambda holder: _lives(cluster, holder))
+    lease.take(lambda holder: holder_lives(cluster, holder))
     lease.watch()
     try:
         decided = read_run(run)
         plan, facts = decided.plan, decided.plan.facts
         wanted = find_wanted(decided.config, facts.work_dir, facts.all_data)
+        # a job that is queued again, and no command has looked at the data since
+        check_data_is_same(run, facts, here_alone=True)
         place = Place(run, plan)
         if (
             place.job or not run.job.exists()
@@ -283,19 +284,6 @@ def _tell_of_refusal(run: RunDir, error: LauncherError) -> None:
     with contextlib.suppress(LauncherError):
         items = read_config(str(run.config)).notify
         Notifier(run, items).tell(FAILED, f"The run has stopped: {error}\n{run.path}")
-
-
-def _lives(cluster: Cluster, holder: dict[str, Any]) -> bool | None:
-    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can
-    differ from the holder's."""
-    cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
-    own = cluster.job(os.environ)
-    if job_id is None or (own is not None and job_id == own.id):
-        return lives_here(holder) if holder["host"] == socket.gethostname() else None
-    state = cluster.state(str(job_id))
-    if state is None:
-        return None
-    return state is RunState.RUNNING
 
 
 if __name__ == "__main__":

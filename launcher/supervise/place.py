@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from launcher import environment
-from launcher.clusters.base import GRACE_S, Cluster, Refused
+from launcher.clusters.base import GRACE_S, Cluster, Refused, RunState
 from launcher.clusters.job import JobRecord
 from launcher.clusters.registry import find_cluster
 from launcher.clusters.submission import submitted
@@ -177,3 +177,16 @@ def who(cluster: Cluster) -> dict[str, str | int | None]:
 def lives_here(holder: dict[str, object]) -> bool:
     """Whether the process of this machine that took the lease is still alive."""
     return start_ticks(int(str(holder["pid"]))) == holder["started"]
+
+
+def holder_lives(cluster: Cluster, holder: dict[str, object]) -> bool | None:
+    """Whether the holder of a lease lives; None if its cluster cannot tell. `cluster` is the run's present one, which can
+    differ from the holder's."""
+    cluster, job_id = find_cluster(str(holder.get("cluster", cluster.name))), holder["job_id"]
+    own = cluster.job(os.environ)
+    if job_id is None or (own is not None and job_id == own.id):
+        return lives_here(holder) if holder["host"] == socket.gethostname() else None
+    state = cluster.state(str(job_id))
+    if state is None:
+        return None
+    return state is RunState.RUNNING

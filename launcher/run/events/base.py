@@ -87,6 +87,11 @@ class Event(Record):
         }
         return {"time": self.time, "event": self.kind, "attempt": self.attempt, **own, **self.more}
 
+    def in_attempt(self, attempt: int) -> "Event":
+        """The same event of another attempt, which is not written yet."""
+        own = {name: getattr(self, name) for name in self.FIELDS if name not in ("attempt", "time")}
+        return type(self)(attempt=attempt, **own)
+
     def line(self, time: str) -> dict[str, Any]:
         """The line to write, at that time."""
         return {**self.values(), "time": time, "v": VERSION}
