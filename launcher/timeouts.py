@@ -97,9 +97,10 @@ SERVER_CHECK_S = 1.0
 """Interval between two looks at a server's /health."""
 SERVER_ANSWER_S = 5.0
 """Timeout of one of these looks."""
-SERVER_SILENT_S = 60.0
+SERVER_SILENT_S = 30.0
 """Time without a successful look after which a server that has answered before is killed and started again. An inference server
-answers while it generates."""
+answers while it generates. It is less than the default of resources.hang_timeout_s, so that the ranks, which wait for the
+server, do not count as hung before."""
 
 # Hang detection: how long can a rank stay in one phase?
 

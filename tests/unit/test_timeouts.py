@@ -63,3 +63,8 @@ def test_hang_timeout_s_is_a_tighter_limit_than_what_holds_before_steps_are_know
 def test_ranks_are_gone_and_stacks_are_written_before_the_supervisor_stops_waiting_for_the_answer():
     assert timeouts.END_RANKS_S < timeouts.ANSWER_S
     assert timeouts.DUMP_S < timeouts.ANSWER_S / 2
+
+
+def test_a_server_that_hangs_is_killed_before_the_ranks_that_wait_for_it_count_as_hung():
+    slack = timeouts.SERVER_CHECK_S + timeouts.SERVER_ANSWER_S
+    assert timeouts.SERVER_SILENT_S + 2 * slack < ResourcesConfig().hang_timeout_s
