@@ -36,18 +36,21 @@ class Broken:
     reason: str
 
 
-def find_all(checkpoints: Path) -> list[FoundCheckpoint | Broken]:
-    """Every folder with the name of a checkpoint, the highest step first. Times of files do not count."""
+def find_all(checkpoints: Path, *, sizes: bool = True) -> list[FoundCheckpoint | Broken]:
+    """Every folder with the name of a checkpoint, the highest step first. Times of files do not count.
+
+    `sizes=False`: by the manifests alone; of tens of thousands of ranks, the files take seconds to look at.
+    """
     if not checkpoints.is_dir():
         return []
     steps = {step: path for path in checkpoints.iterdir() if (step := step_of(path)) is not None}
-    return [look(steps[step]) for step in sorted(steps, reverse=True)]
+    return [look(steps[step], sizes=sizes) for step in sorted(steps, reverse=True)]
 
 
-def look(folder: Path) -> FoundCheckpoint | Broken:
+def look(folder: Path, *, sizes: bool = True) -> FoundCheckpoint | Broken:
     """A folder as a committed or broken checkpoint, by its manifest and the sizes of its files."""
     try:
-        return FoundCheckpoint(folder, read_manifest(folder))
+        return FoundCheckpoint(folder, read_manifest(folder, sizes=sizes))
     except CheckpointError as error:
         return Broken(folder, str(error))
 
@@ -122,9 +125,14 @@ def retain(
     """The steps of the committed checkpoints that were deleted because no rule keeps them.
 
     `newest`: the step that was just saved. Later checkpoints are from before the run went back to an earlier step, because they
-    were broken or had diverged. They do not count, and the run replaces them when it reaches their steps.
+    were broken or had diverged. They do not count, and the run replaces them when it reaches their steps. After a save, the
+    manifests alone are read.
     """
-    found = [one for one in committed(checkpoints) if newest is None or one.manifest.step <= newest]
+    found = [
+        one
+        for one in find_all(checkpoints, sizes=newest is None)
+        if isinstance(one, FoundCheckpoint) and (newest is None or one.manifest.step <= newest)
+    ]
     kept = reasons_to_keep([one.manifest for one in found], keep_last, keep_every, keep_best)
     unwanted = [one for one in found if one.manifest.step not in kept]
     for one in unwanted:

@@ -94,8 +94,8 @@ def rank_file(rank: int) -> str:
     return f"rank_{rank:05d}.safetensors"
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest, after the size of every file is checked; CheckpointError if a file or a value is wrong."""
+def read_manifest(folder: Path, *, sizes: bool = True) -> Manifest:
+    """The manifest; CheckpointError if a value is wrong, or, unless `sizes` is False, if a file has another size."""
     path = folder / MANIFEST
     try:
         values: dict[str, Any] = read_json(path)
@@ -109,7 +109,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(f"{path} is not a manifest ({type(error).__name__}: {error})") from None
     if manifest.format != FORMAT:
         raise CheckpointError(f"{path} has format {manifest.format}; this version reads {FORMAT}")
-    for name, facts in files.items():
+    for name, facts in files.items() if sizes else ():
         try:
             size = (folder / name).stat().st_size
         except OSError as error:

@@ -14,6 +14,8 @@ from launcher.output import print_json, print_text, say
 DEFAULT = "launch"
 """The verb of a command line that begins with an override or an option."""
 _WORD = re.compile(r"[A-Za-z]+(-[A-Za-z]+)*")
+_BEGINS = ("train", "run", "start", "submit", "fit", "finetune", "tune")
+"""Verbs of other tools that begin a training."""
 _HELP = ("-h", "--help")
 _VERSION = ("-V", "--version")
 
@@ -84,6 +86,11 @@ def split(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The verb's name, and the words after it."""
     if not words or not _WORD.fullmatch(words[0]):
         return DEFAULT, words
+    if words[0] in _BEGINS:
+        raise UsageError(
+            f"there is no verb {words[0]}: a run starts without one, with --config my_run.yaml or +experiment=NAME; "
+            "python -m launcher init writes such a file"
+        )
     if words[0] not in verb_names():
         raise UsageError(f"{unknown('verb', words[0], verb_names())} A run starts with +experiment=NAME.")
     return words[0], words[1:]

@@ -17,9 +17,9 @@ class StartedHere(Cluster):
         """None: no time limit was requested with these options."""
         del options
 
-    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
+    def when_starts(self, jobs: Sequence[Options], folder: str, freed: int = 0) -> list[Start]:
         """The present time, since nothing waits in a queue."""
-        del folder
+        del folder, freed
         return [Start(at=time.time(), how="without a queue") for _ in jobs]
 
     def by_hand(self, script: str) -> str:

@@ -51,6 +51,10 @@ def _run(options: argparse.Namespace) -> int:
         )
     elif done.was_over:
         print_text(f"{run.name} is {done.state}: there is nothing to cancel")
+    elif done.shared:
+        print_text(
+            f"{run.name}: this trial ends; job {done.job_id} goes on with the other trials of its group"
+        )
     else:
         print_text(f"{run.name}: job {done.job_id} was cancelled")
     return Exit.OK

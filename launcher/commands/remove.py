@@ -1,4 +1,5 @@
-"""python -m launcher remove RUN...: delete the folders of runs and sweeps that are over, or of all dry runs."""
+"""python -m launcher remove RUN...: delete the folders of runs and sweeps that are over, of all dry runs, or what no run needs
+of kept code and of what was sent to a cluster."""
 
 import argparse
 import sys
@@ -10,7 +11,9 @@ from launcher.errors import Exit, UsageError
 from launcher.launching.ending import Removable, removable, remove
 from launcher.launching.freeze.unused import remove_copies, unused_copies
 from launcher.output import print_json, print_text
+from launcher.remote.command import remove_sent_there
 from launcher.remote.content import cache_here
+from launcher.remote.unused import SentRemoved, find_unneeded, remove_unneeded
 from launcher.sweep.ending import named_sweep, planned_sweeps, removable_sweep, remove_sweep
 from launcher.sweep.folder import SweepDir
 from launcher.units import plural, size
@@ -61,15 +64,23 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache-dir", type=Path, metavar="DIR", help="with --code: cache_dir of the runs (default: as cache_dir)"
     )  # fmt: skip
+    parser.add_argument(
+        "--sent",
+        metavar="SSH",
+        help="what launches by ssh have sent to this cluster (as cluster.ssh) and no run there needs any more, instead of RUN; "
+        "on the cluster itself: the folder cluster.ssh_dir",
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
-    if [bool(options.runs), options.planned, options.code].count(True) != 1:
+    if [bool(options.runs), options.planned, options.code, options.sent is not None].count(True) != 1:
         raise UsageError(
-            "name the runs to remove, or give --planned for all dry runs, or --code, but one of these"
+            "name the runs to remove, or give --planned for all dry runs, or --code, or --sent, but one of these"
         )
+    if options.sent is not None:
+        return _remove_sent(options)
     if options.code:
         return _remove_code(options)
     runs_dir = options.runs_dir.absolute()
@@ -125,6 +136,29 @@ def _remove_code(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _remove_sent(options: argparse.Namespace) -> int:
+    base = Path(options.sent).absolute()
+    if not (base / "sent").is_dir():
+        more = [word for word, given in (("--yes", options.yes), ("--json", options.json)) if given]
+        return remove_sent_there(options.sent, options.runs_dir.absolute(), more)
+    found = find_unneeded(base, 0)
+    what = f"{found.told()}, of {base}/sent"
+    if (found.folders or found.files) and not options.yes:
+        if options.json or not sys.stdin.isatty():
+            raise UsageError(f"{what} would be deleted; confirm with --yes")
+        if not _agreed(f"delete {what}? [y/N] "):
+            print_text("nothing was removed")
+            return Exit.FAILED
+    removed = remove_unneeded(found, 0)
+    if options.json:
+        print_json(removed)
+    elif found.folders or found.files:
+        print_text(f"removed {what}")
+    else:
+        print_text(f"a run needs all of {base}/sent, or it was used within a day")
+    return Exit.OK
+
+
 def _confirmed(found: list[Removable], *, as_json: bool) -> bool:
     """The user's answer; UsageError if there is no terminal to ask on."""
     if as_json or not sys.stdin.isatty():
@@ -145,11 +179,12 @@ VERB = Verb(
     line="delete the folders of runs and sweeps that are over, with their checkpoints and models",
     about="It asks first, unless --yes is given. A run that is queued or running is refused, and nothing outside of its folder "
     "is touched. A sweep goes as a whole, with all its trials. --planned deletes all dry runs. --code deletes the copies of "
-    "code in the cache that no run dir has any more (see freeze).",
+    "code in the cache that no run dir has any more (see freeze). --sent deletes on a cluster what launches by ssh have sent "
+    "there (cluster.ssh_dir/sent), no run there names, and nothing has used for a day; a launch does so after 14 days.",
     example="remove quickstart/2026-11-25_08-00-00\nremove tiny/sweep_2026-11-25_08-00-00\nremove --planned --yes\n"
-    "remove --code",
+    "remove --code\nremove --sent me@login.site.org --yes",
     add=_add,
     run=_run,
-    prints={"": RemoveResult, "with --code": CodeRemoved},
+    prints={"": RemoveResult, "with --code": CodeRemoved, "with --sent": SentRemoved},
     group="runs",
 )

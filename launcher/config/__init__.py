@@ -7,12 +7,20 @@ trainer, plugins, resources); a cluster says WHERE.
 from launcher.config.cluster import ClusterConfig, ContainerConfig, ContainerRuntime, GpuVendor, RankStarter
 from launcher.config.data import BadRow, DataCheck, DataConfig, EvalCopies, SourceConfig, has_evaluation
 from launcher.config.generation import GenerationConfig, GenerationMode
-from launcher.config.model import AdapterMode, ArchitectureConfig, BlockConfig, Init, ModelConfig
+from launcher.config.model import (
+    AdapterMode,
+    ArchitectureConfig,
+    BlockConfig,
+    Init,
+    ModelConfig,
+    RopeScalingConfig,
+    RopeType,
+)
 from launcher.config.resources import Device, ResourcesConfig, ShapeConfig
 from launcher.config.run import BatchConfig, Config
 from launcher.config.schema import GROUPS, read_config, register
 from launcher.config.strategy import StrategyConfig
-from launcher.config.sweep import Direction, Pruner, Sampler, SweepConfig
+from launcher.config.sweep import Direction, Pass, Pruner, Sampler, SweepConfig
 from launcher.config.tracker import TrackerConfig
 from launcher.config.trainer import Precision, TrainerConfig
 
@@ -37,10 +45,13 @@ __all__ = [
     "GpuVendor",
     "Init",
     "ModelConfig",
+    "Pass",
     "Precision",
     "Pruner",
     "RankStarter",
     "ResourcesConfig",
+    "RopeScalingConfig",
+    "RopeType",
     "Sampler",
     "ShapeConfig",
     "SourceConfig",

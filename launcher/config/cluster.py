@@ -105,8 +105,8 @@ class ClusterConfig:
     host_suffix: str = ""
     """Text that a host's name gets on the network of the job, such as `i` on a site where n1i is n1 on InfiniBand."""
     interface: Optional[str] = None  # noqa: UP045
-    """Network interface whose address the nodes use, such as ib0, also for NCCL and gloo; null uses the address at which the
-    nodes reach the supervisor."""
+    """Network interface whose address the nodes use, such as ib0, also for NCCL and gloo; null, or auto, uses the address
+    at which the nodes reach the supervisor."""
     ports: Optional[str] = None  # noqa: UP045
     """Ports that the processes of a job may use on a node, FIRST-LAST; null: any from 10000 to the ephemeral range."""
     start_timeout_s: Optional[float] = None  # noqa: UP045

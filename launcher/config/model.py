@@ -23,6 +23,38 @@ class AdapterMode(Enum):
     merge = "merge"
 
 
+class RopeType(Enum):
+    """How the frequencies of rotary position embeddings are stretched."""
+
+    yarn = "yarn"
+    llama3 = "llama3"
+    linear = "linear"
+    dynamic = "dynamic"
+
+
+@dataclass(kw_only=True)
+class RopeScalingConfig:
+    """Rotary position embeddings that reach further than the model was trained on, in the names of its config.json."""
+
+    rope_type: RopeType = RopeType.yarn
+    """yarn (high frequencies stay; the usual choice), llama3 (as Llama 3.1), linear (positions are divided by factor), or
+    dynamic (the base frequency grows with the length)."""
+    factor: Optional[float] = None  # noqa: UP045
+    """How many times as far positions reach as original_max_position_embeddings, greater than 1; null: nothing is changed."""
+    original_max_position_embeddings: Optional[int] = None  # noqa: UP045
+    """Positions that the model was trained on first; null: what its config.json says."""
+    attention_factor: Optional[float] = None  # noqa: UP045
+    """For yarn: scale of the attention scores; null: 0.1 ln(factor) + 1."""
+    beta_fast: Optional[float] = None  # noqa: UP045
+    """For yarn: rotations over the original positions from which a frequency stays; null: 32."""
+    beta_slow: Optional[float] = None  # noqa: UP045
+    """For yarn: rotations below which a frequency is divided by factor; null: 1."""
+    low_freq_factor: Optional[float] = None  # noqa: UP045
+    """For llama3: rotations below which a frequency is divided by factor; null: 1."""
+    high_freq_factor: Optional[float] = None  # noqa: UP045
+    """For llama3: rotations from which a frequency stays; null: 4."""
+
+
 @dataclass(kw_only=True)
 class BlockConfig:
     """Decoder blocks that hold the same tensors, as `plan --inspect` counts them."""
@@ -92,6 +124,9 @@ class ModelConfig:
     """`pretrained` loads weights; `random` creates a model of `architecture` from `seed` with a byte tokenizer, for tests."""
     max_length: int = 2048
     """Longest training sequence, in tokens."""
+    rope_scaling: RopeScalingConfig = field(default_factory=RopeScalingConfig)
+    """Makes the positions of a model reach further than those it was trained on, such as {rope_type: yarn, factor: 4}. The
+    export has it too, an adapter in the config.json beside it."""
     attn_implementation: Optional[str] = None  # noqa: UP045
     """Attention kernel: sdpa, eager, flash_attention_2, flash_attention_3 or flex; null uses the default of transformers."""
     trust_remote_code: bool = False

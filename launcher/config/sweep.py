@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 # Optional[X], not X | None: OmegaConf 2.3 reads the former on every supported Python.
 
@@ -33,6 +33,14 @@ class Direction(Enum):
     maximize = "maximize"
 
 
+class Pass(Enum):
+    """How the trials of a group that share one base model go through it."""
+
+    auto = "auto"
+    turns = "turns"
+    mixed = "mixed"
+
+
 @dataclass(kw_only=True)
 class SweepConfig:
     """What many trials from one command search, and when they stop. Of no effect without -m."""
@@ -58,6 +66,12 @@ class SweepConfig:
     """Time after which no trial starts, such as 2026-11-30T08:00, in local time or with an offset; null is no limit."""
     parallel: Optional[int] = None  # noqa: UP045
     """Trials that run at the same time. null: on Slurm all of a grid or 4 of a sampler; on this machine 1."""
+    together: Union[int, str] = 1  # noqa: UP007
+    """Trials that train on one copy of the frozen base model, in one job: 1 gives each its own job, `auto` as many as fit a
+    GPU. docs/howto/together.md says what must be equal among them, and which trials run alone."""
+    together_pass: Pass = Pass.auto
+    """How they share it: `turns`, a step of each in turn, with the losses of lone runs to the last bit; `mixed`, the rows of
+    all trials in one forward pass. `auto` is `mixed` if a batch is too small to use the device well, and it fits."""
     fail_fast: bool = False
     """Whether the first trial that fails ends the others."""
     seed: int = 0

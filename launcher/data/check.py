@@ -57,6 +57,7 @@ class Report:
             "rows": part.rows,
             "findings": [finding.to_dict() for finding in self.findings],
             "errors": self.errors,
+            "stops": part.stops,
             "counts": {rule: number for rule, number in part.counts.items() if number},
             "path": str(self.asked.path),
             "files": self.files,

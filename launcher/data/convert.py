@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from launcher.data.examples import read_examples
 from launcher.data.findings import BrokenRow
-from launcher.data.kinds import SPOKEN, Example, kind_of, to_chat
+from launcher.data.kinds import SPOKEN, USUAL_FORMATS, Example, kind_of, to_chat
 from launcher.data.reading import Reading
 from launcher.errors import ConfigError, DataError, unknown
 from launcher.formats.base import Format, Writer
@@ -166,6 +166,14 @@ def _store_parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
     finally:
         if writer:
             writer.close()
+
+
+def usual_target(source: str | Path, reading: Reading) -> str:
+    """The format in which rows of the first row's kind are written if none is named; DataError for a file without rows."""
+    for _, example in read_examples(source, reading, []):
+        chat_of_class = "labels" in example and "messages" in example
+        return "chat_label" if chat_of_class else USUAL_FORMATS[kind_of(example)]
+    raise DataError(f"{source} holds no rows; there is nothing to convert")
 
 
 def targets() -> tuple[str, ...]:

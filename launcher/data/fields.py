@@ -48,6 +48,18 @@ def read_systems(row: Mapping[str, Any]) -> list[Message]:
     return read_system(next((row[name] for name in SYSTEM if row.get(name)), None))
 
 
+def read_history(row: Mapping[str, Any]) -> list[Message]:
+    """The turns before the question: the row's history, a list of [question, answer]; none without one."""
+    history: Any = row.get("history") or []
+    pairs = cast("list[Any]", history) if isinstance(history, list) else [None]
+    turns: list[Message] = []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(cast("list[Any]", pair)) != 2:
+            raise BrokenRow("type", "history is not a list of [question, answer]")
+        turns += [make_turn("user", pair[0]), make_turn("assistant", pair[1])]
+    return turns
+
+
 def read_below(row: Mapping[str, Any], key: str, below: str) -> str:
     """The text of a field, and below it that of another one, unless that is empty or missing."""
     text = read_string(row, key)
@@ -81,6 +93,9 @@ def read_string(row: Mapping[str, Any], key: str) -> str:
     elif isinstance(value, list):
         inner = [str(number) for number in range(len(cast("list[Any]", value)))]
     if not inner:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            way = f"jq -c '.{key} |= tostring' OLD.jsonl > NEW.jsonl"
+            raise BrokenRow("type", f"{key} is a number, not a text; write the text: {way}")
         kind = type(cast("object", value)).__name__
         raise BrokenRow("type", f"{key} is {kind} ({value!r:.40}), not a string; write the text")
     kind = f"an object of {', '.join(inner[:6])}" if isinstance(value, dict) else f"a list of {len(inner)}"

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from launcher.data.array import read_array
 from launcher.data.findings import BrokenRow
+from launcher.data.not_json import why_not_json
 from launcher.data.places import find_files, open_file
 from launcher.data.row import Row, decode, not_utf8
 from launcher.data.storage import BOM, broken_stream, storage
@@ -109,8 +110,15 @@ def _read(content: BinaryIO, kind: str, file: str) -> Iterator[Row]:
     else:
         line = 1
         for block in _blocks(content, file):
-            yield from parse_lines(block.removeprefix(BOM) if line == 1 else block, line, text=kind == "txt")
+            yield from parse_lines(_without_marks(block) if line == 1 else block, line, text=kind == "txt")
             line += block.count(b"\n")
+
+
+def _without_marks(block: bytes) -> bytes:
+    """The block without byte-order marks at its beginning; a file that was converted twice has several."""
+    while block.startswith(BOM):
+        block = block[len(BOM) :]
+    return block
 
 
 def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[Row]:
@@ -126,17 +134,7 @@ def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[R
         except BrokenRow as fault:
             yield Row(line, None, fault)
         except (ValueError, RecursionError) as error:
-            yield Row(line, None, BrokenRow("not_json", _why_not_json(raw, error)))
-
-
-def _why_not_json(raw: bytes, error: Exception) -> str:
-    if not raw.strip(b"\0 \r"):
-        return f"the line holds {raw.count(0):,} NUL bytes only, as after a crash; remove it"
-    if raw.lstrip().startswith((b"{'", b"['", b"[{'")):
-        return "not JSON, but what Python prints for an object; write the row with json.dumps"
-    if "Extra data" in str(error) and b"}{" in raw.replace(b" ", b""):
-        return "several objects on one line; write each row as one JSON object on a line of its own"
-    return f"not JSON ({str(error).partition(': line')[0]}); write each row as one JSON object on one line"
+            yield Row(line, None, BrokenRow("not_json", why_not_json(raw, error)))
 
 
 def _blocks(content: BinaryIO, file: str) -> Iterator[bytes]:

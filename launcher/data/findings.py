@@ -72,6 +72,7 @@ RULES = {
     "turn_as_row": RuleText(
         WARNING, "a turn as a row of its own trains answers without their questions, and the questions too"
     ),
+    "garbled": RuleText(WARNING, "characters that a conversion has destroyed are learnt as they are"),
     "list_as_text": RuleText(
         WARNING, "an answer that looks like a printed list was most often a list before the table was written"
     ),

@@ -29,6 +29,11 @@ SPOKEN = {
     "classified": "classified text",
 }
 """The name of a row of each kind in messages."""
+USUAL_FORMATS = {
+    "chat": "messages", "pair": "preference", "labelled": "labelled", "prompt": "prompt", "text": "text",
+    "classified": "text_label",
+}  # fmt: skip
+"""The format in which rows of a kind are written if nobody names one."""
 _TARGETS = {"chat": "messages", "text": "text", "prompt": "prompt"}
 _CONVERTED = {(kind, to) for kind in ("chat", "pair", "labelled") for to in ("messages", "text", "prompt")}
 

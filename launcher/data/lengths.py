@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from launcher.data.cut import Cut, Encoded
-from launcher.data.kinds import Example
+from launcher.data.kinds import Example, kind_of
 from launcher.data.mask import IGNORED, check_template, encode
-from launcher.data.part import Counting, Part, histogram
+from launcher.data.part import Counting, Part, bucket, histogram
 from launcher.data.places import find_files, size_of
 from launcher.data.printed import Tokens
 from launcher.data.rendering import problems
@@ -102,6 +102,10 @@ def render_only(part: Part, template: Any) -> None:
 
 def _fit(part: Part, line: int, cut: Cut, example: Example, encoded: Encoded, max_length: int) -> None:
     size = len(encoded["input_ids"])
+    if kind_of(example) == "prompt":  # nothing of a prompt is trained on; its answers are generated
+        cut.lengths[bucket(size)] += 1
+        cut.cut += size > max_length
+        return
     if not cut.fit(example, encoded, max_length) and any(label != IGNORED for label in encoded["labels"]):
         part.add_finding(
             "answer_cut",

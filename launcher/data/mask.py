@@ -116,18 +116,20 @@ def for_template(turns: list[Message], tokenizer: Any) -> list[Message]:
     """
     if "tool_calls" in (tokenizer.chat_template or ""):
         return turns
-    return [{**turn, "content": _with_calls(turn)} if "tool_calls" in turn else turn for turn in turns]
+    return [_with_calls_as_text(turn) if "tool_calls" in turn else turn for turn in turns]
 
 
-def _with_calls(turn: Message) -> str:
+def _with_calls_as_text(turn: Message) -> Message:
     calls = [json.dumps(call["function"], ensure_ascii=False) for call in turn["tool_calls"]]
     parts = [turn["content"], *(f"<tool_call>\n{call}\n</tool_call>" for call in calls)]
-    return "\n".join(part for part in parts if part)
+    left = {key: value for key, value in turn.items() if key != "tool_calls"}
+    return {**left, "content": "\n".join(part for part in parts if part)}
 
 
 def render_with(tokenizer: Any, example: Example, where: str) -> Any:
     """A function of turns that gives their text; DataError if the template refuses them, or if it fails on them."""
-    from jinja2 import TemplateError  # imported here: commands that only count rows do not need it
+    # imported here: commands that only count rows do not need it
+    from jinja2 import TemplateError, TemplateSyntaxError
 
     more = {"tools": example["tools"]} if "tools" in example else {}
     given = {**example.get("chat_template_kwargs", {}), **more}
@@ -136,6 +138,11 @@ def render_with(tokenizer: Any, example: Example, where: str) -> Any:
     def render(turns: list[Message], **more: Any) -> str:
         try:
             return tokenizer.apply_chat_template(turns, tokenize=False, **{**given, **more})
+        except TemplateSyntaxError as error:
+            raise DataError(
+                f"{place}the model's chat template is not valid Jinja (line {error.lineno}: {error.message}), so it renders no "
+                "chat; correct it, or set model.chat_template"
+            ) from None
         except TemplateError as error:
             raise DataError(
                 f"{place}this model's chat template refuses the chat ({error}); change the chat, or leave it out"

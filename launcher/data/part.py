@@ -35,6 +35,10 @@ BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 _WORD = re.compile(
     rb"(?:[0-9a-z]|[\xc3-\xdf][\x80-\xbf]|[\xe0\xe1][\x80-\xbf]{2})+|[\xe3-\xf4][\x80-\xbf]{2,3}"
 )
+_GARBLED = re.compile(
+    rb"\xc3\x83(?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe])|\xc3\x82\xc2[\xa0-\xbf]|\xc3\xa2\xe2\x82\xac"
+)
+"""UTF-8 that was read as Windows-1252 and written as UTF-8 again: Ã with a sign, Â with a sign, and â€."""
 _REFUSALS = (
     *(
         "i can't",
@@ -103,6 +107,8 @@ class Part:
     marked: Counter[str] = field(default_factory=Counter[str])
     """Plain texts that are chats (chat_as_text) or a turn of a role, and answers that are a list's text (list_as_text); firsts
     has the lines."""
+    stops: int = 0
+    """Faults after which the rest of the file cannot be read."""
     lost_nulls: int = 0
     """Rows of a table with null arguments of calls, which are read as absent."""
     texts: int = 0
@@ -145,6 +151,7 @@ class Part:
 
     def add_broken(self, fault: BrokenRow, line: int, skip: bool) -> None:
         """Counts an invalid row: as an error, or as one that is left out."""
+        self.stops += fault.whole
         if not skip or fault.whole:
             self.add_finding(fault.rule, line, fault.message)
             return
@@ -178,6 +185,7 @@ class Part:
             getattr(self, name).update(getattr(other, name))
         for name in (
             "rows",
+            "stops",
             "texts",
             "lost_nulls",
             "refusals",
@@ -234,6 +242,8 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     part.lines.append(line)
     if kind == "classified":
         part.classes.add_row(line, example)
+    if b"\xef\xbf\xbd" in text or (b"\xc3" in text and _GARBLED.search(text)):
+        part.add_mark("garbled", line)
     if "text" in example:
         size = len(example["text"])
         part.texts += 1

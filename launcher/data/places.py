@@ -6,6 +6,7 @@ Compressed files (gzip, bzip2, xz, Zstandard) are recognised by their first byte
 import hashlib
 import importlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -17,6 +18,9 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _NOT_DATA = ("dataset_info.json", "dataset_dict.json", "state.json", "config.json", "metadata.json")
+_TRAINING = re.compile(r"train", re.IGNORECASE)
+_HELD_OUT = re.compile(r"(test|eval|valid|val|dev)(uation|idation)?[^a-z]", re.IGNORECASE)
+"""Beginnings of the names of files that are not trained on."""
 _WILD = frozenset("*?[")
 _EXTRAS = {
     "s3": "s3",
@@ -89,13 +93,37 @@ def _of_folder(folder: str, files: list[str]) -> tuple[str, ...]:
     if not kept:
         raise DataError(
             f"{folder} is a folder without a data file ({', '.join(SUFFIXES)}); name the files, or another folder"
+            f"{_inside(folder)}"
         )
+    _check_splits(folder, kept)
     if len(kinds) > 1:
         raise DataError(
             f"{folder} holds files of several kinds ({', '.join(kinds)}); say which by a glob, such as "
             f"{folder.rstrip('/')}/*{kinds[0]}"
         )
     return tuple(kept)
+
+
+def _check_splits(folder: str, files: list[str]) -> None:
+    """DataError for a folder with training data and data to evaluate: both would be trained on."""
+    held = [file for file in files if _HELD_OUT.match(_name(file))]
+    training = [file for file in files if _TRAINING.match(_name(file))]
+    if held and training:
+        raise DataError(
+            f"{folder} holds files to train on and files to evaluate ({_name(training[0])}, {_name(held[0])}); name both: "
+            f"data.path={training[0]} data.eval_path={held[0]} (several files of a kind by a glob)"
+        )
+
+
+def _inside(folder: str) -> str:
+    """The first folder within it that holds data files, as a way out; empty if there is none."""
+    if is_address(folder):
+        return ""
+    below = (one for one in sorted(Path(folder).iterdir()) if one.is_dir() and not one.name.startswith("."))
+    found = next(
+        (one for one in below if any(suffix_of(str(file)) in SUFFIXES for file in one.iterdir())), None
+    )
+    return f", such as {found}" if found else ""
 
 
 def _name(file: str) -> str:

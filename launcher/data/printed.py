@@ -118,6 +118,8 @@ class DataReport(TypedDict):
     """Violations of the rules, errors first; at most 100 of each rule."""
     errors: int
     """Violations that stop a launch, listed or not."""
+    stops: int
+    """Faults after which the rest of the file cannot be read; data.on_bad_row=skip does not help against them."""
     counts: dict[str, int]
     """Violations by rule, listed or not."""
     path: str

@@ -106,5 +106,7 @@ def _no_object(value: Any) -> str:
     items = cast("list[Any]", value) if isinstance(value, list) else []
     if items and all(isinstance(item, dict) for item in items):
         return 'a row is a list of turns without a name; write {"messages": [...]} around each list'
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        return "a row is an object written as a text in quotes, so it was written as JSON twice; jq -r . OLD > NEW undoes it"
     kind = "null" if value is None else f"a {type(value).__name__}"  # pyright: ignore[reportUnknownArgumentType]
     return f'a row is {kind}, not an object with a "messages" list'

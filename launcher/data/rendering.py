@@ -77,7 +77,7 @@ def _problems(turns: list[Message], asked: bool, example: Example, tokenizer: An
     if not asked and ends and is_trained(turns[-1]) and not text.rstrip().endswith(ends):
         yield (
             "no_end",
-            f"the rendered chat ends with {text.rstrip()[-_SHOWN:]!r} and not with a token that ends the answer, so the model "
+            "the chat as the model's chat template renders it does not end with a token that ends the answer, so the model "
             "does not learn to stop; use a template that writes one (model.chat_template)",
         )
 

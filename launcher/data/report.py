@@ -26,7 +26,8 @@ def describe(report: Report) -> str:
     lines = [
         (
             "verdict",
-            f"{report.verdict}: {report.errors:,} errors, {sum(report.part.counts.values()) - report.errors:,} warnings",
+            f"{report.verdict}: {plural(report.errors, 'error')}, "
+            f"{plural(sum(report.part.counts.values()) - report.errors, 'warning')}",
         ),
         ("file", f"{report.asked.path}{f' ({report.files:,} files)' if report.files > 1 else ''}"),
         (
@@ -63,8 +64,10 @@ def describe(report: Report) -> str:
             else [
                 (
                     "trained on",
-                    f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']}"
-                    + (")" if report.asked.tokenizer else "; --model NAME counts with its tokenizer)"),
+                    f"{tokens['trained_share']:.1%} of the tokens ({tokens['basis']})"
+                    if report.asked.tokenizer
+                    else f"about {tokens['trained_share']:.1%} of the text ({tokens['basis']}, without the chat template's; "
+                    "--model NAME counts them all)",
                 )
             ]
         ),
@@ -164,7 +167,7 @@ def _without_them(report: Report) -> list[str]:
     """How to go on without the invalid rows, where they are some of many."""
     bad = report.part.rows - len(report.part.lines)
     whole = any(one.level == "error" and one.line is None for one in report.findings)
-    if not report.errors or not bad or report.asked.reading.skip or whole:
+    if not report.errors or not bad or report.asked.reading.skip or whole or report.part.stops:
         return []
     way = skipping(bad, report.part.rows)
     return [f"\n{bad:,} of {report.part.rows:,} rows are invalid; {way} trains without them"] if way else []

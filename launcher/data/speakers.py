@@ -64,6 +64,11 @@ def as_role(turn: dict[str, Any]) -> dict[str, Any]:
         return turn
     keys = keys_of(turn)
     if keys is None:
+        turn = {
+            name.lower(): value for name, value in turn.items()
+        }  # {"From", "Value"}, as some exports write it
+        keys = keys_of(turn)
+    if keys is None:
         return turn
     by, said = keys
     role = role_of(turn[by], by)

@@ -16,6 +16,11 @@ _OTHERS = (
         b"version https://git-lfs.github.com/spec",
         "a Git LFS pointer, not the data itself; `git lfs pull` fetches the data",
     ),
+    (
+        b"# xet version",
+        "a Xet pointer, not the data itself; `git lfs pull`, or `hf download`, fetches the data",
+    ),
+    (b"<?xml", f"an XML file; write its rows as JSONL, and {_DATA}"),
     (b"/annex/objects/", "a git-annex pointer, not the data itself; `git annex get` fetches the data"),
     (b"\xd0\xcf\x11\xe0", f"a file of an older Excel or Word; save it as CSV (UTF-8) or text, and {_DATA}"),
     (b"{\\rtf", f"a text with formats (RTF); save it as plain text and {_DATA}"),
@@ -126,8 +131,17 @@ def _is_over_lines(text: bytes) -> bool:
     try:
         json.loads(first)
     except (ValueError, RecursionError):
+        if _is_row(first.rstrip().removesuffix(b",")):
+            return False  # lines that end with a comma, as in an array
         return bool(end) and (first.rstrip().endswith((b"{", b"[", b",")) or _spans_lines(text, len(first)))
     return not rest.strip()
+
+
+def _is_row(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _spans_lines(text: bytes, line: int) -> bool:

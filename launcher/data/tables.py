@@ -4,6 +4,7 @@ import csv
 import importlib
 import io
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
@@ -15,6 +16,8 @@ from launcher.data.transcript import is_chat
 from launcher.errors import DataError
 from launcher.formats.registry import known_formats
 
+_SEPARATOR = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
+"""The line that Excel puts before the names to say what separates the cells."""
 _SWALLOWED = 20
 """Lines of one cell that all look like records of the file, from which on the quote before them was not closed."""
 
@@ -24,9 +27,13 @@ def read_csv(content: BinaryIO) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
     with io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         header = file.readline()
-        delimiter = max(",;\t", key=header.count)
+        named = _SEPARATOR.fullmatch(header)
+        before = 1 if named else 0
+        if named:
+            header = file.readline()
+        delimiter = named[1] if named else max(",;\t|", key=header.count)
         reader = csv.reader(_lines(header, file), delimiter=delimiter, strict=True)
-        line = 1
+        line = 1 + before
         names: list[str] = []
         while True:
             try:
@@ -34,17 +41,19 @@ def read_csv(content: BinaryIO) -> Iterator[Row]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Row(line, None, BrokenRow("format", _why(error, line, reader.line_num), whole=True))
+                yield Row(
+                    line, None, BrokenRow("format", _why(error, line, reader.line_num + before), whole=True)
+                )
                 return
             if not names:
                 names = cells
                 fault = _wrong_header(names)
                 if fault:
-                    yield Row(1, None, fault)
+                    yield Row(line, None, fault)
                     return
             elif cells:
                 yield _record(line, names, cells, delimiter)
-            line = reader.line_num + 1
+            line = reader.line_num + before + 1
 
 
 def _lines(first: str, file: io.TextIOWrapper) -> Iterator[str]:
@@ -78,6 +87,16 @@ def _wrong_header(names: list[str]) -> BrokenRow | None:
 
 
 def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Row:
+    if cells == names:
+        return Row(
+            line, None, BrokenRow("format", "the line of names again, as where files were joined; remove it")
+        )
+    if len(cells) > len(names) == 1:
+        fault = (
+            f"{len(cells)} cells, but the first line has one ({names[0]!r:.40}), so it holds no names of columns; begin the "
+            "file with the names"
+        )
+        return Row(line, None, BrokenRow("format", fault))
     if len(cells) > len(names):
         fault = f"{len(cells)} cells, but the header has {len(names)}; quote cells that hold a comma or a line break"
         return Row(line, None, BrokenRow("format", fault))

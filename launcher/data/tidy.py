@@ -27,12 +27,14 @@ def tidy(
     `roles`: the role of each speaker that data.roles names. BrokenRow for a key that is a misspelt one of the format's.
     """
     changed: dict[str, Any] | None = None
+    empty: list[str] = []
     for key, value in row.items():
         if (
             type(value) is float and value != value and key not in one.raw
         ):  # NaN is what pandas has in an empty cell
             changed = changed if changed is not None else dict(row)
             del changed[key]
+            empty.append(key)
             continue
         if key not in one.keys:
             if key in ABOUT:
@@ -51,6 +53,8 @@ def tidy(
         if new is not value:
             changed = changed if changed is not None else dict(row)
             changed[key] = new
+    if changed is not None and empty and not one.matches(changed):
+        changed |= dict.fromkeys(empty)  # the row lacks a value that it needs, which reading it says
     return changed if changed is not None else row
 
 

@@ -116,7 +116,9 @@ def check_order(turns: list[Message]) -> None:
         before = turn
     if turns[-1]["role"] != "assistant":
         raise BrokenRow(
-            "role_order", f"the last turn is {turns[-1]['role']}'s; end with the assistant's answer"
+            "role_order",
+            f"the last turn is {turns[-1]['role']}'s; end with the assistant's answer, or leave out what follows the last one: "
+            "jq -c '.messages |= (until(length == 0 or .[-1].role == \"assistant\"; .[:-1]))' OLD.jsonl > NEW.jsonl",
         )
 
 
@@ -163,7 +165,7 @@ def _part(part: Any, role: str) -> str:
     if isinstance(part, str):
         return part
     values = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-    if values.get("type") not in ("text", "refusal"):
+    if values.get("type") not in ("text", "input_text", "output_text", "refusal"):
         kind = values.get("type", _kind(part))
         raise BrokenRow("type", f"a part of a {role} turn is {kind!r}, but only text parts can be trained on")
     text = values.get("text", values.get("refusal"))

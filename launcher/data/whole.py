@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from launcher.data.kinds import SPOKEN
 from launcher.data.part import Part
+from launcher.data.places import suffix_of
 from launcher.data.portion import CheckOptions
 from launcher.data.printed import Tokens
 from launcher.data.reading import Reading
@@ -36,9 +37,9 @@ _TURNS = 0.5
 def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
     """Adds what is wrong with the file as a whole."""
     if not part.rows:
-        part.add_finding(
-            "no_rows", None, f'{asked.path} holds no rows; write one {{"messages": [...]}} on each line'
-        )
+        table = suffix_of(str(asked.path)) in (".csv", ".tsv")
+        row = "rows below the line of names" if table else 'one {"messages": [...]} on each line'
+        part.add_finding("no_rows", None, f"{asked.path} holds no rows; write {row}")
         return
     _add_reading(part, asked.reading)
     _add_mixtures(part)
@@ -52,9 +53,9 @@ def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
         )
     if part.lines and set(part.kinds) == {"chat"}:
         share = tokens["trained_share"]
-        if share == 0:
+        if share == 0 and not part.counts["template"]:
             part.add_finding("nothing_trained", None, _why_nothing(part, tokens))
-        elif part.trained == part.characters and asked.assistant_only:
+        elif share and part.trained == part.characters and asked.assistant_only:
             part.add_finding(
                 "everything_trained",
                 None,
@@ -112,6 +113,13 @@ def _add_reading(part: Part, reading: Reading) -> None:
             'row of its own, so no answer is learnt with its question; put each chat on one line (awk \'BEGIN {RS=""} '
             '{gsub(/\\n/, " "); print}\' OLD > NEW does it where blank lines divide the chats) and set '
             f"data.columns={{transcript: {dict(reading.columns).get('text', 'text')}}}",
+        )
+    if garbled := part.marked["garbled"]:
+        part.add_finding(
+            "garbled",
+            part.firsts["garbled"],
+            f"{plural(garbled, 'row')} with characters that a conversion has destroyed, such as \ufffd, or Ã¼ for ü: the file "
+            "was read in the wrong encoding once; convert it again from its source: iconv -f ENCODING -t UTF-8 OLD > NEW",
         )
     if lists := part.marked["list_as_text"]:
         part.add_finding(

@@ -70,19 +70,41 @@ def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Ro
     """The rows in the only object of the file."""
     arrays = {name: cast("list[Any]", items) for name, items in value.items() if _is_rows(items)}
     if not arrays:
-        yield Row(1, value)
+        yield from _named_rows(value)
         return
     name = next((name for name in _NAMES if name in arrays), next(iter(arrays)))
     others = [other for other in arrays if other != name and other not in ("features", "schema", "fields")]
     if others:
         raise DataError(
-            f"{file} holds several lists of rows ({', '.join(arrays)}); write the one to train on into a file of its own"
+            f"{file} holds several lists of rows ({', '.join(arrays)}); write each into a file of its own: jq -c '.{name}[]' "
+            f"{file} > {name}.jsonl"
         )
     lines = _item_lines(text, at, name)
     on_lines = len(set(lines)) == len(arrays[name])
     for number, item in enumerate(arrays[name], start=1):
         row = _inner(lines[number - 1] if on_lines else number, item)
         yield row if on_lines else row._replace(unit="row")
+
+
+def _named_rows(value: dict[str, Any]) -> Iterator[Row]:
+    """The rows that an object holds by name, such as {"17": {"question": ..., "answer": ...}}; otherwise the object itself."""
+    rows = list(value.values())
+    objects = [cast("dict[str, Any]", row) for row in rows if isinstance(row, dict)]
+    if len(objects) == len(rows) > 1 and all(detect(row) is not None for row in objects):
+        yield from (Row(number, row, unit="row") for number, row in enumerate(rows, start=1))
+    elif len(rows) > 1 and all(isinstance(row, str) for row in rows) and any(" " in name for name in value):
+        yield Row(
+            1,
+            None,
+            BrokenRow(
+                "format",
+                "the object maps questions to answers; write rows: jq -c 'to_entries[] | {prompt: .key, completion: .value}' "
+                "OLD > NEW.jsonl",
+                whole=True,
+            ),
+        )
+    else:
+        yield Row(1, value)
 
 
 def _holds_rows(value: dict[str, Any]) -> bool:

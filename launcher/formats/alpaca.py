@@ -1,9 +1,8 @@
 """`alpaca`: an instruction, an optional input below it, and the output."""
 
-from typing import Any, cast
+from typing import Any
 
-from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems, text_turn
-from launcher.data.findings import BrokenRow
+from launcher.data.fields import make_turn, plain_pairs, read_below, read_history, read_systems, text_turn
 from launcher.data.kinds import Example
 from launcher.formats.base import SYSTEM, Fields, Format
 
@@ -14,14 +13,7 @@ def _matches(row: Fields) -> bool:
 
 def _read(row: Fields) -> Example:
     question = read_below(row, "instruction", "input")
-    turns = read_systems(row)
-    history: Any = row.get("history") or []
-    if not isinstance(history, list):
-        raise BrokenRow("type", "history is not a list of [question, answer]")
-    for pair in cast("list[Any]", history):
-        if not isinstance(pair, list) or len(cast("list[Any]", pair)) != 2:
-            raise BrokenRow("type", "history is not a list of [question, answer]")
-        turns += [make_turn("user", pair[0]), make_turn("assistant", pair[1])]
+    turns = [*read_systems(row), *read_history(row)]
     return {"messages": [*turns, make_turn("user", question), text_turn(row, "output", "assistant")]}
 
 

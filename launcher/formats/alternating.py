@@ -11,7 +11,7 @@ _KEYS = frozenset(("data", *SYSTEM, *ABOUT))
 
 
 def _matches(row: Fields) -> bool:
-    return "data" in row and row.keys() <= _KEYS
+    return "data" in row and not isinstance(row["data"], dict) and row.keys() <= _KEYS
 
 
 def _read(row: Fields) -> Example:

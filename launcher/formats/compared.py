@@ -20,6 +20,8 @@ _PAIRS = (
     ("human_ref_A", "human_ref_B"),
     ("conversation_a", "conversation_b"),
     ("response_a", "response_b"),
+    ("completion_a", "completion_b"),
+    ("answer_a", "answer_b"),
 )
 """Names of two answers, of which another column says which is better."""
 _BETTER_FIRST = (("response_j", "response_k"), ("chosen_response", "rejected_response"))
@@ -34,7 +36,15 @@ _VERDICTS = (
     "winner",
     "score_0",
     "winner_model_a",
+    "preference",
 )
+_LISTED = (
+    ("responses", "scores"),
+    ("responses", "rewards"),
+    ("completions", "scores"),
+    ("answers", "scores"),
+)
+"""Names of a list of answers and of the list of their scores."""
 
 
 def _names(row: Fields) -> tuple[str, str] | None:
@@ -46,7 +56,13 @@ def _matches(row: Fields) -> bool:
     names = _names(row)
     if names is not None:
         return names in _BETTER_FIRST or any(name in row for name in _VERDICTS)
-    return ("completions" in row and ("instruction" in row or "prompt" in row)) or _is_ranked(row)
+    asked = "instruction" in row or "prompt" in row
+    return ("completions" in row and asked) or _is_ranked(row) or (asked and _lists(row) is not None)
+
+
+def _lists(row: Fields) -> tuple[str, str] | None:
+    """The names of a list of answers and of their scores."""
+    return next((pair for pair in _LISTED if pair[0] in row and pair[1] in row), None)
 
 
 def _is_ranked(row: Fields) -> bool:
@@ -57,10 +73,9 @@ def _is_ranked(row: Fields) -> bool:
 def _read(row: Fields) -> Example:
     names = _names(row)
     if names is None:
-        ranked = _is_ranked(row)
-        chosen, rejected = (
-            _best_and_worst(row.get("answers")) if ranked else _best_and_worst(row.get("completions"))
-        )
+        listed = _lists(row)
+        answers = row.get("answers" if _is_ranked(row) else "completions")
+        chosen, rejected = _best_and_worst(_scored(row, *listed) if listed else answers)
     elif names in _BETTER_FIRST or _first_is_better(row):
         chosen, rejected = (read_side(row[name], name, "assistant") for name in names)
     else:
@@ -81,6 +96,18 @@ def _read(row: Fields) -> Example:
         check_order([*prompt, *answer])
         check_answer(answer, name)
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def _scored(row: Fields, answers: str, scores: str) -> list[dict[str, Any]]:
+    """The answers of two lists, each with its score."""
+    texts, numbers = (
+        cast("list[Any]", value) if isinstance(value, list) else []
+        for value in (row.get(answers), row.get(scores))
+    )
+    if not texts or len(texts) != len(numbers):
+        raise BrokenRow("format", f"{answers} and {scores} are not two lists of the same length")
+    pairs = zip(texts, numbers, strict=True)
+    return [{"response": text, "score": number} for text, number in pairs]
 
 
 def _prompt(row: Fields) -> list[Message]:
@@ -125,7 +152,9 @@ def _by_strength(row: Fields, value: Any) -> bool | None:
 
 
 def _by_winner(row: Fields, value: Any) -> bool | None:
-    return {"model_a": True, "model_b": False, "a": True, "b": False}.get(str(value).lower())
+    first = ("model_a", "a", "response_a", "completion_a", "answer_a")
+    said = str(value).lower()
+    return said in first if said in (*first, *(f"{name[:-1]}b" for name in first)) else None
 
 
 def _by_scores(row: Fields, value: Any) -> bool | None:
@@ -147,6 +176,7 @@ _SAYS: dict[str, Callable[[Fields, Any], bool | None]] = {
     "preference_strength": _by_strength,
     "overall_preference": _by_strength,
     "winner": _by_winner,
+    "preference": _by_winner,
     "winner_model_a": _by_column,
     "score_0": _by_scores,
 }
@@ -203,6 +233,7 @@ SPEC = Format(
         *SYSTEM,
         *dict.fromkeys(name for pair in (*_BETTER_FIRST, *_PAIRS) for name in pair),
         *_SAYS,
+        *dict.fromkeys(name for pair in _LISTED for name in pair),
         *(
             "completions",
             "answers",

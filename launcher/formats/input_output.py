@@ -14,12 +14,17 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    asked, answer = row.get("input"), text_turn(row, "output", "assistant")
+    asked, given = row.get("input"), row.get("output")
+    answers = (
+        read_side(given, "output", "assistant")
+        if isinstance(given, list)
+        else [text_turn(row, "output", "assistant")]
+    )
     turns = (
         read_side(asked, "input", "user") if isinstance(asked, list) else [text_turn(row, "input", "user")]
     )
     system = [] if turns[0]["role"] == "system" else read_system(row.get("systemPrompt")) or read_systems(row)
-    messages = [*system, *untrained(turns), answer]
+    messages = [*system, *untrained(turns), *answers]
     check_order(messages)
     return {"messages": messages}
 
@@ -45,7 +50,7 @@ SPEC = Format(
     from_chat=True,
     later_columns=("systemPrompt",),
     example={"input": "Hi", "output": "Hello", "systemPrompt": "Be short."},
-    text_or_turns=("input",),
+    text_or_turns=("input", "output"),
     shape='`{"input", "output", "systemPrompt"?}`',
-    note="; input can be the turns before the answer",
+    note="; input and output can be turns, as in OpenAI's Responses",
 )

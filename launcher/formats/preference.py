@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from launcher.data.fields import as_strings, read_below, read_side, read_systems, with_tools
+from launcher.data.fields import as_strings, read_below, read_chat, read_side, read_systems, with_tools
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.turns import Message, check_answer, check_order
@@ -22,8 +22,11 @@ _PROMPTS = (
 """Names of the prompt, in order of preference."""
 
 
+_REJECTED = "rejected_response"
+
+
 def _matches(row: Fields) -> bool:
-    return ("chosen" in row and "rejected" in row) or "preferred_output" in row
+    return ("chosen" in row and "rejected" in row) or "preferred_output" in row or _REJECTED in row
 
 
 def _read(row: Fields) -> Example:
@@ -31,6 +34,8 @@ def _read(row: Fields) -> Example:
         given = cast("dict[str, Any]", row.get("input")) if isinstance(row.get("input"), dict) else {}
         names = {"prompt": given.get("messages"), "chosen": row["preferred_output"]}
         row = {**names, "rejected": row.get("non_preferred_output"), "tools": given.get("tools")}
+    if _REJECTED in row:
+        row = _with_rejected(row)
     chosen, rejected = (read_side(row.get(name), name, "assistant") for name in ("chosen", "rejected"))
     prompt = _prompt(row)
     if _is_whole(chosen) and _is_whole(rejected):
@@ -52,6 +57,14 @@ def _read(row: Fields) -> Example:
         check_order([*prompt, *answer])
         check_answer(answer, name)
     return with_tools({"prompt": prompt, "chosen": chosen, "rejected": rejected}, row)
+
+
+def _with_rejected(row: Fields) -> Fields:
+    """ms-swift's row: a chat that ends with the good answer, or a query and its response, and the bad answer beside it."""
+    if row.get("messages") is None:
+        return {**row, "chosen": row.get("response"), "rejected": row.get(_REJECTED)}
+    *before, answer = read_chat(row, "messages")
+    return {**row, "prompt": before, "chosen": [answer], "rejected": row.get(_REJECTED)}
 
 
 def _prompt(row: Fields) -> list[Message]:
@@ -108,7 +121,7 @@ def _write(example: Example) -> dict[str, Any]:
 SPEC = Format(
     keys=(
         *(*_PROMPTS, "chosen", "rejected", "score_chosen", "score_rejected", *SYSTEM, *TOOLS),
-        *("preferred_output", "non_preferred_output"),
+        *("preferred_output", "non_preferred_output", _REJECTED, "messages", "response"),
     ),
     kind="pair",
     precedence=8,
@@ -120,7 +133,7 @@ SPEC = Format(
     later_columns=("tools",),
     json_columns=("tools",),
     text_or_turns=("prompt", "chosen", "rejected"),
-    lists=("conversations", "trajectory"),
+    lists=("conversations", "trajectory", "messages"),
     meanings={
         "prompt": ("question", "instruction", "query", "input", "user", "problem", "context", "post"),
         "chosen": (
@@ -141,9 +154,9 @@ SPEC = Format(
             "loser",
             "negative",
             "response_rejected",
-            "rejected_response",
         ),
     },
     example={"prompt": "Hi", "chosen": "Hello", "rejected": "What?"},
-    shape='`{"prompt"?, "chosen", "rejected"}`: strings or lists of turns; or OpenAI\'s `preferred_output`',
+    shape='`{"prompt"?, "chosen", "rejected"}`: strings or lists of turns; or OpenAI\'s `preferred_output`, ms-swift\'s '
+    "`rejected_response`",
 )

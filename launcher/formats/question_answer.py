@@ -2,7 +2,15 @@
 
 from typing import Any, cast
 
-from launcher.data.fields import make_turn, plain_pairs, read_below, read_string, read_systems, text_turn
+from launcher.data.fields import (
+    make_turn,
+    plain_pairs,
+    read_below,
+    read_history,
+    read_string,
+    read_systems,
+    text_turn,
+)
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.turns import Message
@@ -52,8 +60,9 @@ def _read(row: Fields) -> Example:
     said = read_below(row, question, "context" if question != "context" else "")
     if question == "inputs" and row.get(_DEFINITION):
         said = f"{read_string(row, _DEFINITION)}\n\n{said}"
+    before = read_history(row) if isinstance(row.get("history"), list) else []
     answered = _squad(row) if answer == "answers" else text_turn(row, answer, "assistant")
-    return {"messages": [*read_systems(row), make_turn("user", said), answered]}
+    return {"messages": [*read_systems(row), *before, make_turn("user", said), answered]}
 
 
 def _squad(row: Fields) -> Message:
@@ -75,6 +84,7 @@ def _unread(row: Fields) -> tuple[str, ...]:
     names = _names(row) or ()
     used = (*names, *SYSTEM, *(() if "context" in names else ("context",)))
     others = [_DEFINITION] if "inputs" not in names else []
+    others += ["history"] if not isinstance(row.get("history"), list) else []
     return tuple(
         key for key in row if key in (*_QUESTIONS, *_ANSWERS, *others) and key not in used and row[key]
     )
@@ -91,7 +101,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=(*_QUESTIONS, *_ANSWERS, _DEFINITION, *SYSTEM),
+    keys=(*_QUESTIONS, *_ANSWERS, _DEFINITION, "history", *SYSTEM),
     kind="chat",
     precedence=75,
     matches=_matches,
@@ -100,7 +110,8 @@ SPEC = Format(
     write=_write,
     writes=("chat", "pair", "labelled"),
     from_chat=True,
-    later_columns=("system_prompt",),
+    later_columns=("system_prompt", "history"),
+    json_columns=("history",),
     example={"question": "2 + 2?", "answer": "4", "system_prompt": "Be short."},
     shape='`{"question", "answer", "system_prompt"?, "context"?}`',
     note="; also `query`, `problem`, `user`, `inputs` and `response`, `solution`, `assistant`, `targets`, SQuAD's `answers`; "

@@ -59,7 +59,9 @@ def known_formats() -> Known:
 
 
 def own_format(kind: str) -> str:
-    """The first format whose common forms are of this kind."""
+    """The format with the name of this kind, or else the first one whose common forms are of it."""
+    if kind in known_formats().formats:
+        return kind
     return next(name for name, one in known_formats().formats.items() if one.kind == kind)
 
 

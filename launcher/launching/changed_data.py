@@ -5,71 +5,123 @@ others never, so other training data is refused once there is a checkpoint. Eval
 """
 
 import hashlib
+import re
+from pathlib import Path
 
 from launcher.checkpoint.folders import committed
-from launcher.data.places import find_files
+from launcher.data.places import find_files, is_address, size_of, state_of
 from launcher.errors import DataError, RunError
 from launcher.hub import HUB
-from launcher.launching.kept import states
 from launcher.output import warn
 from launcher.plan import Facts
 from launcher.run import RunDir
 from launcher.run.events.launching import Planned, Replanned
 from launcher.units import plural
 
+_WHOLE = 64 << 20
+"""Bytes up to which a file is compared as a whole. Of a larger one _PARTS parts, evenly spread, are compared, and the time of
+its last change is noted too."""
+_PARTS = 256
+_PART = _WHOLE // _PARTS
+_NOTED = re.compile(
+    r"(?P<size>[\d,]+ files?, [\d,]+ bytes)(?:, sha256(?: of parts)? (?P<digest>\w+))?"
+    r"(?:, (?:written|changed at) (?P<time>\w+))?"
+)
 
-def data_states(facts: Facts) -> dict[str, str]:
-    """Data path -> number of files, size and what changes with the content; without the data that only the nodes can read."""
+
+def data_states(facts: Facts, *, here_alone: bool = False) -> dict[str, str]:
+    """Data path -> number of files, size and what changes with the content; without the data that only the nodes can read.
+
+    `here_alone` leaves out data at addresses: a node may have no network, and then a store answers only after minutes.
+    """
     found: dict[str, str] = {}
     for path in (path for path in facts.all_data if not path.startswith(HUB)):
+        if here_alone and is_address(path):
+            continue
         try:
-            files = facts.data_files.get(path) or find_files(path)
-            known = states(files)
+            found[path] = _state(facts.data_files.get(path) or find_files(path))
         except (DataError, OSError):
             continue
-        sizes, contents = zip(*(state.split(" bytes, ") for state in known.values()), strict=True)
-        content = contents[0] if len(known) == 1 else _digest(" ".join(contents))
-        found[path] = (
-            f"{plural(len(known), 'file')}, {sum(map(int, sizes)):,} bytes, {_kind(contents)} {content}"
-        )
     return found
 
 
-def _kind(contents: tuple[str, ...]) -> str:
-    """What stands for the contents: for a large file the time of its last change."""
-    return "changed at" if any(len(one) < 32 for one in contents) else "sha256"
+def _state(files: tuple[str, ...]) -> str:
+    sizes, digests, times = 0, list[str](), list[str]()
+    for file in files:
+        if is_address(file):
+            sizes += size_of(file)
+            digests.append(state_of(file))
+            continue
+        status = Path(file).stat()
+        sizes += status.st_size
+        digests.append(_digest_of(Path(file), status.st_size))
+        if status.st_size > _WHOLE:
+            times.append(str(status.st_mtime_ns))
+    said = f"{plural(len(files), 'file')}, {sizes:,} bytes, sha256{' of parts' if times else ''} {_joined(digests)}"
+    return f"{said}, written {_joined(times)}" if times else said
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest_of(file: Path, size: int) -> str:
+    """The digest of the file's content, or of evenly spread parts of a large one, the first and the last among them."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        if size <= _WHOLE:
+            while piece := content.read(_PART):
+                digest.update(piece)
+            return digest.hexdigest()
+        for number in range(_PARTS):
+            content.seek((size - _PART) * number // (_PARTS - 1))
+            digest.update(content.read(_PART))
+    return digest.hexdigest()
 
 
-def check_data_is_same(run: RunDir, facts: Facts) -> None:
+def _joined(values: list[str]) -> str:
+    return values[0] if len(values) == 1 else hashlib.sha256(" ".join(values).encode()).hexdigest()
+
+
+def check_data_is_same(run: RunDir, facts: Facts, *, here_alone: bool = False) -> None:
     """RunError if the training data is other than at the run's last plan and a checkpoint has a position in it; a warning for
     other changes."""
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
-    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts)
+    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, here_alone=here_alone)
     newest = next(iter(committed(run.checkpoints)), None)
     training = facts.training_data
     for path, state in now.items():
         then = before.get(path, state)
-        if then == state:
+        if then == state or (differs := _differ(then, state)) is None:
             continue
-        was, content = (text.rpartition(", ")[0] for text in (then, state))
-        said = f"{path} is not what it was at the launch of {run.name} (it had {was} and has {content})"
+        was, content = (text.partition(", sha256")[0].partition(", changed at")[0] for text in (then, state))
+        had = (
+            f"it had {was} and has {content}"
+            if was != content
+            else f"it has {content} as before, and others among them"
+        )
+        said = f"{path} is not what it was at the launch of {run.name} ({had})"
         if path not in training:
             warn(
                 f"{said}: evaluations from now on are of the new rows, so compare no losses across the change"
             )
         elif newest is None:
             warn(f"{said}; there is no checkpoint yet, so the run begins on the new rows")
-        elif was == content and "changed at" in state:
+        elif not differs:
             warn(
-                f"{path} was written again since the launch of {run.name}, with the same size; if its rows are others, some "
-                f"are trained on twice and others never: {newest.path.name} is a place in the old ones"
+                f"{path} was written again since the launch of {run.name}, and is the same wherever it was compared; if its "
+                f"rows are others, some are trained on twice and others never: {newest.path.name} is a place in the old ones"
             )
         else:
             raise RunError(
                 f"{said}, and {newest.path.name} is a place in the old rows; put the old data back, or launch a new "
                 f"run that begins with its weights: resume={run.name} resume_weights_only=true"
             )
+
+
+def _differ(then: str, now: str) -> bool | None:
+    """Whether the contents differ for certain; False if only the time of the last change does, None if nothing does."""
+    old, new = (_NOTED.fullmatch(text) for text in (then, now))
+    if old is None or new is None or old["size"] != new["size"]:
+        return True
+    if old["digest"] and new["digest"] and old["digest"] != new["digest"]:
+        return True
+    if old["digest"] and new["time"] is None:
+        return None
+    return None if old["time"] == new["time"] else False

@@ -99,7 +99,7 @@ def _read(name: str, environ: Mapping[str, str]) -> tuple[str, list[str], str | 
     if path.is_file():
         text = _text_of(name, path)
         _check_jinja(name, text)
-        return text, [], None
+        return _without_bos(text), [], None
     if path.is_dir():
         return _of_model(name, path)
     cached = find_snapshot(cache_folder(environ), name, "main")
@@ -132,7 +132,12 @@ def _of_model(name: str, folder: Path) -> tuple[str, list[str], str | None]:
         *special_contents(object_in(folder / "tokenizer.json") or {}),
     ]
     written = [token for token in dict.fromkeys(known) if token in text]
-    return text, [token for token in written if token != _text(values.get("bos_token"))], end
+    return _without_bos(text), [token for token in written if token != _text(values.get("bos_token"))], end
+
+
+def _without_bos(text: str) -> str:
+    """The template, which writes nothing for a beginning token that the model's tokenizer lacks (Qwen's, for one)."""
+    return f"{{%- set bos_token = bos_token | default('', true) -%}}{text}" if "bos_token" in text else text
 
 
 def special_contents(found: Any) -> list[str]:

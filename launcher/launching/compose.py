@@ -7,7 +7,6 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import hydra
@@ -27,7 +26,7 @@ from launcher.launching.group_choice import check_choices
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.secrets import conceal, refuse_references, refuse_secrets, secrets_of
-from launcher.launching.shipped_source import is_folder, use_shipped_source
+from launcher.launching.shipped_source import is_folder, is_own, use_shipped_source
 from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.typed import (
     as_typed,
@@ -246,7 +245,12 @@ def compose_trial(request: MultirunRequest, overrides: list[str], number: int) -
 def _composed(cfg: DictConfig) -> Composed:
     settings = HydraConfig.get()
     refuse_elsewhere(cfg, settings)
-    _refuse_clocks(cfg, settings)
+    if any(is_own(one.schema) for one in settings.runtime.config_sources):
+        from launcher.launching.plain_words import (
+            refuse_numbers,
+        )  # by need: most launches have no file of their own
+
+        refuse_numbers(settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
     refuse_references(repr(OmegaConf.to_container(cfg)))
     expand_braces(cfg, os.environ)
@@ -281,23 +285,6 @@ def _unproven(cluster: str | None) -> str:
     if not file.is_file() or "Not run there." not in file.read_text():
         return ""
     return f"cluster={cluster} is written from the site's manual and was not run there; `site check` compares it with the site"
-
-
-def _refuse_clocks(cfg: DictConfig, settings: Any) -> None:
-    """ConfigError if YAML has made a number of resources.time, which has no quotes in one of the chosen files."""
-    typed = any(word.lstrip("+").startswith("resources.time=") for word in settings.overrides.task)
-    if typed or not str(cfg.resources.time).isdigit():
-        return
-    from launcher.launching.own_file.source import clock_fault, unquoted_clock
-
-    for source in settings.runtime.config_sources:
-        for group, choice in settings.runtime.choices.items():
-            file = Path(str(source.path), group, f"{choice}.yaml")
-            if not is_folder(source.schema) or not file.is_file():
-                continue
-            for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-                if value := unquoted_clock(line):
-                    raise ConfigError(f"{file}:{number}: {clock_fault(value)}")
 
 
 def to_config(cfg: DictConfig) -> Config:

@@ -29,6 +29,8 @@ class CancelledJob:
     """The run's state before the cancel."""
     server: bool = False
     """Whether it is the job that served the run."""
+    shared: bool = False
+    """Whether the job trains other trials too, and only this one ends."""
 
 
 def cancel_server(run: RunDir) -> CancelledJob:
@@ -62,9 +64,12 @@ def cancel(run: RunDir) -> CancelledJob:
             _check_host(run)
             same = job_number(str(job["job_id"])) == asked
             asked = process_id(asked, job.get("started") if same else None)
-        cluster.cancel(asked)
+        if not run.together.is_file():  # otherwise the worker of its group ends this trial alone
+            cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
-    return CancelledJob(job_id=before.job_id, was_over=over, state=before.state.value)
+    return CancelledJob(
+        job_id=before.job_id, was_over=over, state=before.state.value, shared=run.together.is_file()
+    )
 
 
 def _is_served(run: RunDir) -> bool:

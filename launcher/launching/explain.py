@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from launcher.config import Config
+from launcher.config.texts import dataclass_of
 from launcher.errors import nearest, unknown
 from launcher.resources import resource_dir
 
@@ -26,12 +27,16 @@ def explain(error: BaseException, arguments: list[str]) -> str:
             key, _, value = cause.override.partition("=")
             if not value and key.endswith((".yaml", ".yml")):
                 return f"{key} is a file; write --config {key}"
+            if not value and (resource_dir("conf") / "experiment" / f"{key}.yaml").is_file():
+                return f"{key} is an experiment; write +experiment={key}"
             way_out = f"quote the value, as in '{key}=\"...\"'" if value else f"write {key}=VALUE"
             return f"{cause.override} is not an override Hydra can read ({_reason(cause)}); {way_out}"
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
             if cause.missing_cfg_file.endswith((".yaml", ".yml")):
                 file = cause.missing_cfg_file.partition("/")[2]
                 return f"+experiment={file} names a file; write --config {file}, or the experiment's name without its ending"
+            if meant := named_value(*cause.missing_cfg_file.split("/", 1)):
+                return meant
             group, _, name = cause.missing_cfg_file.rpartition("/")
             shipped = [path.stem for path in (resource_dir("conf") / group).glob("*.yaml")]
             return unknown(group or "config", name, {*(cause.options or shipped)} - {"schema"})
@@ -55,6 +60,15 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         return unknown_key(absent_group[1])
     key = str(getattr(error, "full_key", None) or "")
     return f"{key}: {_reason(error)}" if key else _reason(error)
+
+
+def named_value(group: str, value: str = "") -> str | None:
+    """One sentence for a hub id, a folder or a file that was given as the name of a group's file; None for any other name."""
+    if group == "model" and (value.startswith((".", "~", "/")) or "/" in value):
+        return f"model={value} is a hub id or a folder, not a file of conf/model; write model.name_or_path={value}"
+    if group == "data" and ("/" in value or ":" in value or Path(value).suffix):
+        return f"data={value} is a data file, not a file of conf/data; write data.path={value}"
+    return None
 
 
 def _in_item(error: BaseException, key: str) -> str | None:
@@ -174,12 +188,6 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
         for path in sorted((resource_dir("conf") / "plugin").glob("*.yaml")):
             for option in OmegaConf.load(path):
                 yield f"plugins.{path.stem}.{option}"
-
-
-def dataclass_of(hint: Any) -> type | None:
-    """The dataclass that a type hint names, also as Optional or in a list; None if it names none."""
-    kinds = (hint, *get_args(hint))
-    return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
 
 
 def expected(key: str) -> str:

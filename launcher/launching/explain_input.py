@@ -12,8 +12,9 @@ from yaml import MarkedYAMLError, YAMLError, safe_load
 
 from launcher.config import Config
 from launcher.config.schema import GROUPS
+from launcher.config.texts import dataclass_of
 from launcher.errors import nearest, unknown
-from launcher.launching.explain import causes_of, config_dir_of, dataclass_of, expected, known_keys
+from launcher.launching.explain import causes_of, config_dir_of, expected, known_keys
 from launcher.resources import resource_dir
 
 _OPTIONS_OF_GROUPS = (*GROUPS, "plugin", "experiment")
@@ -87,6 +88,10 @@ def explain_file(error: BaseException, arguments: Sequence[str]) -> str | None:
     if folder and (missing := re.search(r"Additional config directory '([^']+)' not found", str(error))):
         return f"--config-dir={missing[1]} is not a folder; give the folder that holds cluster/, experiment/, ..."
     named = re.match(r"In '([^']+)': \w+ raised while composing", str(error))
+    if named and folder and "KeyValidationError" in named[0]:
+        from launcher.launching.plain_words import key_fault  # by need: it reads the file
+
+        return key_fault(folder / f"{named[1]}.yaml")
     return _list_for_keys(folder, named[1]) if named and folder else None
 
 

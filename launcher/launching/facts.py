@@ -24,6 +24,7 @@ from launcher.launching.teacher_gate import check_stored, check_teacher
 from launcher.methods.registry import find_method
 from launcher.plan import Facts
 from launcher.plan.model import read_architecture
+from launcher.plan.positions import read_positions
 from launcher.run import RunDir
 
 _ANSWER_S = 2.0
@@ -41,6 +42,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     bare = config.cluster.container.runtime is ContainerRuntime.none
     known = measured(Path(config.runs_dir).absolute(), config.name)
     shape = check_model(config)
+    positions, original_positions = read_positions(shape or {})
     chat = read_format(config)
     teacher = check_teacher(config, chat)
     check_stored(config)
@@ -60,6 +62,8 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         python=config.cluster.python or sys.executable,
         architecture=_architecture(config, shape),
         stored_as=_stored_as(shape),
+        positions=positions,
+        original_positions=original_positions,
         teacher_name=find_method(config.trainer.kind).teacher_of(config),
         teacher=_read_shape(config, teacher) if teacher else None,
         chat=chat,

@@ -48,9 +48,12 @@ def fit_to_name(cfg: DictConfig, choice: str | None, folders: Sequence[str], typ
                 dropped.append(said)
         if not dropped and not partly:
             return ""
+        chosen = not own.isdisjoint(("model", "experiment"))
         known = None if model.architecture is not None else known_shape(name, folders)
         if known is not None:
             model.architecture = OmegaConf.merge(OmegaConf.structured(ArchitectureConfig), known[1])
+    if not chosen:
+        return ""  # the model of the defaults, which nobody has asked for
     taken = f"; the shape is that of model={known[0]}" if known else ""
     words = f"its {listed(dropped)} {_are(dropped)} dropped" if dropped else ""
     return (

@@ -42,9 +42,15 @@ def shapes_of(config: Config, place: Cluster) -> list[Shape]:
 
 
 def make_offers(
-    config: Config, facts: Facts, place: Cluster, plugins: list[Plugin] | None = None, left: float = 1.0
+    config: Config,
+    facts: Facts,
+    place: Cluster,
+    plugins: list[Plugin] | None = None,
+    left: float = 1.0,
+    freed: int = 0,
 ) -> list[Offer]:
-    """An offer for each shape. `left`: the share of the training that is still to be done."""
+    """An offer for each shape. `left`: the share of the training that is still to be done; `freed`: nodes of the caller's own
+    job, which ends now."""
     offers: list[Offer] = []
     options: dict[Shape, dict[str, str]] = {}
     for shape in shapes_of(config, place):
@@ -59,7 +65,7 @@ def make_offers(
             continue
         options[shape] = dict(plan.job_options)
         offers.append(_offer(own, plan, shape, left))
-    return _with_starts(offers, options, place, facts.run_dir)
+    return _with_starts(offers, options, place, facts.run_dir, freed)
 
 
 def share_left(run: RunDir) -> float:
@@ -105,12 +111,12 @@ def _course(config: Config, plan: LaunchPlan, left: float) -> ExpectedCourse | N
 
 
 def _with_starts(
-    offers: Sequence[Offer], options: dict[Shape, dict[str, str]], place: Cluster, folder: str
+    offers: Sequence[Offer], options: dict[Shape, dict[str, str]], place: Cluster, folder: str, freed: int
 ) -> list[Offer]:
     """The offers with their starts, by the scheduler."""
     asked = [offer for offer in offers if offer.refused is None]
     now = time.time()
-    starts = place.when_starts([options[offer.shape] for offer in asked], folder)
+    starts = place.when_starts([options[offer.shape] for offer in asked], folder, freed)
     told = dict(zip((offer.shape for offer in asked), starts, strict=True))
     return [
         dataclasses.replace(

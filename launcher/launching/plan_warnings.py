@@ -19,6 +19,7 @@ from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
 from launcher.plan.combine import notes
 from launcher.plan.extent import extent_of, short_run
+from launcher.plan.positions import beyond
 
 
 def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
@@ -29,6 +30,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         cpu_warning(config, plan),
         *replaceable(config),
         no_optimizer_state(config, plan),
+        beyond(config.model, plan.facts),
         close_call(config, plan),
         few_cores(plan),
         little_memory(plan),

@@ -74,6 +74,7 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     plan = with_code(plan, frozen.of(run) if frozen else None)
     _tell_changed(before, frozen)
     rewrite_run(run, plan, composed, changes, frozen)
+    run.together.unlink(missing_ok=True)  # a trial of a group continues with a job of its own
     return start(run, plan, cluster, lambda launched: tell(composed, launched))
 
 

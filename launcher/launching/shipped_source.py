@@ -31,6 +31,11 @@ def is_folder(scheme: str) -> bool:
     return scheme in (_SCHEME, _FOLDER)
 
 
+def is_own(scheme: str) -> bool:
+    """Whether the path of a source with that scheme is a folder of the user's files."""
+    return scheme == _FOLDER
+
+
 class ShippedSource(FileConfigSource):
     """The same as Hydra's source of a folder, for a path without links."""
 

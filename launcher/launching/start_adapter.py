@@ -5,20 +5,30 @@ Its own settings become those of the run, so that it is trained on as it was mad
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from launcher.config import RopeScalingConfig, RopeType
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import ADAPTER
+from launcher.plan.positions import own_rope
 from launcher.plugins.base import find_class
 from launcher.reading import object_in
 from launcher.run.record import is_kind
 
 _KEY = "model.adapter"
 _WEIGHTS = "adapter_model.safetensors"
+_OF_MODEL = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Files of a full model. A config.json can stand beside an adapter too."""
 _TEXTS = Sequence[str] | str | None
 _KINDS: Mapping[str, Any] = {
     "base_model_name_or_path": str | None, "revision": str | None, "r": int, "lora_alpha": float, "target_modules": _TEXTS,
@@ -41,7 +51,7 @@ def fit_to_adapter(cfg: DictConfig, typed: Iterable[str]) -> str:
     own = {override.lstrip("+~").partition("=")[0]: override.partition("=")[2] for override in typed}
     name = str(model.name_or_path)
     given = Path(name).expanduser() if name.startswith("~") else Path(name)
-    as_model = (given / ADAPTER).is_file() and not (given / "config.json").is_file()
+    as_model = (given / ADAPTER).is_file() and not any((given / name).exists() for name in _OF_MODEL)
     if as_model and not model.adapter:
         with read_write(cfg), open_dict(cfg):
             model.adapter = str(given.absolute())
@@ -67,6 +77,7 @@ def fit_to_adapter(cfg: DictConfig, typed: Iterable[str]) -> str:
                 f"; it was trained on {base}, and model.name_or_path={model.name_or_path} is taken for a copy of it: leave "
                 "model.name_or_path out if it is another model"
             )
+        _fit_positions(cfg, folder)
         how = "merged into it first"
         if model.adapter_mode.name == "train":
             _fit_plugin(cfg, values, own, typed_name)
@@ -133,6 +144,24 @@ def _settings(name: str, folder: Path) -> dict[str, Any]:
             f"{_KEY}={name} has no {_WEIGHTS}; convert it with peft's save_pretrained, or copy it again"
         )
     return values
+
+
+def _fit_positions(cfg: DictConfig, folder: Path) -> None:
+    """Takes over the stretched positions with which the adapter was trained; ConfigError if other ones are typed."""
+    rope = own_rope(object_in(folder / "config.json") or {})
+    if rope.get("rope_type") not in RopeType.__members__:
+        return
+    names = {one.name for one in fields(RopeScalingConfig)}
+    trained = {name: value for name, value in rope.items() if name in names}
+    typed = cfg.model.rope_scaling
+    if typed.factor is None:
+        OmegaConf.update(cfg, "model.rope_scaling", trained, merge=True)
+        return
+    given = {name: getattr(value, "name", value) for name, value in typed.items() if value is not None}
+    if any(given.get(name, value) != value for name, value in trained.items()):
+        raise ConfigError(
+            f"model.rope_scaling is not that of {_KEY}={folder}, which was trained with {trained}; leave it out to use that"
+        )
 
 
 def _base(values: Mapping[str, Any], folder: Path) -> str | None:

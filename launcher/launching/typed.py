@@ -17,8 +17,14 @@ from launcher.errors import ConfigError, UsageError, nearest
 from launcher.plan.place import SECRET_NAME
 
 _TEXT = re.compile(r"(\++)?(cluster\.(sbatch|srun|env)\.[\w.-]+|model\.(?:eos|pad)_token)=(.+)", re.DOTALL)
-_SPECIAL = re.compile(r"(?i)true|false|null|['\"\[{].*|.*\$\{.*", re.DOTALL)
-"""Values that keep Hydra's meaning: switches, quoted texts, lists, mappings and interpolations."""
+_SPECIAL = re.compile(r"(?i)true|false|null|['\"].*|.*\$\{.*", re.DOTALL)
+"""Values that keep Hydra's meaning: switches, quoted texts and interpolations."""
+_QUOTED = re.compile(r"(?i)null|['\"].*|.*\$\{.*", re.DOTALL)
+"""The same for a variable of the environment, which is a text also if it is `true`."""
+_NUMBER = re.compile(
+    r"[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?|[-+]?(?:inf|nan)", re.IGNORECASE
+)
+"""What Hydra reads as a number."""
 _TOKENS = re.compile(r"(\+*model\.added_tokens=)\[(.*)\]", re.DOTALL)
 _SWEEPS = frozenset(["-m", "--multirun"])
 _PATHS = (
@@ -63,9 +69,27 @@ def _quoted(argument: str, swept: bool) -> str:
         plain = all(one[:1] not in ("'", '"') for one in listed)
         return f"{tokens[1]}[{','.join(map(_text, listed))}]" if plain else argument
     match = _TEXT.fullmatch(argument)
-    if match is None or _SPECIAL.fullmatch(match[4]) or (swept and match[3] == "env"):
+    if match is None:
+        return _with_texts(argument, swept)
+    env = match[3] == "env"
+    special = _QUOTED if env else _SPECIAL
+    if special.fullmatch(match[4]) or (swept and env):
         return argument
     return f"{match[1] or ''}{match[2]}={_text(match[4])}"
+
+
+def _with_texts(argument: str, swept: bool) -> str:
+    """The argument with quotes around a value that looks like a number, where the key holds a text: `name=007` would be 7, and
+    `model.revision=12e4567` infinite. In a multirun this holds for each of several values."""
+    key, _, value = argument.partition("=")
+    values = value.split(",") if swept else [value]
+    if not any(map(_NUMBER.fullmatch, values)):
+        return argument
+    from launcher.config.texts import declares_text  # by need: few arguments look like this
+
+    if not declares_text(key.lstrip("+")):
+        return argument
+    return f"{key}={','.join(_text(one) if _NUMBER.fullmatch(one) else one for one in values)}"
 
 
 def _text(value: str) -> str:

@@ -98,6 +98,8 @@ class Method:
     """Whether the head outputs a number for each class of the training data (kind classified), instead of predicting tokens."""
     next_token_loss: bool = False
     """Whether the loss is the mean over predicted tokens, so that its exponential is a perplexity."""
+    shares_base: bool = False
+    """Whether sweep.together can train several of its trials on one base model, by launcher/train/lanes."""
     shares_sequences: bool = False
     """Whether its loss is a sum over tokens, so that ranks can share a sequence and add their parts."""
     disables_dropout: bool = False

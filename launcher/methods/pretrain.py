@@ -15,5 +15,6 @@ SPEC = Method(
     fields=sft.FIELDS,
     refused={**sft.REFUSED, "truncation_mode": "a text longer than model.max_length is split"},
     next_token_loss=True,
+    shares_base=True,
     shares_sequences=True,
 )

@@ -48,6 +48,8 @@ def check_serves(trainer: str, path: str, kinds: Iterable[str]) -> None:
             written = "; if a column holds the answer to learn, name it: data.columns={completion: COLUMN}"
         if kind == "classified":
             written = "; to train on the text alone: data.drop=[label]"
+        if kind == "classified" and "labelled" in wanted:
+            written = "; if the label says whether the last answer is good: data.columns={kto_tag: label}"
         if wanted[0] == "classified" and kind in ("text", "chat"):
             written = "; if a column holds the class, name it: data.columns={label: COLUMN}"
         raise DataError(

@@ -33,5 +33,6 @@ SPEC = Method(
     fields=FIELDS,
     refused=REFUSED,
     next_token_loss=True,
+    shares_base=True,
     shares_sequences=True,
 )

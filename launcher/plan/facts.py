@@ -50,6 +50,10 @@ class Facts:
     stored_as: str | None = None
     """How the checkpoint packs its weights, as the quantization_config of its config.json says (mxfp4, gptq, ...); empty for
     plain weights, None if its config.json is not on this machine."""
+    positions: int | None = None
+    """Positions of the model by its config.json; None if that is not on this machine."""
+    original_positions: int | None = None
+    """The positions on which it was trained first, before they were stretched."""
     chat: ChatFormat | None = None
     """Changes to the model's tokenizer, as model.chat_template and its neighbours say; None for none."""
     resume: str

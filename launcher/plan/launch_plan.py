@@ -31,6 +31,7 @@ from launcher.plan.place import (
     node_python,
     simple_command,
 )
+from launcher.plan.positions import check_positions
 from launcher.plan.save import SavePlan
 from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology, make_batch, make_topology
@@ -158,6 +159,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     check_facts(facts)
     method = find_method(config.trainer.kind)
     _check_model(config)
+    check_positions(config, facts)
     _check_resources(config)
     cuda = facts.device == "cuda"
     topology = make_topology(

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Whether a trial with a plugin can train beside others on one copy of the base model (sweep.together)."""
+
+    free: tuple[str, ...] = ()
+    """Options that may differ between these trials."""
+    why_alone: str | None = None
+    """Why a trial with these options runs alone, as words after a colon; None if it can share its base."""
+
+
 class Plugin:
     """A change to a run. Subclass it as a frozen dataclass, and override the hooks and properties that it needs."""
 
@@ -31,6 +41,11 @@ class Plugin:
     def traits(self) -> Traits:
         """What the plugin does to a run, for the rules of the plan and for other commands."""
         return Traits()
+
+    @property
+    def sharing(self) -> Sharing:
+        """Whether a trial with it can share its base model; its hooks may then change only the trial's adapter and trainer."""
+        return Sharing(why_alone="this plugin does not declare that it leaves the base model as it is")
 
     @property
     def packages(self) -> tuple[Package, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import PlanError
 from launcher.plan.traits import Traits
-from launcher.plugins.base import Plugin, check_types
+from launcher.plugins.base import Plugin, Sharing, check_types
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -83,6 +83,11 @@ class EarlyStopping(Plugin):
     def traits(self) -> Traits:
         """It reads the results of evaluations."""
         return Traits(needs_eval=True)
+
+    @property
+    def sharing(self) -> Sharing:
+        """Every trial watches its own evaluations."""
+        return Sharing(free=("patience", "threshold"))
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan, which keeps the best checkpoint unless the last weights are exported."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from launcher.plan.traits import Traits
-from launcher.plugins.base import Plugin, check_types
+from launcher.plugins.base import Plugin, Sharing, check_types
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -30,6 +30,11 @@ class GradientCheckpointing(Plugin):
     def traits(self) -> Traits:
         """It changes only memory and speed."""
         return Traits(same_training=True)
+
+    @property
+    def sharing(self) -> Sharing:
+        """It leaves the base model's weights as they are."""
+        return Sharing()
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan with recomputed activations, of which the memory estimate counts those of one block."""

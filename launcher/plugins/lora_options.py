@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from launcher.plan.adapter import Adapter
-from launcher.plugins.base import check_types
+from launcher.plugins.base import Sharing, check_types
 
 _INITS = ("true", "gaussian", "orthogonal", "pissa", "pissa_niter_N", "olora")
 _REFUSED = {
@@ -28,6 +28,11 @@ _NAMES = {
 }  # fmt: skip
 """Key of peft's file -> option. Dropout is left out, because it is not part of an adapter."""
 _ALWAYS = {"use_rslora": False, "use_dora": False, "bias": "none"}
+_FREE = (
+    "r", "alpha", "use_rslora", "target_modules", "exclude_modules", "layers_to_transform", "rank_pattern", "alpha_pattern",
+    "init_lora_weights",
+)  # fmt: skip
+"""Options that may differ between adapters on one base model."""
 _EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
 _IN_BLOCK = re.compile(r"(?:.*\.)?layers\.\d+\.(?:.*\.)?(\w+)")
 
@@ -146,6 +151,22 @@ class LoRAOptions:
     def takes_weights(self) -> bool:
         """Whether the initialisation subtracts the initial adapter from the base model's weights."""
         return self.init == "olora" or self.init.startswith("pissa")
+
+    @property
+    def sharing(self) -> Sharing:
+        """Plain adapters can share a base; what changes the base, or a layer as a whole, cannot."""
+        apart = {
+            "dropout": (self.dropout, "the trials would draw their masks from one generator"),
+            "use_dora": (self.use_dora, "its norms need a pass of their own over each layer's weights"),
+            "modules_to_save": (self.modules_to_save, "whole modules of the base model would be trained"),
+            "bias": (self.bias != "none", "biases of the base model would be trained"),
+            "target_parameters": (self.target_parameters, "stacked experts are adapted by changing the base's tensors"),
+            "init_lora_weights": (self.takes_weights, "it subtracts the initial adapter from the base model's weights"),
+        }  # fmt: skip
+        why = next(
+            (f"{name}={getattr(self, name)}: {why}" for name, (found, why) in apart.items() if found), None
+        )
+        return Sharing(free=_FREE, why_alone=why)
 
     @property
     def adapter(self) -> Adapter:

@@ -16,7 +16,7 @@ from launcher.errors import PlanError
 from launcher.plan.length import RULE, is_every, steps_of
 from launcher.plan.save import make_save_plan
 from launcher.plan.traits import Traits
-from launcher.plugins.base import Plugin, check_types
+from launcher.plugins.base import Plugin, Sharing, check_types
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -65,6 +65,11 @@ class ShardedCheckpoint(Plugin):
     def rehearsed(self, save_every: int) -> Mapping[str, Any]:
         """Frequent saves, but no checkpoint of the best evaluation, because the copy does not evaluate."""
         return {"save_steps": save_every, "keep_best": 0}
+
+    @property
+    def sharing(self) -> Sharing:
+        """Every trial saves its own checkpoints."""
+        return Sharing(free=("save_steps", "keep_last", "keep_every", "keep_best"))
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:
         """The plan with saves, and with the option that lets the scheduler requeue the job, unless the site has chosen it."""

@@ -161,7 +161,9 @@ METHODS: Mapping[str, Step] = {
     "top_k": to("trainer.top_k", int),
     "repetition_penalty": to("trainer.repetition_penalty", float),
     "epsilon": to("trainer.epsilon", float),
-    "scale_rewards": to("trainer.scale_rewards", str),
+    "scale_rewards": to(
+        "trainer.scale_rewards", lambda value: {True: "group", False: "none"}.get(value, str(value))
+    ),
     "max_prompt_length": same("prompts may use the rest of model.max_length"),
     "packing": parts.packing,
     "packing_strategy": same("documents are packed by best fit"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
+from launcher.data.speakers import SPEAKERS
 from launcher.recipes import arguments, parts
 from launcher.recipes.base import Draft, Fate, Lost, Step, Tool, absent, is_off, plugin, same, to
 from launcher.recipes.parts import SAVES
@@ -11,7 +12,7 @@ from launcher.run.find import as_name
 _LISTS = ("datasets", "pretraining_dataset")
 _LIGER = "liger"
 _KERNEL = absent("a kernel that only axolotl has; plugins.liger has fused kernels")
-_PARALLEL = absent("only data parallelism is supported; strategy=zero3 or fsdp2 shards the weights")
+_PARALLEL = absent("layers and experts are not split; strategy=zero3 or fsdp2 shards the weights")
 _OTHER = absent("specific to axolotl")
 _VISION = absent("vision and audio inputs are not supported")
 _SWANLAB = absent("SwanLab is not one of the trackers")
@@ -116,6 +117,17 @@ def _set(draft: Draft, where: str, one: Mapping[str, Any]) -> None:
                 Fate.lost,
                 "a custom prompt; data.columns maps its fields",
             )
+        elif key == "roles" and isinstance(value, dict):
+            _roles(draft, where, cast("dict[str, Any]", value))
+        elif key in ("field_thinking", "template_thinking_key") and value in (
+            "thinking",
+            "reasoning_content",
+        ):
+            draft.nested(f"{where}.{key}", Fate.same, "a turn's thoughts are known by this name")
+        elif key in ("data_files", "revision"):
+            draft.nested(
+                f"{where}.{key}", Fate.absent, "a hub data set is named hub:NAME[/SUBSET][:SPLIT][@REVISION]"
+            )
         elif key in _DETECTED:
             draft.nested(f"{where}.{key}", Fate.same, "the format is detected from the keys of each row")
         else:
@@ -124,6 +136,22 @@ def _set(draft: Draft, where: str, one: Mapping[str, Any]) -> None:
                 Fate.absent,
                 "rows are read as they are; data.columns maps keys",
             )
+
+
+def _roles(draft: Draft, where: str, roles: dict[str, Any]) -> None:
+    """data.roles: the speakers of each role whose names are not known here."""
+    named = {
+        str(speaker): role
+        for role, names in roles.items()
+        if isinstance(names, list)
+        for speaker in cast("list[Any]", names)
+    }
+    others = {speaker: role for speaker, role in named.items() if speaker.lower() not in SPEAKERS}
+    if others:
+        draft.put("data.roles", others)
+        draft.nested(f"{where}.roles", Fate.carried, "", "data.roles")
+    else:
+        draft.nested(f"{where}.roles", Fate.same, "the speakers are known by these names")
 
 
 def _saves(draft: Draft) -> None:
@@ -336,17 +364,25 @@ _OWN: Mapping[str, Step] = {
                      "use_scattermoe", "use_sonicmoe", "experts_implementation", "fused_attn_kernel", "cut_cross_entropy",
                      "flash_attn_cross_entropy", "flash_attn_fuse_mlp", "flash_attn_rms_norm", "flex_attn_compile_kwargs",
                      "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp"), _KERNEL),
-    **dict.fromkeys(("dp_shard_size", "dp_replicate_size", "context_parallel_size", "tensor_parallel_size",
-                     "expert_parallel_size", "sequence_parallel_degree"), _PARALLEL),
+    **dict.fromkeys(("context_parallel_size", "sequence_parallel_degree"), parts.sequence_parallel),
+    "dp_replicate_size": parts.replicas,
+    "dp_shard_size": same("the weights are sharded over all ranks of a copy"),
+    **dict.fromkeys(("tensor_parallel_size", "expert_parallel_size"), parts.unless_one(_PARALLEL)),
     **dict.fromkeys(("gptq", "gptq_groupsize", "gptq_model_v1", "gptq_disable_exllama", "qat", "ebft", "diffusion", "relora",
                      "relora_prune_ratio", "relora_cpu_offload", "lisa_n_layers", "lisa_step_interval", "lisa_layers_attribute",
                      "jagged_restart_steps", "jagged_restart_warmup_steps", "jagged_restart_anneal_steps", "reinit_weights",
                      "lr_quadratic_warmup", "cosine_constant_lr_ratio", "process_reward_model", "model_quantization_config",
                      "model_quantization_config_kwargs", "llama4_linearized_experts", "experimental_skip_move_to_device",
                      "eval_table_size", "eval_max_new_tokens", "do_causal_lm_eval", "eval_causal_lm_metrics",
-                     "batch_size", "vllm", "min_sample_len"), _OTHER),
+                     "batch_size", "vllm", "min_sample_len", "use_onebitllms", "use_eaft", "eaft_alpha", "eaft_k",
+                     "cls_model_config", "base_model_ignore_patterns", "use_ray", "ray_num_workers", "use_otel_metrics",
+                     "otel_metrics_host", "otel_metrics_port", "llmcompressor", "sample_packing_sequentially",
+                     "curriculum_sampling", "nvfp4_merge_aware", "expert_parallel_num_nvl_bytes",
+                     "expert_parallel_token_capacity", "fp8_enable_fsdp_float8_all_gather"), _OTHER),
+    **dict.fromkeys(("use_dsv4_kernels", "dsv4_fp4_grouped_mode", "use_glm_dsa_kernels"), _KERNEL),
     **dict.fromkeys(("use_swanlab", "swanlab_project", "swanlab_experiment_name", "swanlab_description", "swanlab_mode",
-                     "swanlab_log_completions", "swanlab_workspace", "swanlab_log_model"), _SWANLAB),
+                     "swanlab_log_completions", "swanlab_completion_log_interval", "swanlab_completion_max_buffer",
+                     "swanlab_workspace", "swanlab_log_model"), _SWANLAB),
     "freeze_mm_modules": _VISION,
 }  # fmt: skip
 

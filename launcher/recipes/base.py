@@ -10,8 +10,8 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from omegaconf import OmegaConf
 
 from launcher.config import Config
+from launcher.config.texts import dataclass_of
 from launcher.errors import LauncherError
-from launcher.launching.explain import dataclass_of
 from launcher.launching.own_file.settings import accepts
 from launcher.launching.own_file.write import Entry
 from launcher.methods.registry import METHODS, find_method
@@ -144,6 +144,8 @@ class Tool:
     """Sets the keys that come from several keys of the recipe. It runs before the table, which sets the other keys."""
     method: Callable[[Mapping[str, Any]], str | None]
     """The training method that a recipe names; None if it names none."""
+    trains_nothing: Callable[[Mapping[str, Any]], str | None] = lambda recipe: None
+    """What a recipe is that trains nothing, and what does the same here; None for one that trains."""
     defaults: Callable[[str], Mapping[str, Any]] = lambda method: {}
     """`defaults` of Draft for a training method."""
 

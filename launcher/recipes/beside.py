@@ -3,6 +3,7 @@
 Source: accelerate 1.x, `accelerate config`; DeepSpeed's manual, "DeepSpeed Configuration JSON".
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -39,6 +40,31 @@ def _places(draft: Draft, key: str, value: Any) -> None:
     draft.carry(key, ours, number)
 
 
+def _degrees(draft: Draft, key: str, value: Any) -> None:
+    """accelerate's ParallelismConfig: the degrees that have a key here."""
+    degrees = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    draft.world = math.prod(world_of(draft.recipe, None, None))
+    draft.same(key, "each of its keys is listed")
+    steps = {
+        "sp_size": parts.sequence_parallel,
+        "cp_size": parts.sequence_parallel,
+        "dp_replicate_size": parts.replicas,
+        "dp_shard_size": same("the weights are sharded over all ranks of a copy"),
+        "tp_size": parts.unless_one(
+            absent("layers are not split over ranks; strategy=zero3 or fsdp2 shards the weights")
+        ),
+    }
+    for name, given in degrees.items():
+        step = steps.get(name.removeprefix(f"{key}_"))
+        inner = Draft(
+            recipe={name: given}, defaults={}, method=draft.method, world=draft.world, entries=draft.entries
+        )
+        if step is not None:
+            step(inner, name, given)
+        for one in inner.outcomes.values():
+            draft.nested(f"{key}.{one.key}", one.fate, one.why, one.ours)
+
+
 _CHOSEN = same("the launcher chooses hosts, ports and ranks in the job")
 ACCELERATE: Mapping[str, Step] = {
     "distributed_type": _distributed,
@@ -49,6 +75,8 @@ ACCELERATE: Mapping[str, Step] = {
     "gpu_ids": absent("CUDA_VISIBLE_DEVICES, or the scheduler, chooses the GPUs"),
     "deepspeed_config": same("strategy.*"),
     "fsdp_config": same("strategy.*"),
+    "parallelism_config": _degrees,
+    "use_parallelism_config": same("strategy.*"),
     **dict.fromkeys(("compute_environment", "machine_rank", "main_process_ip", "main_process_port", "main_training_function",
                      "rdzv_backend", "same_network", "downcast_bf16", "debug", "enable_cpu_affinity", "tpu_env",
                      "tpu_use_cluster", "tpu_use_sudo", "dynamo_backend"), _CHOSEN),

@@ -72,6 +72,8 @@ def convert(asked: ConversionRequest, out: Path) -> RecipeConversion:
     """The configuration; ConfigError for a file that is not a recipe of a known tool."""
     recipe = load(asked.file)
     tool = TOOLS.find(asked.tool) if asked.tool else recognise(recipe, asked.file)
+    if other := tool.trains_nothing(recipe):
+        raise ConfigError(f"{asked.file} {other}")
     accelerate = load(asked.accelerate) if asked.accelerate else None
     nodes, gpus = world_of(accelerate, asked.gpus, asked.nodes)
     method = asked.method or _method(tool, recipe, asked.file)

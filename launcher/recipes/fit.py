@@ -8,6 +8,7 @@ from launcher.launching.named_model import known_shape
 from launcher.methods.registry import find_method
 from launcher.plan.names import BITSANDBYTES
 from launcher.recipes.base import Draft
+from launcher.recipes.parts import SAVES
 
 _PROMPT, _ANSWERS = 512, 8
 """trl's defaults for the tokens of a prompt and for the answers per prompt. Source: trl 1.16, grpo_config.py."""
@@ -25,6 +26,9 @@ def fit(draft: Draft) -> None:
         )
     if draft.value("trainer.optim") in BITSANDBYTES and sharded:
         draft.refuse("trainer.optim", "the state of this optimizer cannot be sharded; adamw_torch is used")
+    if draft.value(f"{SAVES}.keep_best") and draft.value("trainer.eval_steps") is None:
+        draft.refuse(f"{SAVES}.keep_best", "the best checkpoint is found by evaluations, and there are none")
+    _shared(draft)
     _lengths(draft)
     _batch(draft)
 
@@ -46,6 +50,13 @@ def _experts(draft: Draft) -> None:
         dropout = draft.entries.get(ours := f"plugins.{plugin}.dropout")
         if dropout and dropout.value and draft.value(f"plugins.{plugin}.target_modules") == "all-linear":
             draft.entries[ours] = replace(dropout, value=0.0, comment="experts are adapted without dropout")
+
+
+def _shared(draft: Draft) -> None:
+    """Ranks that share a sequence count as one: the other tools multiply by the number of ranks with different sequences."""
+    degree, whole = draft.value("strategy.sequence_parallel_size"), draft.value("batch.global_batch_size")
+    if degree and whole and whole % degree == 0:
+        draft.carry((), "batch.global_batch_size", whole // degree, f"{degree} GPUs share each sequence")
 
 
 def _lengths(draft: Draft) -> None:

@@ -12,12 +12,30 @@ _STAGES = {"pt": "pretrain", "rm": "reward"}
 _VISION = absent("vision and audio inputs are not supported")
 _OTHER = absent("specific to LLaMA-Factory")
 _KT = absent("KTransformers' CPU experts are not supported")
-_MEGATRON = absent("only data parallelism is supported; strategy=zero3 or fsdp2 shards the weights")
+_MEGATRON = absent("Megatron is not used; strategy=zero3 or fsdp2 shards the weights")
 
 
 def _method(recipe: Mapping[str, Any]) -> str | None:
     stage = recipe.get("stage")
     return _STAGES.get(str(stage), str(stage)) if stage else None
+
+
+def _trains_nothing(recipe: Mapping[str, Any]) -> str | None:
+    if "export_dir" in recipe and not recipe.get("do_train"):
+        return (
+            "merges or exports a model that is trained already; after a run: python -m launcher export RUN --merged --to "
+            f"{recipe['export_dir']}"
+        )
+    if "infer_backend" in recipe and not recipe.get("do_train"):
+        return (
+            "asks a trained model; after a run: python -m launcher chat RUN, or python -m launcher serve RUN"
+        )
+    if "model" in recipe and "model_name_or_path" not in recipe:
+        return (
+            "has the keys of LLaMA-Factory's v1, which are not read; begin a file with python -m launcher init --model "
+            f"{recipe['model']} --data FILE, and copy the values"
+        )
+    return None
 
 
 def _finish(draft: Draft) -> None:
@@ -167,8 +185,9 @@ _OWN: Mapping[str, Step] = {
                      "badam_verbose", "galore_layerwise", "galore_target", "galore_rank", "galore_scale", "use_muon",
                      "use_asft_loss", "asft_alpha", "use_dft_loss", "use_eaft_loss", "use_llama_pro", "mixture_of_depths",
                      "oft_block_size", "oft_target", "use_v1_kernels"), _OTHER),
+    "context_parallel_size": parts.sequence_parallel,
     **dict.fromkeys(("tensor_model_parallel_size", "pipeline_model_parallel_size", "expert_model_parallel_size",
-                     "context_parallel_size", "sequence_parallel", "use_distributed_optimizer", "bias_activation_fusion",
+                     "sequence_parallel", "use_distributed_optimizer", "bias_activation_fusion",
                      "apply_rope_fusion", "overlap_param_gather", "overlap_grad_reduce", "moe_grouped_gemm",
                      "moe_token_dispatcher_type", "recompute_granularity", "use_packed_sequences", "export_hf_on_finish"),
                     _MEGATRON),
@@ -185,6 +204,7 @@ SPEC = Tool(
     table={**arguments.TRAINING, **arguments.MODEL, **_OWN},
     finish=_finish,
     method=_method,
+    trains_nothing=_trains_nothing,
     defaults=lambda method: {
         "learning_rate": 5e-5, "num_train_epochs": 3.0, "lr_scheduler_type": "linear", "warmup_steps": 0,
         "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1, "cutoff_len": 2048, "save_steps": 500,

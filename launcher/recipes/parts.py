@@ -6,11 +6,13 @@ from typing import Any, cast
 
 from launcher.methods.registry import find_method
 from launcher.plan.names import ADAMW, ATTENTION, BITSANDBYTES, OPTIMIZERS, SCHEDULERS
-from launcher.recipes.base import Draft, Fate, Lost, is_off, misfit
+from launcher.recipes.base import Draft, Fate, Lost, Step, is_off, misfit
 from launcher.resources import resource_dir
 from launcher.trackers.registry import TRACKERS
 
 SAVES = "plugins.sharded_checkpoint"
+_TORCHAO: Mapping[str, str] = dict.fromkeys(("adamw_torch_8bit", "ao_adamw_8bit"), "adamw_8bit")
+"""torchao's AdamW with an 8-bit state -> that of bitsandbytes."""
 
 
 def batch(draft: Draft, micro: str, accumulation: str) -> None:
@@ -90,7 +92,7 @@ def packing(draft: Draft, key: str, value: Any) -> None:
 
 def optimizer(value: Any) -> str:
     """The optimizer, by its name in transformers; Lost for a name that only the other tool has."""
-    name = str(value)
+    name = _TORCHAO.get(str(value), str(value))
     if name not in OPTIMIZERS:
         raise Lost(f"the optimizer {name} is not one of transformers'; adamw_torch is used")
     if name not in (*ADAMW, *BITSANDBYTES):
@@ -261,6 +263,41 @@ def held_out(draft: Draft, key: str) -> None:
             0.05,
             f"the recipe holds {value} rows out; raise the share if 5 % are fewer rows",
         )
+
+
+def sequence_parallel(draft: Draft, key: str, value: Any) -> None:
+    """strategy.sequence_parallel_size: ranks that share each sequence."""
+    if value in (None, 0, 1):
+        draft.same(key, "each rank has whole sequences")
+    elif not isinstance(value, int) or draft.world % value:
+        draft.lost(
+            key,
+            f"{value!r} does not divide the {draft.world} GPUs; convert with --gpus, and --nodes if there are several",
+        )
+    else:
+        draft.carry(key, "strategy.sequence_parallel_size", value)
+
+
+def replicas(draft: Draft, key: str, value: Any) -> None:
+    """strategy.dp_replicate_size: copies of the sharded weights."""
+    if value in (None, 0, 1):
+        draft.same(key, "one copy is sharded over all ranks")
+    elif "strategy.engine" not in draft.entries or draft.value("strategy.zero_stage") is not None:
+        draft.same(key, "copies of the weights need FSDP2; without it every rank has one")
+    elif not isinstance(value, int) or draft.world % value:
+        draft.lost(
+            key,
+            f"{value!r} does not divide the {draft.world} GPUs; convert with --gpus, and --nodes if there are several",
+        )
+    else:
+        draft.carry(key, "strategy.dp_replicate_size", value)
+
+
+def unless_one(step: Step) -> Step:
+    """The step, for a degree of more than 1."""
+    return lambda draft, key, value: (
+        draft.same(key, "off") if value in (None, 0, 1) else step(draft, key, value)
+    )
 
 
 def deepspeed(draft: Draft, key: str, value: object) -> None:

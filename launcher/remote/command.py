@@ -9,14 +9,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
+from pathlib import Path
 from typing import IO, Any, cast
 
-from launcher.errors import ClusterError
+from launcher.errors import ClusterError, UsageError
 from launcher.output import warn
 from launcher.remote.connection import SSH_FAILED, SshConnection, connect
 from launcher.remote.talk import talk
 from launcher.run.kinds import fits
-from launcher.run.remote import RemoteRun, RunElsewhere
+from launcher.run.remote import RemoteRun, RunElsewhere, list_remote, read_remote
 from launcher.run.scan import REMOTE
 
 _PIECE, _LONGEST = 1 << 16, 256 << 20
@@ -126,6 +127,23 @@ def forget(away: RunElsewhere) -> None:
     (away.folder / REMOTE).unlink(missing_ok=True)
     if away.folder.is_dir() and not any(away.folder.iterdir()):
         shutil.rmtree(away.folder)
+
+
+def remove_sent_there(ssh: str, runs_dir: Path, more: Sequence[str]) -> int:
+    """The exit code of `remove --sent` on a cluster, with the code of the newest launch there; UsageError if no run that is
+    recorded here is on that cluster."""
+    remotes = [one for folder in list_remote(runs_dir) if (one := read_remote(folder)) is not None]
+    known = [one for one in remotes if one.ssh == ssh]
+    if not known:
+        named = ", ".join(dict.fromkeys(one.ssh for one in remotes)) or "no cluster"
+        raise UsageError(
+            f"--sent {ssh}: no run under {runs_dir} was launched there by ssh (they are on {named}), and it is not a folder of "
+            "this machine with sent/ in it; name the cluster as cluster.ssh did"
+        )
+    newest = known[-1]
+    words = ["remove", "--sent", newest.base, *more]
+    command = Command(words=words, folder=newest.base, path=newest.path, base=newest.base)
+    return run_there(connect(ssh), newest.python, command)
 
 
 def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ _NEEDED = {
     "numpy": "numpy",
 }
 _PIECE = 1 << 20
-_LOCK_TRIES, _LOCK_EVERY_S = 100, 0.1
+_LOCK_TRIES, _LOCK_EVERY_S, _NOTED_S = 100, 0.1, 43_200
 
 
 def main(stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -81,9 +81,12 @@ def look(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
         part = files / f"{sha}.part"
         if (files / sha).exists():
             have[sha] = -1
+            _mark_used(files / sha)
         elif part.exists():
             have[sha] = part.stat().st_size
     trees = [name for name in request["trees"] if (base / "sent" / name).is_dir()]
+    for name in trees:
+        _mark_used(base / "sent" / name)
     earlier = None
     if request.get("answer"):
         with suppress(OSError, ValueError):
@@ -91,6 +94,13 @@ def look(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
     free = shutil.disk_usage(base).free
     answer(stdout, absent=[], old=False, have=have, trees=trees, free=free, earlier=earlier, **told)
     return 0
+
+
+def _mark_used(path: Path) -> None:
+    """Notes that a launch uses it, which keeps it from being removed."""
+    with suppress(OSError):
+        if time.time() - path.stat().st_mtime > _NOTED_S:
+            os.utime(path)
 
 
 def take(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
@@ -223,13 +233,22 @@ def run(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
         file.parent.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):
             file.unlink()
+        needs = {name: request[name] for name in ("words", "folder", "path")}
+        file.with_name(f"{file.name}.request.json").write_text(json.dumps(needs))
         os.environ[environment.ANSWER] = str(file)
         if request["git"]:
             state = file.with_name(f"{file.name}.git.json")
             state.write_text(json.dumps(request["git"]))
             os.environ[environment.GIT_STATE] = str(state)
     sys.argv = ["launcher", *request["words"]]
-    runpy.run_module("launcher", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("launcher", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if request.get("answer") and not ended.code:
+            from launcher.remote.unused import remove_after_launch
+
+            remove_after_launch(_base(request))
+        raise
     return 0
 
 

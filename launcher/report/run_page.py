@@ -91,6 +91,7 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
             if topology
             else None,
         ),
+        ("generation", _generation(mapping(plan.get("generation")))),
         ("data", ", ".join(str(source) for source in sources if source)),
         ("evaluation data", at(plan, "facts", "eval_path") or _held_out(plan)),
         ("optimizer", _optimizer(mapping(plan.get("trainer_args")))),
@@ -100,6 +101,17 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         ("command", f"python -m launcher {shlex.join(facts.overrides)}" if facts.overrides else None),
     ]
     return [(label, str(text)) for label, text in lines if text]
+
+
+def _generation(planned: Mapping[str, Any]) -> str | None:
+    """Who generates answers; None if transformers does, or nothing is generated."""
+    if not planned:
+        return None
+    if not planned.get("command"):
+        return "vLLM in the ranks"
+    nodes = planned.get("nodes")
+    where = plural(nodes, "node") if nodes else "beside the ranks"
+    return f"a server, {where} × {plural(planned.get('gpus', 0), 'GPU')}"
 
 
 def _held_out(plan: Mapping[str, Any]) -> str | None:

@@ -64,7 +64,7 @@ class Attempt:
 
 def find_attempts(history: History, until: str) -> list[Attempt]:
     """All attempts in their order; `until`: the end of one that still runs, ISO 8601."""
-    starts = [(at, event) for at, event in enumerate(history.events) if isinstance(event, Started)]
+    starts = history.all(Started)
     own: list[list[Event]] = []
     newest: dict[int, list[Event]] = {}
     for event in history.events:
@@ -73,15 +73,38 @@ def find_attempts(history: History, until: str) -> list[Attempt]:
             own.append(newest[event.attempt])
         elif event.attempt in newest:
             newest[event.attempt].append(event)
-    found: list[Attempt] = []
-    for index, (_, start) in enumerate(starts):
-        following = starts[index + 1][1] if index + 1 < len(starts) else None
-        found.append(_attempt(history, start, own[index], following, starts[0][1].time, until))
-    return found
+    known = _Known.of(history)
+    return [
+        _attempt(history, known, start, own[index], following, starts[0].time, until)
+        for index, (start, following) in enumerate(pairwise([*starts, None]))
+        if start is not None
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What all attempts need of all events, looked up once."""
+
+    went_on: Mapping[int, int]
+    """Attempt -> the step from which it trained."""
+    saved: Mapping[int, int]
+    """Attempt -> the newest step that it saved."""
+
+    @classmethod
+    def of(cls, history: History) -> "_Known":
+        went_on: dict[int, int] = {}
+        saved: dict[int, int] = {}
+        for event in history.events:
+            if isinstance(event, Resumed | Training):
+                went_on.setdefault(event.attempt, event.step)
+            elif isinstance(event, Saved):
+                saved[event.attempt] = max(event.step, saved.get(event.attempt, 0))
+        return cls(went_on, saved)
 
 
 def _attempt(
     history: History,
+    known: _Known,
     start: Started,
     own: Sequence[Event],
     following: Started | None,
@@ -97,7 +120,7 @@ def _attempt(
     from_step, to_step = resumed.step if resumed else 0, lines[-1][1] if lines else None
     stepping = next((event for event in own if isinstance(event, Stepping)), None)
     trained = seconds(stepping.time) if stepping else lines[0][0] if lines else ended
-    kept_step = _kept_step(history, start, following, to_step, own)
+    kept_step = _kept_step(known, start, following, to_step, own)
     lost = max(0, to_step - max(kept_step, from_step)) if to_step is not None else 0
     kept = max((moment for moment, step in lines if step <= kept_step), default=trained) if lost else ended
     how, reason = _how(end, following)
@@ -155,20 +178,15 @@ def _how(end: Event | None, following: Started | None) -> tuple[str | None, str 
 
 
 def _kept_step(
-    history: History, start: Started, following: Started | None, to_step: int | None, own: Sequence[Event]
+    known: _Known, start: Started, following: Started | None, to_step: int | None, own: Sequence[Event]
 ) -> int:
     """The last step that did not have to be repeated: the one from which the next attempt continued, else the newest save."""
     if following is not None:
-        after = (
-            event.step
-            for event in history.events
-            if isinstance(event, Resumed | Training) and event.attempt == following.attempt
-        )
-        if (went_on := next(after, None)) is not None:
+        if (went_on := known.went_on.get(following.attempt)) is not None:
             return went_on
     elif _end(own) is None or _last(own, Finished) is not None:
         return to_step or 0
-    return max((event.step for event in history.all(Saved) if event.attempt <= start.attempt), default=0)
+    return max((step for attempt, step in known.saved.items() if attempt <= start.attempt), default=0)
 
 
 def _last(own: Sequence[Event], kind: type[T]) -> T | None:

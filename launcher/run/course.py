@@ -3,8 +3,9 @@
 import bisect
 from array import array
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import pairwise
 
 from launcher.run.metrics import Line
 
@@ -22,15 +23,14 @@ class Course:
         """The newest such line that has a time."""
         self.evaluated: Line | None = None
         """The newest line with an evaluation loss."""
-        self.losses: dict[int, float] = {}
-        """Step -> training loss."""
         self.eval_losses: dict[int, float] = {}
         """Step -> evaluation loss."""
         self.wait_shares: deque[float] = deque(maxlen=_RECENT)
         """Shares of the time that the ranks waited for a generation server, in the newest lines."""
         self._signs = array("d")
         self._times, self._steps = array("d"), array("q")
-        self._step_s: list[float] = []
+        self._loss_steps, self._losses = array("q"), array("d")
+        self._step_s = _Median()
         for line in lines:
             self.add(line)
 
@@ -41,7 +41,8 @@ class Course:
             _append_ascending(self._signs, moment)
         loss, evaluated = line.get("loss"), line.get("eval_loss")
         if loss is not None:
-            self.losses[line.step] = float(loss)
+            self._loss_steps.append(line.step)
+            self._losses.append(float(loss))
             if isinstance(share := line.get("generation_wait_share"), float):
                 self.wait_shares.append(share)
             if moment is not None:
@@ -54,18 +55,23 @@ class Course:
     def _add_step(self, line: Line, moment: float) -> None:
         earlier = self.last_timed
         if earlier is not None and line.step > earlier.step:
-            bisect.insort(self._step_s, (moment - seconds(earlier.time)) / (line.step - earlier.step))
+            self._step_s.add((moment - seconds(earlier.time)) / (line.step - earlier.step))
         self.last_timed = line
         _append_ascending(self._times, moment)
         self._steps.append(line.step)
 
+    def losses(self) -> Iterator[tuple[int, float]]:
+        """(step, training loss) in ascending order of the steps."""
+        steps, losses = self._loss_steps, self._losses
+        repeated = any(step >= after for step, after in pairwise(steps))  # after a restart
+        if repeated:
+            return iter(sorted(dict(zip(steps, losses, strict=True)).items()))
+        return zip(steps, losses, strict=True)
+
     @property
     def step_s(self) -> float | None:
         """Median seconds of a step; None before there are two."""
-        count = len(self._step_s)
-        if not count:
-            return None
-        return (self._step_s[(count - 1) // 2] + self._step_s[count // 2]) / 2
+        return self._step_s.value
 
     def logged(self, begin: float, end: float) -> list[tuple[float, int]]:
         """(time, step) of the training lines in that stretch of time, both ends included; seconds since 1970."""
@@ -76,6 +82,33 @@ class Course:
         """When the newest line of any kind was written, of those before that time; None if there is none."""
         count = len(self._signs) if before is None else bisect.bisect_left(self._signs, before)
         return self._signs[count - 1] if count else None
+
+
+class _Median:
+    """The median of values that are added over time."""
+
+    def __init__(self) -> None:
+        self._sorted: list[float] = []
+        self._new: list[float] = []
+
+    def add(self, value: float) -> None:
+        self._new.append(value)
+
+    @property
+    def value(self) -> float | None:
+        """None before there is a value."""
+        if len(self._new) < _FEW:
+            for value in self._new:
+                bisect.insort(self._sorted, value)
+        else:
+            self._sorted = sorted(self._sorted + self._new)
+        self._new.clear()
+        count = len(self._sorted)
+        return (self._sorted[(count - 1) // 2] + self._sorted[count // 2]) / 2 if count else None
+
+
+_FEW = 100
+"""Up to so many new values, it is faster to insert each than to sort all."""
 
 
 def seconds(time: str) -> float:

@@ -52,11 +52,11 @@ class HistoryReader:
             self._history.events.clear()
         self._history.events += events
         if self._lines is not None:
-            lines = self._lines.read()
-            if self._lines.restarted:
-                self._history.course = Course()
-            for line in lines:
-                self._history.course.add(line)
+            for lines in self._lines.pieces():
+                if self._lines.restarted:
+                    self._history.course = Course()
+                for line in lines:
+                    self._history.course.add(line)
         self._history.damaged = {
             reader.path.name: reader.damaged
             for reader in (self._events, self._lines)

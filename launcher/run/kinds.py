@@ -48,13 +48,18 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
         "budget": Mapping[str, float | str | None], "space": Mapping[str, _Axis], "parallel": int | None, "seed": int,
         "arrays": Sequence[_Array], "hydra": Sequence[str], "fixed": Sequence[str], "facts": Sequence[Mapping[str, Any]],
         "reduction_factor": int, "first_report": int | None, "last_report": int | None, "fail_fast": bool,
+        "together": Mapping[str, Any] | None,
     },
+    "together.json": {"group": str, "trials": int},
     "jobs.json": {"arrays": Sequence[_Queued], "told": bool},
 }  # fmt: skip
 """Name of the file -> its keys and the types of their values."""
 
 
-_NEEDED: Mapping[str, Sequence[str]] = {"job.json": ("cluster", "job_id")}
+_NEEDED: Mapping[str, Sequence[str]] = {
+    "job.json": ("cluster", "job_id"),
+    "together.json": ("group", "trials"),
+}
 """Name of the file -> keys without which it has no meaning."""
 
 

@@ -98,34 +98,47 @@ class LineReader(Generic[T]):
         self.path, self._parse = path, parse
         self.restarted = False
         """Whether the newest read found other content before its offset, so that earlier results are invalid."""
-        self.damaged = 0
+        self.damaged: int = 0
         """Complete lines that were left out so far, because they are not JSON objects or `parse` returned None; a torn line
         counts once another line follows it."""
         self._offset = 0
         self._inode = 0
-        self._head = self._mark = b""
+        self._head: bytes = b""
+        self._mark: bytes = b""
 
     def read(self) -> list[T]:
         """The new lines, oldest first; all at the first call, none without a file."""
+        found: list[T] = []
+        restarted = False
+        offset, mark, damaged = self._offset, self._mark, self.damaged
+        try:
+            for values in self.pieces():
+                restarted = restarted or self.restarted
+                found += values
+        except OSError:  # a later read gets what this one has lost
+            self._offset, self._mark, self.damaged = offset, mark, damaged
+            raise
+        self.restarted = restarted
+        return found
+
+    def pieces(self) -> Iterator[list[T]]:
+        """The new lines, oldest first, in parts of a large file; at least one part. `restarted` is about what came before the
+        part. After an OSError, the next read goes on behind the last part."""
         self.restarted = False
         try:
             # opened for every read: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         except FileNotFoundError:
             self._begin(0)
-            return []
+            yield []
+            return
         try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
                 raise RunError(f"{self.path} is not a regular file; was it replaced?")
             if self._inode != facts.st_ino or not self._is_same(descriptor, facts.st_size):
                 self._begin(facts.st_ino)
-            offset, mark = self._offset, self._mark
-            try:
-                return self._read_new(descriptor, facts.st_size)
-            except OSError:  # a later read gets what this one has lost
-                self._offset, self._mark = offset, mark
-                raise
+            yield from self._new(descriptor, facts.st_size)
         finally:
             os.close(descriptor)
 
@@ -140,30 +153,26 @@ class LineReader(Generic[T]):
         mark = os.pread(descriptor, len(self._mark), self._offset - len(self._mark))
         return mark == self._mark and os.pread(descriptor, len(self._head), 0) == self._head
 
-    def _read_new(self, descriptor: int, size: int) -> list[T]:
-        found: list[T] = []
+    def _new(self, descriptor: int, size: int) -> Iterator[list[T]]:
         at, rest = self._offset, b""
-        while at < size:
-            piece = os.pread(descriptor, min(_PIECE, size - at), at)
-            if not piece:
-                break
+        while at < size and (piece := os.pread(descriptor, min(_PIECE, size - at), at)):
             at += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
             values = [self._take(line) for line in lines if line.strip()]
-            found += [value for value in values if value is not None]
             self.damaged += values.count(None)
             self._advance(lines)
+            yield [value for value in values if value is not None]
+            self.restarted = False
         # An object without a line end is complete: no part from its start is itself a JSON object.
-        if rest and (last := _parse(rest)) is not None:
-            if (value := self._parse(last)) is None:
-                self.damaged += 1
-            else:
-                found.append(value)
+        last = _parse(rest) if rest else None
+        if last is not None:
             self._offset += len(rest)
             self._mark = (self._mark + rest)[-_MARK:]
         if len(self._head) < min(_MARK, self._offset):
             self._head = os.pread(descriptor, min(_MARK, self._offset), 0)
-        return found
+        values: list[T | None] = [] if last is None else [self._parse(last)]
+        self.damaged += values.count(None)
+        yield [value for value in values if value is not None]
 
     def _take(self, line: bytes) -> T | None:
         value = _parse(line)

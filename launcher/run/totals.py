@@ -164,13 +164,15 @@ def held_s(history: History, until: str | None = None) -> float:
     return round(total, 6)
 
 
-def gpus_held(run: RunDir) -> int:
-    """GPUs of all its nodes, spares and a server's too; with device=cpu its CPU ranks."""
+def gpus_held(run: RunDir) -> float:
+    """GPUs of all its nodes, spares and a server's too; with device=cpu its CPU ranks. A trial that shares its base model holds
+    an equal share of its group's GPU."""
     plan = run.read_json(run.plan)
     topology, server = plan["topology"], plan.get("generation") or {"nodes": 0, "gpus": 0}
     own, more = topology["gpus_per_node"], server["gpus"]
     each = max(own, more) if server["nodes"] else own + more
-    return (topology["nodes"] + server["nodes"] + plan["spares"]) * each
+    held = (topology["nodes"] + server["nodes"] + plan["spares"]) * each
+    return held / run.read_json(run.together)["trials"] if run.together.is_file() else held
 
 
 def gpu_s(run: RunDir, history: History, until: str | None = None) -> float:

@@ -69,7 +69,7 @@ def general(history: History) -> GeneralText | None:
 
 def overfitting(course: Course) -> str | None:
     """One sentence if the evaluation loss has risen while the training loss has fallen; None otherwise."""
-    evaluated, trained = course.eval_losses, course.losses
+    evaluated = course.eval_losses
     if not evaluated:
         return None
     best_step = min(evaluated, key=lambda step: (evaluated[step], step))
@@ -77,9 +77,10 @@ def overfitting(course: Course) -> str | None:
     last = max(evaluated)
     if len(since) < _RISES or evaluated[last] <= evaluated[best_step] * (1 + _RISE):
         return None
-    newest, trained = max(1, len(trained) // 4), dict(sorted(trained.items()))
-    before = _mean([loss for step, loss in trained.items() if step <= best_step][-newest:])
-    after = _mean([loss for step, loss in trained.items() if step > best_step][-newest:])
+    trained = list(course.losses())
+    newest = max(1, len(trained) // 4)
+    before = _mean([loss for step, loss in trained if step <= best_step][-newest:])
+    after = _mean([loss for step, loss in trained if step > best_step][-newest:])
     if before is None or after is None or after >= before:
         return None
     return (

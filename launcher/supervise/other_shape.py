@@ -28,9 +28,10 @@ class OtherShape:
     """The run's config.yaml, but for the shape."""
 
 
-def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster) -> OtherShape | None:
+def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster, freed: int = 0) -> OtherShape | None:
     """The shape that is expected to finish first, if it is another than the run's; None as well if that is not known, the run
-    has one shape, or its config.yaml cannot be read: it is queued again in any case."""
+    has one shape, or its config.yaml cannot be read: it is queued again in any case. `freed`: nodes of the present job that can
+    be used again."""
     from launcher.launching.offers import make_offers, own_shape, share_left, with_shape
     from launcher.plan.shapes import choose
     from launcher.plugins.base import make_plugins
@@ -42,7 +43,7 @@ def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster) -> OtherShape |
             return None
         before = own_shape(config)
         plugins = make_plugins(config.plugins)
-        choice = choose(make_offers(config, plan.facts, cluster, plugins, share_left(run)), before)
+        choice = choose(make_offers(config, plan.facts, cluster, plugins, share_left(run), freed), before)
         if choice.shape == before:
             return None
         other = with_shape(config, choice.shape)

@@ -38,13 +38,14 @@ def write_trial(
     number: int,
     typed: Sequence[str],
     planned: Mapping[str, Any] | None,
+    into: RunDir | None = None,
 ) -> RunDir:
-    """The trial's run. Its folder is written unless it exists.
+    """The trial's run. Its folder is written unless it exists. `into`: another folder for it, that of a group.
 
     `planned`: its line in trials.jsonl, or None if a sampler chose its values; without a digest it is planned again.
     NotAsPlanned if code, conf/ or environment now lead to another plan; LauncherError for values that cannot be planned.
     """
-    run = sweep.trial(number)
+    run = into or sweep.trial(number)
     if run.path.is_dir():
         if run.read_events(Planned):
             return run
@@ -54,7 +55,10 @@ def write_trial(
     site = ["--config-dir", folder] if folder else []
     (composed,) = compose([*site, *spec["hydra"], *typed])
     composed = dataclasses.replace(composed, trial=str(number))
-    if planned is None or planned["digest"] is None:
+    if into is not None:
+        facts = facts_from(sweep.trial(number).read_json(sweep.trial(number).plan)["facts"])
+        plan = decide(composed.config, dataclasses.replace(facts, run_dir=str(into.path)))
+    elif planned is None or planned["digest"] is None:
         plan, _ = Planner(sweep.path).plan(composed.config, composed.experiment, number)
     else:
         facts = facts_from({**spec["facts"][planned["facts"]], "run_dir": str(run.path)})
@@ -82,7 +86,7 @@ def carry(
     The script gets the worker's signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` is true.
     `should_prune` gets the values of the objective by step, and is called again whenever there are more.
     """
-    child = _start(run)
+    child = start_script(run)
     reported, steps = Reports(run, objective), -1
     passed, looked = 0, 0.0
     while child.poll() is None:
@@ -102,7 +106,8 @@ def carry(
     return exit_code(child.returncode)
 
 
-def _start(run: RunDir) -> "subprocess.Popen[bytes]":
+def start_script(run: RunDir) -> "subprocess.Popen[bytes]":
+    """The job script of a run, which becomes its supervisor, as a process that does not outlive this one."""
     run.logs.mkdir(exist_ok=True)
     with (run.logs / "supervisor.log").open("ab") as log:
         return subprocess.Popen(

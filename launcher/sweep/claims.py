@@ -118,15 +118,17 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
     temporary.replace(path)
 
 
-def own(sweep: SweepDir, worker: Worker) -> int | None:
-    """The unfinished trial that this array task had before it was queued again; None if there is none."""
+def own(sweep: SweepDir, worker: Worker) -> list[int]:
+    """The unfinished trials that this array task had before it was queued again."""
     if worker.task is None:
-        return None
-    for number, found in read_claims(sweep).items():
-        holder = found["worker"]
-        if holder and holder["task"] == worker.task and not (sweep.outcomes / f"{number}.json").exists():
-            return number
-    return None
+        return []
+    return [
+        number
+        for number, found in read_claims(sweep).items()
+        if (holder := found["worker"])
+        and holder["task"] == worker.task
+        and not (sweep.outcomes / f"{number}.json").exists()
+    ]
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

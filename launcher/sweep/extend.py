@@ -1,5 +1,6 @@
 """Extending a sweep by more values of its grid, or by more budget."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ from launcher.sweep.read import read_sweep
 from launcher.sweep.result import Extended, SweepResult, Tell
 from launcher.sweep.resume_sweep import reopen, start_again
 from launcher.sweep.settings import check_deadline
+from launcher.sweep.together.plan_groups import Member
 from launcher.sweep.trials import facts_line, make_arrays
 
 BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
@@ -125,7 +127,13 @@ def _more_trials(
             )
         return 0
     planner = Planner(sweep.path, [facts_from({**facts, "run_dir": ""}) for facts in spec["facts"]])
-    planned, plan = plan_trials(Deriver(requests, axes), trials, planner, begin=len(lines))
+    together, members = spec.get("together"), list[Member]()
+    planned, plan = plan_trials(
+        Deriver(requests, axes), trials, planner, len(lines), members if together else None
+    )
+    if together and together["trials"] > 1:
+        keys = {one.number: one.fit.key for one in members}
+        planned = [dataclasses.replace(one, group=keys[one.number]) for one in planned]
     cluster = find_cluster(str(spec["cluster"]))
     largest = cluster.largest_array() if cluster.queued else 1 << 30
     arrays = make_arrays(

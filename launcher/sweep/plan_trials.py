@@ -26,6 +26,7 @@ from launcher.plugins.decide import decide
 from launcher.sweep.derive import Derived, Deriver
 from launcher.sweep.expand import Axis, Value
 from launcher.sweep.folder import SweepDir
+from launcher.sweep.together.plan_groups import Member, member
 from launcher.sweep.trials import PlannedTrial, digest, shape
 
 # Keys of trainer that do not change the facts about machine and data; all other keys may change them.
@@ -92,9 +93,16 @@ class Planner:
 
 
 def plan_trials(
-    deriver: Deriver, trials: Sequence[Sequence[Value]], planner: Planner, begin: int = 0
+    deriver: Deriver,
+    trials: Sequence[Sequence[Value]],
+    planner: Planner,
+    begin: int = 0,
+    members: list[Member] | None = None,
 ) -> tuple[list[PlannedTrial], LaunchPlan]:
-    """All trials, numbered from `begin`, and the plan of the first. The hub is queried once for each model and data set."""
+    """All trials, numbered from `begin`, and the plan of the first. The hub is queried once for each model and data set.
+
+    `members` gets where each trial belongs, if trials are to share base models.
+    """
     planned: list[PlannedTrial] = []
     first: LaunchPlan | None = None
     looked_for: set[tuple[str, ...]] = set()
@@ -104,6 +112,8 @@ def plan_trials(
         first = first or plan
         _check_packages_once(derived.config, plan, looked_for)
         reading.setdefault(wanted_of(derived.config, plan), (number, derived.config, plan))
+        if members is not None:
+            members.append(member(number, derived.config, plan))
         planned.append(
             PlannedTrial(
                 number=number,

@@ -31,6 +31,7 @@ from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner, derive_and_plan, plan_trials
 from launcher.sweep.settings import check_settings, first_report, is_setting, read_settings
+from launcher.sweep.together.plan_groups import Member, TrialGroups, plan_groups, wants_groups
 from launcher.sweep.trials import Array, PlannedTrial, facts_line, make_arrays, shape
 
 WORKERS = 4
@@ -52,6 +53,8 @@ class PreparedSweep:
     config: Config
     kept: dict[str, str]
     """Name -> text of the copies of the files given with --config."""
+    groups: TrialGroups | None = None
+    """Which trials share base models; None without sweep.together."""
 
     @property
     def texts(self) -> dict[str, str]:
@@ -86,8 +89,13 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         refuse_in_sweep()
     sweep = _new_folder(Path(config.runs_dir).absolute(), config.name, moment)
     planner = Planner(sweep.path)
-    planned, plan = plan_trials(deriver, trials, planner)
+    members: list[Member] = []
+    planned, plan = plan_trials(deriver, trials, planner, members=members if wants_groups(settings) else None)
+    groups = plan_groups(settings, members, sampled=sampled) if members else None
     parallel, cluster = settings.parallel, find_cluster(plan.cluster)
+    if groups is not None:
+        planned = [dataclasses.replace(one, group=groups.key_of(one.number)) for one in planned]
+        parallel = parallel and -(-parallel // groups.size.trials)  # workers, each with as many trials
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
             f"cluster.kind={cluster.name} has no job arrays, which a sweep needs for its trials; use cluster=local, or start "
@@ -95,12 +103,14 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         )
     if sampled:
         _check_one_shape(planned, cluster.title)
-        workers = parallel or min(WORKERS, settings.trials or WORKERS)
+        at_once = groups.size.trials if groups else 1
+        workers = parallel or -(-min(WORKERS, settings.trials or WORKERS) // at_once)
         arrays = make_arrays([(number, shape(plan)) for number in range(workers)], workers, None)
     else:
         limited = cluster.queued and not config.dry_run
         largest = cluster.largest_array() if limited else 1 << 30
-        arrays = make_arrays([(trial.number, trial.shape) for trial in planned], largest, parallel)
+        queued = groups.tasks([trial.number for trial in planned]) if groups else range(len(planned))
+        arrays = make_arrays([(number, planned[number].shape) for number in queued], largest, parallel)
     spec: dict[str, Any] = {
         "created": now(),
         "cluster": cluster.name,
@@ -114,6 +124,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         },
         "parallel": parallel,
         "fail_fast": settings.fail_fast,
+        "together": groups.spec() if groups else None,
         "seed": settings.seed,
         "parameters": [axis.name for axis in axes if axis.swept],
         "space": {axis.name: _space(axis, sampled) for axis in axes if axis.swept},
@@ -138,6 +149,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         plan=plan,
         config=config,
         kept=kept_files(request.sources),
+        groups=groups,
     )
     spec["request"] = _request(prepared)
     for warning in (

@@ -5,6 +5,23 @@ from typing import TypedDict
 from launcher.launching.plan_warnings import HowMuch
 
 
+class Together(TypedDict):
+    """Trials that share one copy of their base model, in one job."""
+
+    trials: int
+    """Trials at the same time on one GPU, or on one CPU rank."""
+    mixed: bool
+    """Whether their rows go through the base model in one pass; otherwise they take turns."""
+    why: str
+    """The reason for both."""
+    gib: float | None
+    """Peak GiB of the GPU for all of them; null on a CPU, and if it is not known."""
+    one_gib: float | None
+    """The same for one trial."""
+    alone: dict[str, str]
+    """Number of each trial that runs alone, with the reason."""
+
+
 class SweepLaunched(TypedDict):
     """A sweep that was queued, runs on this machine, or was only written (a dry run)."""
 
@@ -24,6 +41,8 @@ class SweepLaunched(TypedDict):
     """The command that submits its jobs by hand."""
     training: HowMuch
     """What its first trial trains: steps, samples, tokens."""
+    together: Together | None
+    """Trials that share a base model; null without sweep.together."""
 
 
 class SweepResumed(TypedDict):

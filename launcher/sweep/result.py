@@ -57,6 +57,7 @@ class LaunchedSweep(SweepResult):
             "sweep": self.sweep.name, "sweep_dir": str(self.sweep.path), "cluster": spec["cluster"],
             "trials": self._number(), "job_ids": list(self.job_ids), "dry_run": spec["dry_run"], "command": self._command(),
             "training": extent_dict(self.prepared.config, self.prepared.plan),
+            "together": self.prepared.groups.report() if self.prepared.groups else None,
         }  # fmt: skip
 
     def text(self) -> str:
@@ -76,6 +77,7 @@ class LaunchedSweep(SweepResult):
             f"data      {data_line(self.prepared.plan, extent)}",
             f"training  the first: {training_line(self.prepared.plan, extent)}",
         ]
+        lines += self.prepared.groups.lines() if self.prepared.groups else []
         if self.job_ids:
             lines.append(f"jobs      {', '.join(self.job_ids)}")
         elif spec["dry_run"]:

@@ -1,6 +1,6 @@
 """The trials of a worker: the one that it had before it was queued again, then those that it can claim."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,20 @@ class Taker:
     stopped: StopSignal
     first: int
     """The trial of array index 0."""
+    groups: Mapping[int, str | None]
+    """Planned trial -> what trials must have in common to share a base model; None for one that runs alone."""
 
     def trials(self) -> Iterator[int]:
         """Numbers of trials. Each is claimed for this worker only when the caller asks for it."""
-        mine = claims.own(self.sweep, self.worker)
-        if mine is not None:
-            yield mine
+        yield from claims.own(self.sweep, self.worker)[:1]
         yield from self._of_grid() if self.spec["sampler"] == "grid" else self._of_sampler()
+
+    def next_of(self, key: str) -> int | None:
+        """The next trial that can join a group with this key, claimed for this worker; None if there is none."""
+        if self.spec["sampler"] != "grid":
+            return next(self._of_sampler(), None)
+        joining = (number for number in self.planned if self.groups.get(number) == key)
+        return next((number for number in joining if self._take(number)), None)
 
     def too_late(self, number: int) -> str | None:
         """The reason why a trial of a grid may no longer begin; None if it may, or if it has begun before.
@@ -46,9 +53,13 @@ class Taker:
         return why and f"{why}; raise it with python -m launcher sweep extend {self.sweep.name}"
 
     def _of_grid(self) -> Iterator[int]:
-        """The trial of this task of an array; outside of an array every unclaimed trial."""
+        """The trial of this task of an array, and those that can train with it; outside of an array every unclaimed trial."""
         index = self.job.index if self.job else None
-        numbers = [self.first + index] if index is not None else self.planned
+        numbers = self.planned
+        if index is not None:
+            key = self.groups.get(self.first + index)
+            others = [one for one in self.planned if self.groups.get(one) == key] if key else []
+            numbers = list(dict.fromkeys([self.first + index, *others]))
         yield from (number for number in numbers if self._take(number))
 
     def _of_sampler(self) -> Iterator[int]:

@@ -29,11 +29,14 @@ class PlannedTrial:
     """Digest of its configuration and plan; those made on the node must have the same."""
     shape: Mapping[str, str]
     """Its request to the scheduler."""
+    group: str | None = None
+    """Equal for trials that can train on one base model; None for a trial that runs alone."""
 
     def line(self) -> str:
         """Its line in trials.jsonl."""
         kept = {
             "number": self.number, "values": self.values, "typed": self.typed, "facts": self.facts, "digest": self.digest,
+            **({"group": self.group} if self.group else {}),
         }  # fmt: skip
         return json.dumps(kept, ensure_ascii=False) + "\n"
 

@@ -24,6 +24,7 @@ from launcher.sweep.folder import SweepDir, read_planned
 from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, keep, settle
 from launcher.sweep.study import Study, as_typed
 from launcher.sweep.take import Taker
+from launcher.sweep.together.carry_group import GroupCarrier
 
 _CUT = (Exit.REQUEUED, Exit.ALREADY_RUNNING)
 """Exit codes of a supervisor after which the trial continues in another job."""
@@ -50,7 +51,7 @@ class Work:
         self.study = Study(sweep, self.spec, self._seed()) if searches else None
         self.taker = Taker(
             sweep=sweep, spec=self.spec, worker=self.worker, job=job, planned=sorted(self.planned), stopped=self.stopped,
-            first=first,
+            first=first, groups={number: line.get("group") for number, line in self.planned.items()},
         )  # fmt: skip
 
     def all(self) -> int:
@@ -58,29 +59,37 @@ class Work:
         self._tell_of_others()
         code: int = Exit.OK
         for number in self.taker.trials():
-            code = self._train(number)
+            key = self._group_of(number)
+            code = self._train(number) if key is None else GroupCarrier(self, number, key).carry()
             if code in _CUT or self.stopped.signal:
                 return code
         return code
+
+    def _group_of(self, number: int) -> str | None:
+        """What a trial has in common with those with which it can train; None for one that runs alone."""
+        together = self.spec.get("together")
+        if together is None or together["trials"] < 2:
+            return None
+        return self.planned[number].get("group") if number in self.planned else together["key"]
 
     def _train(self, number: int) -> int:
         """The exit code of the supervisor of one trial."""
         began = now()
         if (why := self.taker.too_late(number)) is not None:
-            self._end(number, ended_before(CANCELLED, why, began))
+            self.end(number, ended_before(CANCELLED, why, began))
             return Exit.OK
         try:
-            typed, trial = self._values(number)
+            typed, trial = self.values(number)
             run = write_trial(self.sweep, self.spec, number, typed, self.planned.get(number))
         except LauncherError as error:
             say(f"trial {number}: {error}")
-            self._end(number, ended_before(FAILED, str(error), began))
+            self.end(number, ended_before(FAILED, str(error), began))
             return error.exit_code
         values = claims.read_claim(self.sweep, number) or {}
         shown = values.get("values") or self.planned[number]["values"]
         say(f"trial {number}: {' '.join(f'{key}={value}' for key, value in shown.items())}")
         should_prune = partial(self.study.should_prune, trial) if self.study else None
-        code = carry(run, self.spec["objective"], self.stopped, self._must_end, should_prune)
+        code = carry(run, self.spec["objective"], self.stopped, self.must_end, should_prune)
         if code in _CUT:
             return code
         outcome = settle(self.sweep, number, self.spec["objective"])
@@ -89,10 +98,10 @@ class Work:
                 f"the supervisor of the trial ended with exit code {code} and gave no reason; see {run.logs}"
             )
             outcome = ended_before(FAILED, reason, began)
-        self._end(number, outcome)
+        self.end(number, outcome)
         return Exit.OK if code == Exit.PRUNED else code
 
-    def _values(self, number: int) -> tuple[list[str], Any]:
+    def values(self, number: int) -> tuple[list[str], Any]:
         """The overrides of the trial, and the study's trial if there is a study."""
         if number in self.planned:
             line = self.planned[number]
@@ -107,11 +116,11 @@ class Work:
         typed = [f"{self.spec['space'][key]['key']}={as_typed(value)}" for key, value in params.items()]
         return [*self.spec["fixed"], *typed], self.study.enrol(number, params)
 
-    def _must_end(self) -> bool:
+    def must_end(self) -> bool:
         """Whether the sweep was cancelled. For tasks of its array this is false, because the cluster cancels them."""
         return not self.worker.task and self.sweep.stop.exists()
 
-    def _end(self, number: int, outcome: Mapping[str, Any]) -> None:
+    def end(self, number: int, outcome: Mapping[str, Any]) -> None:
         """Writes the outcome, tells the study, and ends the sweep if a failure must end it (sweep.fail_fast)."""
         keep(self.sweep, number, outcome)
         if self.study:

@@ -74,6 +74,8 @@ class Tracker:
     """Environment variables with its secrets. Jobs inherit them; they are never written to a file."""
     report_to: ClassVar[str | None] = None
     """Its name in transformers' report_to."""
+    several_runs: ClassVar[bool] = False
+    """Whether one process can log several runs at once."""
 
     def variables(self, project: str) -> dict[str, str]:
         """Environment variables of every rank, without secrets, as the plan contains them."""

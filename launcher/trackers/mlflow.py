@@ -27,6 +27,7 @@ class Mlflow(Tracker):
     """MLflow, through its client: metrics and the run's settings."""
 
     says: ClassVar[str] = "MLflow at `MLFLOW_TRACKING_URI`; tracker.project is the experiment"
+    several_runs: ClassVar[bool] = True
     offline: ClassVar[str] = "without MLFLOW_TRACKING_URI, or if the server does not answer within 3 s"
     environment: ClassVar[tuple[Variable, ...]] = (  # mlflow.org's page "Environment variables"
         Variable(

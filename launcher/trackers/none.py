@@ -10,6 +10,7 @@ class Nothing(Tracker):
 
     says: ClassVar[str] = "only metrics.jsonl in the run dir"
     report_to: ClassVar[str | None] = "none"
+    several_runs: ClassVar[bool] = True
 
 
 SPEC = Nothing()

@@ -13,6 +13,7 @@ from launcher.masking import mask
 from launcher.plugins.decide import Decided, read_run
 from launcher.run import RunDir
 from launcher.run.events.ranks import Crashed
+from launcher.run.lanes import lanes_file
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.noise import leave_out_noise
 
@@ -37,6 +38,10 @@ def _train(run: RunDir) -> int:
         check_world(decided)
         heartbeat.phase("import")
         leave_out_noise()
+        if lanes_file(run).exists():
+            from launcher.train.lanes.group import train_group
+
+            return train_group(run, decided, heartbeat)
         from launcher.train.session import train  # a slow import, so the number of ranks is checked first
 
         return train(run, decided, heartbeat)

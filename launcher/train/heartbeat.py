@@ -23,7 +23,7 @@ class Heartbeat:
         descriptor = os.environ.pop(environment.HEARTBEAT_FD, None)
         stacks = os.environ.pop(environment.STACKS_FD, None)
         self._socket = socket.socket(fileno=int(descriptor)) if descriptor else None
-        self._phase, self._step, self._sent = "", 0, 0.0
+        self._phase, self.step, self._sent = "", 0, 0.0
         self._shutdown = False
         self._server: ServerAt | None = None
         self._probe: ProbeResult | None = None
@@ -43,12 +43,12 @@ class Heartbeat:
 
     def phase(self, name: str, step: int | None = None) -> None:
         """Reports what this rank does now: import, load, data, first step, step, save, eval or export."""
-        step = self._step if step is None else step
+        step = self.step if step is None else step
         moment = time.monotonic()
         if name == self._phase and moment - self._sent < _LEAST_S:
-            self._step = step
+            self.step = step
             return
-        self._phase, self._step, self._sent = name, step, moment
+        self._phase, self.step, self._sent = name, step, moment
         if self._socket is not None:
             try:
                 self._socket.send(encode(RankHeartbeat(phase=name, step=step, probe=self._probe)))

@@ -35,6 +35,7 @@ from launcher.run import RunDir
 from launcher.run.events.ranks import Base
 from launcher.train.merge import merge_adapter, stamp
 from launcher.train.node_cache import NodeCache
+from launcher.train.rope import rope_arguments
 from launcher.train.strategies.base import WHOLE, on_rank
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout
@@ -90,6 +91,7 @@ def load_model(
         kwargs["attn_implementation"] = short.get(config.attn_implementation, config.attn_implementation)
     if _is_mxfp4(where, revision):
         kwargs["quantization_config"] = Mxfp4Config(dequantize=True)
+    kwargs |= rope_arguments(config, where, revision)
     kwargs = apply(plugins, "on_load", kwargs)
     strategy = on_rank(plan.strategy) if together else WHOLE
     with strategy.loading(plan):

@@ -1,38 +1,30 @@
 """One training session on one rank: the store at which the ranks meet, model, data, trainer, resume, export."""
 
-import hashlib
 import os
 import signal
-from typing import Any
 
 import datasets
 import torch
 import torch.distributed as dist
-from transformers import Trainer
 from transformers.utils import logging as transformers_logging
 
 from launcher import environment
-from launcher.config import Config, has_evaluation
+from launcher.config import has_evaluation
 from launcher.data.places import fix_files
-from launcher.errors import CheckpointError, Exit, NotAsPlanned
-from launcher.methods.registry import find_method
+from launcher.errors import Exit, NotAsPlanned
 from launcher.plan import LaunchPlan
-from launcher.plugins.base import apply
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.run.events.checkpoints import Resumed
 from launcher.run.events.ranks import Exported, Working
 from launcher.train.after.export import export
-from launcher.train.callbacks import Recorder, SampleAnswers
-from launcher.train.checkpoint.saver import Saver
-from launcher.train.checkpoint.schedule import Schedule
 from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.shared import Shared
 from launcher.train.data.tokens import check_renders
+from launcher.train.equip import RankOf, equip, go_on
 from launcher.train.heartbeat import Heartbeat
-from launcher.train.length import check_arguments, settle_saves
-from launcher.train.meter import Meter, Probe
-from launcher.train.methods.parts import Parts, make_arguments, make_trainer
+from launcher.train.length import check_arguments
+from launcher.train.meter import Probe
+from launcher.train.methods.parts import make_arguments, make_trainer
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.node_cache import NodeCache, near
 from launcher.train.shutdown import ShutdownCallback
@@ -49,7 +41,7 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     heartbeat.phase("load")
     config, plan = decided.config, decided.plan
     fix_files(plan.facts.data_files)
-    _check_device(plan)
+    check_device(plan)
     is_main = int(os.environ.get(environment.RANK, "0")) == 0
     attempt = int(os.environ.get(environment.ATTEMPT, "1"))
     transformers_logging.disable_progress_bar()
@@ -79,52 +71,17 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache, together=True)
     if is_main:
         note_revision(run, config.model, model, attempt)
-    recorder = Recorder(
-        run,
-        plan,
-        attempt,
-        is_main,
-        config.trainer.loss_spike,
-        config.cluster.gpu_tflops,
-        find_method(plan.trainer).extra_passes(config),
-    )
     heartbeat.phase("data")
-    callbacks = [recorder, Meter(run, plan, attempt, rank)]
-    trainer = make_trainer(
-        Parts(
-            run=run,
-            config=config,
-            facts=plan.facts,
-            plan=plan,
-            plugins=decided.plugins,
-            args=args,
-            model=model,
-            tokenizer=tokenizer,
-            callbacks=callbacks,
-            shared=shared,
-            heartbeat=heartbeat,
-        )
+    place = RankOf(run=run, decided=decided, attempt=attempt, rank=rank)
+    trainer = equip(
+        place, args, model, tokenizer, shared, tracking, heartbeat, selection.skipped(), make_trainer
     )
-    if config.trainer.sample_prompt and not plan.strategy.shards_weights:
-        trainer.add_callback(SampleAnswers(run, attempt, is_main, tokenizer, config.trainer.sample_prompt))
-    if tracking.callback is not None:
-        trainer.add_callback(tracking.callback)
-    trainer = apply(decided.plugins, "on_trainer", trainer)
-    check_state(trainer, plan)
-    saver = Saver(run, plan.save, rank, world_size, attempt) if plan.save else None
-    trainer.follow(
-        plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, selection.skipped()
-    )
-    if saver is not None and plan.save is not None:
-        trainer.add_callback(
-            Schedule(run, settle_saves(plan.save, trainer.run_length), saver, trainer, attempt)
-        )
     shutdown = ShutdownCallback(heartbeat, trainer, world_size)
     trainer.add_callback(shutdown)
     if world_size > 1:
         trainer.add_callback(Probe(heartbeat, trainer.args.device))
     check_arguments(trainer.args, plan)
-    trainer.train(resume_from_checkpoint=_go_on(run, trainer, selection, config, attempt))
+    trainer.train(resume_from_checkpoint=go_on(place, trainer, selection))
     if shutdown.happened:
         tracking.finish(shutdown=True)
         return Exit.SHUT_DOWN
@@ -148,31 +105,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     return Exit.OK
 
 
-def check_state(trainer: Trainer, plan: LaunchPlan) -> None:
-    """NotAsPlanned if accelerate uses another world size, device, strategy or precision than the plan."""
-    state = trainer.accelerator.state
-    sharded = on_rank(plan.strategy).found(trainer, plan)
-    degrees = on_rank(plan.strategy).found_degrees(trainer)
-    for what, found, planned in (
-        ("world_size", state.num_processes, plan.topology.world_size),
-        ("device", trainer.accelerator.device.type, plan.device),
-        *((f"strategy.{key}", value, getattr(plan.strategy, key)) for key, value in sharded.items()),
-        *((f"degrees.{key}", value, getattr(plan.degrees, key)) for key, value in degrees.items()),
-        ("mixed_precision", str(state.mixed_precision), plan.mixed_precision),
-        ("micro_batch_size", trainer.args.per_device_train_batch_size, plan.batch.micro_batch_size),
-        (
-            "gradient_accumulation_steps",
-            trainer.args.gradient_accumulation_steps,
-            plan.batch.gradient_accumulation_steps,
-        ),
-    ):
-        if found != planned:
-            raise NotAsPlanned(
-                f"{what} is {found} on this rank and {planned} in the plan; accelerate.yaml or deepspeed.json differs"
-            )
-
-
-def _check_device(plan: LaunchPlan) -> None:
+def check_device(plan: LaunchPlan) -> None:
+    """NotAsPlanned if this rank has no GPU although one is planned; sets the GPU, or the number of threads."""
     if plan.device == "cuda":
         if not torch.cuda.is_available():
             raise NotAsPlanned(
@@ -181,35 +115,6 @@ def _check_device(plan: LaunchPlan) -> None:
         torch.cuda.set_device(int(os.environ.get(environment.LOCAL_RANK, "0")))
     elif threads := os.environ.get(environment.OMP_NUM_THREADS):
         torch.set_num_threads(int(threads))
-
-
-def _go_on(
-    run: RunDir, trainer: Any, selection: CheckpointSelection, config: Config, attempt: int
-) -> str | None:
-    """The checkpoint from which Trainer.train resumes; None if training begins at step 0."""
-    found = selection.settle()
-    weights_only = selection.from_elsewhere and config.resume_weights_only
-    stripped = found is not None and found.manifest.weights_only
-    if found is not None and stripped and not config.resume_weights_only:
-        raise CheckpointError(
-            f"{found.path} has no optimizer state (plugins.sharded_checkpoint.weights_only=true); to continue from it with a "
-            "new optimizer: python -m launcher resume RUN resume_weights_only=true"
-        )
-    if found is not None:
-        trainer.start_from(found, weights_only=weights_only)
-        if selection.rank == 0:
-            run.note(
-                Resumed(
-                    attempt=attempt,
-                    checkpoint=str(found.path),
-                    step=found.manifest.step,
-                    weights_only=weights_only,
-                    new_optimizer=stripped or weights_only,
-                )
-            )
-    begins = found is None or weights_only
-    trainer.args.eval_on_start = trainer.args.eval_on_start and begins
-    return None if begins or found is None else str(found.path)
 
 
 def serve_store() -> dist.TCPStore | None:

@@ -21,6 +21,8 @@ from launcher import environment
 from launcher.processes import death_with_parent
 from launcher.protocol.codec import decode, encode
 from launcher.protocol.ranks import TO_WARM, ForkRank, RankExited, RankForked, WarmReady
+from launcher.run import RunDir
+from launcher.run.lanes import lanes_file
 from launcher.strategies import planned_strategy
 from launcher.train.noise import leave_out_noise
 
@@ -35,7 +37,9 @@ def main(argv: list[str]) -> int:
     os.environ[environment.TOKENIZERS_PARALLELISM] = "false"
     os.environ.setdefault(environment.NVML_CUDA_CHECK, "1")
     leave_out_noise()
-    import_stack(modules(plan))
+    import_stack(
+        [*modules(plan), *(["launcher.train.lanes.group"] if lanes_file(RunDir(run_dir)).exists() else [])]
+    )
     started = _has_cuda_context()
     if started:
         print(

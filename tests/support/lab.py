@@ -26,7 +26,8 @@ class OnSmallDisk(Finished):
 class Lab:
     """The cluster, and what a person does on its login node."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        """`settings`: other variables SLAB_* of slurm/lab."""
         self.folder = folder
         self.settings = {
             "SLAB": str(folder),
@@ -36,6 +37,7 @@ class Lab:
             "SLAB_CPUS": "8",
             "SLAB_SMALL": "1100",
             "XDG_STATE_HOME": str(folder / "state"),  # what is known of its hosts is not for the next cluster
+            **settings,
         }
 
     def __call__(self, *words: str) -> None:

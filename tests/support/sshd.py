@@ -1,4 +1,7 @@
-"""A login node: a real sshd on 127.0.0.1 with a home, programs and a host key of its own, and an ssh that knows it."""
+"""A login node: a real sshd with a home, programs and a host key of its own, and an ssh that knows it.
+
+It listens on 127.0.0.1, or is started for each connection in another place, such as the controller of slurm/lab.
+"""
 
 import os
 import shlex
@@ -8,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
@@ -18,8 +22,12 @@ class Login:
     """One login node. Its hosts are called `login`, `refused` (no key is accepted there), `stranger` (its key is not known),
     and `nowhere` (nothing listens)."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, inside: Sequence[str] = (), *, reachable: bool = True, path: str = "/usr/bin:/bin"
+    ) -> None:
+        """`inside`: the words that start a program in another place; `reachable`: whether that place has this machine's
+        network; `path` is the PATH there, after its own programs."""
+        self.folder, self.inside, self.reachable = folder, inside, reachable
         self.home, self.bin, self.laptop = folder / "home of me", folder / "bin", folder / "laptop"
         for one in (self.home, self.bin, self.laptop / "bin"):
             one.mkdir(parents=True)
@@ -30,7 +38,7 @@ class Login:
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True
             )
         # a profile that prints and sets the PATH, as those of sites do
-        path = f"{self.bin}:/usr/bin:/bin"
+        path = f"{self.bin}:{path}"
         (self.home / ".profile").write_text(f"echo Welcome to the cluster\nexport PATH={shlex.quote(path)}\n")
         self.python(sys.executable)
         self.process: subprocess.Popen[bytes] | None = None
@@ -45,12 +53,14 @@ class Login:
         file.write_text(f"#!/bin/bash\n{script}\n")
         file.chmod(0o755)
 
-    def start(self) -> None:
+    def start(self, *settings: str) -> None:
+        """`settings`: lines of sshd_config, which come first and therefore count."""
         Path("/run/sshd").mkdir(exist_ok=True)
         (self.folder / "authorized_keys").write_text((self.folder / "key.pub").read_text())
         config = self.folder / "sshd_config"
         config.write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host_key\nPidFile none\nUsePAM no\n"
+            "".join(f"{line}\n" for line in settings)
+            + f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host_key\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
             f'PermitRootLogin yes\nSetEnv "HOME={self.home}"\n'
         )
@@ -69,8 +79,13 @@ class Login:
         ssh = self.laptop / "bin" / "ssh"
         ssh.write_text(f'#!/bin/bash\nexec {shutil.which("ssh")} -F {self.folder}/ssh_config "$@"\n')
         ssh.chmod(0o755)
+        if not self.reachable:
+            words = [*self.inside, str(SSHD), "-i", "-E", str(self.folder / "sshd.log"), "-f", str(config)]
+            with (self.folder / "ssh_config").open("a") as file:
+                file.write(f"Match originalhost login\n  ProxyCommand {shlex.join(words)}\n")
+            return
         log = (self.folder / "sshd.log").open("wb")
-        self.process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
+        self.process = subprocess.Popen([*self.inside, str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
         for _ in range(200):
             with socket.socket() as one:
                 if one.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -96,11 +111,16 @@ class Login:
             **more,
         }
 
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        """A command of the launcher."""
+        return [sys.executable, "-m", "launcher", *words]
+
     def here(self, *words: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """A command of the launcher on the laptop."""
         return subprocess.run(
-            [sys.executable, "-m", "launcher", *words], cwd=cwd or self.laptop, env=self.environment(**more),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+            self.command(*words), cwd=cwd or self.laptop, env=self.environment(**more),
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     @staticmethod

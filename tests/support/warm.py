@@ -28,6 +28,7 @@ HEAVY = (
     "bitsandbytes",
     "deepspeed",
     "launcher.train.session",
+    "launcher.train.lanes.group",
     *(
         f"launcher.train.methods.{kind}"
         for kind in ("sft", "dpo", "kto", "orpo", "reward", "grpo", "classify", "distill")
@@ -49,7 +50,8 @@ class Warm:
     def run(self, path: Path, **request: Any) -> dict[str, Any]:
         """Starts the ranks of a planned run and waits for their end.
 
-        `kill_after_saves`: SIGKILL to all ranks once so many checkpoints were begun in this attempt, `delay_s` later.
+        `kill_after_saves`: SIGKILL to all ranks once so many checkpoints were begun in this attempt, `delay_s` later;
+        `kill_at_file`: once that file exists.
         """
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"path": str(path), **request}) + "\n")
@@ -137,6 +139,7 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
         if "kill_after_saves" in request:
             begun |= _begun(path) - left
         wanted = len(begun) >= request.get("kill_after_saves", 1 << 30)
+        wanted = wanted or Path(request.get("kill_at_file", "/nowhere/at/all")).exists()
         if wanted:
             time.sleep(request.get("delay_s", 0.0))
         if late or wanted or (any(ended) and _failed(pids)):

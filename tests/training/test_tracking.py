@@ -1,6 +1,7 @@
 """Weights & Biases: one id over attempts, no waiting for a host that does not exist, and files that are sent later."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from launcher.run import RunDir
 from launcher.trackers.host import answers
+from launcher.trackers.registry import TRACKERS
 from launcher.trackers.wandb import why_offline
 from tests.support import preloaded
 from tests.support.runs import Finished, environment
@@ -43,7 +45,7 @@ def test_two_attempts_with_a_kill_between_have_one_id(killed_once):
     files = sorted(killed_once.path.glob("wandb/offline-run-*/*.wandb"))
     ids = {event["id"] for event in killed_once.events("tracking")}
     assert len(files) == 2
-    assert {re.fullmatch(r"run-(\w+)\.wandb", file.name)[1] for file in files} == ids
+    assert {file.name.removeprefix("run-").removesuffix(".wandb") for file in files} == ids
 
 
 @pytest.mark.train
@@ -114,3 +116,22 @@ def _sync(run: Finished, **more: str) -> subprocess.CompletedProcess[str]:
 
 def _seconds(event: dict) -> float:
     return datetime.fromisoformat(event["time"]).timestamp()
+
+
+@pytest.mark.train
+def test_trials_of_a_sweep_have_one_group_and_each_an_id_that_a_requeue_keeps(
+    compose, plan, tmp_path, monkeypatch
+):
+    from launcher.train.tracking import RankTracking
+
+    monkeypatch.setattr(os, "environ", {**os.environ, "WANDB_MODE": "offline"})
+    sweep, typed = tmp_path / "tiny" / "sweep_2026-01-01_00-00-00", ("+experiment=tiny", "tracker=wandb")
+    for trial, attempt in (("0", 1), ("0", 2), ("1", 1)):
+        run = RunDir(sweep / trial)
+        run.path.mkdir(parents=True, exist_ok=True)
+        RankTracking(run, compose(*typed), plan(*typed, run_dir=str(run.path)), attempt, is_main=True)
+        TRACKERS.find("wandb").finish()
+    told = [event for trial in ("0", "1") for event in Finished(sweep / trial).events("tracking")]
+    assert {event["group"] for event in told} == {sweep.name}
+    assert told[0]["id"] == told[1]["id"] != told[2]["id"]
+    assert os.environ["WANDB_RUN_GROUP"] == sweep.name

@@ -58,6 +58,10 @@ def vllm_model(folder: Path, run: RunDir | None) -> VllmModel:
         raise RunError(f"{folder}/adapter_config.json is not a JSON object; was it edited?")
     if why := _unknown_to_vllm(adapter) or (_base_is_no_folder(config) if config else None):
         raise RunError(f"vLLM cannot serve {folder}: {why}; {_MERGE}")
+    if (folder / "config.json").is_file():
+        raise RunError(
+            f"vLLM cannot serve {folder}: its base has stretched positions (config.json); {_MERGE}"
+        )
     if run and _is_quantized(run):
         raise RunError(
             f"vLLM cannot serve {folder}: it was trained on quantized weights, and vLLM would add it to others; {_MERGE}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Options, RunState
 from launcher.clusters.job import Job, JobRecord, Start
-from launcher.clusters.slurm import client, environment, queue, shell, step
+from launcher.clusters.slurm import client, complete, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -102,11 +102,11 @@ class Slurm(SlurmScript):
         """The starts that squeue gives."""
         return queue.expected_starts(job_ids, self.timeout_s)
 
-    def when_starts(self, jobs: Sequence[Options], folder: str) -> list[Start]:
-        """The starts that sbatch --test-only and squeue give."""
+    def when_starts(self, jobs: Sequence[Options], folder: str, freed: int = 0) -> list[Start]:
+        """The starts that sbatch --test-only and squeue give; now for jobs that need no more nodes than are freed."""
         from launcher.clusters.slurm import starts
 
-        return starts.when_starts(jobs, folder, self.timeout_s)
+        return starts.when_starts(jobs, folder, self.timeout_s, freed)
 
     def cancel(self, job_id: str) -> None:
         """Runs scancel."""
@@ -119,6 +119,10 @@ class Slurm(SlurmScript):
     def requeue(self, job_id: str) -> None:
         """Runs scontrol requeue."""
         client.requeue(job_id, self.timeout_s)
+
+    def requeue_wait_s(self) -> float:
+        """cred_expire: until then a credential of the job's earlier start could still be valid."""
+        return client.cred_expire_s(self.timeout_s)
 
     def forbid_requeue(self, job_id: str) -> None:
         """Runs scontrol update."""
@@ -156,9 +160,13 @@ class Slurm(SlurmScript):
         """KillWait."""
         return client.kill_wait_s(self.timeout_s)
 
-    def keeps_job_without_head(self, spares: int) -> bool:
-        """A job with spares is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
-        return self.queued and spares > 0
+    def keeps_job_without_head(self) -> bool:
+        """A job of several nodes is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
+        return self.queued
+
+    def complete(self, job_id: str, code: int) -> None:
+        """Calls slurm_complete_job, else scancel."""
+        complete.complete(job_id, code, self.timeout_s)
 
     def hosts(self, nodes: str) -> list[str]:
         """The host names as scontrol expands them."""

@@ -78,8 +78,10 @@ def job_options(request: Request) -> dict[str, str]:
     }
     if request.cuda:
         options |= gpu_options(request)
-    if request.spares:
-        options["no-kill"] = ""  # the failure of a node must not end a job that has a spare
+    if request.spares or (request.led and request.nodes > 1):
+        options["no-kill"] = (
+            ""  # the failure of a node must not end the job: another one leads it, or queues it again
+        )
     added = _site_options(site.sbatch)
     # sbatch refuses two options for cores, or for memory: the site's option wins, since the site knows its nodes.
     if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in added:
@@ -149,7 +151,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
                 f"{key} is not an sbatch option; use the long name without the dashes, such as partition"
             )
         if flag in _PLANNED:
-            raise PlanError(f"{key} is decided by the plan; set {_PLANNED[flag]} instead")
+            raise PlanError(f"{key} is decided by the plan; set {_way_of(flag)}")
         if flag == "array":
             raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
         close = None if flag in KNOWN else nearest(flag, KNOWN)
@@ -172,6 +174,16 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
         if flag in FLAGS:
             check_file(key, options[flag])
     return options
+
+
+def _way_of(flag: str) -> str:
+    """What to set in place of an option that the plan decides."""
+    more = (
+        ", and cluster.gpu_type and cluster.gpu_request for the type of GPU"
+        if flag.startswith("gpus")
+        else ""
+    )
+    return f"{_PLANNED[flag]} instead{more}"
 
 
 def gpu_options(request: Request) -> dict[str, str]:

@@ -40,9 +40,12 @@ class QueuedJob:
     """Its start as planned by the backfill scheduler; None if it is not planned."""
 
 
-def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float) -> list[Start]:
+def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float, freed: int = 0) -> list[Start]:
     """For each job with these options: when Slurm would start it. After the first question without an answer, no further
-    question is asked, so that a controller that does not answer costs one timeout."""
+    question is asked, so that a controller that does not answer costs one timeout.
+
+    `freed`: nodes of the caller's own job. It ends now, and for --test-only it holds them until its time limit.
+    """
     found: list[Start] = []
     queue: list[QueuedJob] | None = None
     for options in jobs:
@@ -52,9 +55,18 @@ def when_starts(jobs: Sequence[Options], folder: str, timeout_s: float) -> list[
         start, partition = _test(options, folder, timeout_s)
         if start.at is not None:
             queue = _waiting(options, timeout_s) if queue is None else queue
+            start = on_freed(start, options, freed)
             start = behind(start, options, partition, queue)
         found.append(start)
     return found
+
+
+def on_freed(start: Start, options: Options, freed: int) -> Start:
+    """The start, which is now if the nodes that the caller's own job frees are enough."""
+    if start.at is None or not 0 < int(options.get("nodes", "1")) <= freed:
+        return start
+    now = time.time()
+    return start if start.at <= now else Start(at=now, how="the nodes of the present job, which it leaves")
 
 
 def behind(start: Start, options: Options, partition: str, queue: Sequence[QueuedJob]) -> Start:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from launcher.cli.reading import add_reading, reading_of_options
 from launcher.cli.verb import Verb
-from launcher.data.convert import check_free, convert, targets
+from launcher.data.convert import check_free, convert, targets, usual_target
 from launcher.data.places import find_files, is_address
 from launcher.data.printed import ConvertedData
 from launcher.data.progress import progress
@@ -19,7 +19,11 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", type=Path, metavar="OUT", help=".jsonl, .json (one array), .csv, .tsv or .parquet"
     )
-    parser.add_argument("--to", required=True, choices=targets(), help="the format of OUT's rows")
+    parser.add_argument(
+        "--to",
+        choices=targets(),
+        help="the format of OUT's rows (default: messages for chats, preference for pairs, ...)",
+    )
     add_reading(parser)
     parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
@@ -32,12 +36,14 @@ def _run(options: argparse.Namespace) -> int:
     if target.exists() and any(Path(one).samefile(target) for one in inputs):
         raise DataError(f"{target} is also the input file; name another output file")
     check_free(target, options.force)
+    reading = reading_of_options(options)
+    to: str = options.to or usual_target(source, reading)
     with progress(source, "convert", "rows") as advance:
-        counts = convert(source, target, options.to, reading_of_options(options), advance)
+        counts = convert(source, target, to, reading, advance)
     if options.json:
         result: ConvertedData = {
             "path": str(target),
-            "to": options.to,
+            "to": to,
             "rows": counts["rows"],
             "rejected_left_out": counts["rejected_left_out"],
             "invalid_left_out": counts["invalid_left_out"],
@@ -45,17 +51,17 @@ def _run(options: argparse.Namespace) -> int:
         print_json(result)
         return Exit.OK
     left_out, invalid = counts["rejected_left_out"], counts["invalid_left_out"]
-    print_text(f"{plural(counts['rows'], 'row')} as {options.to}: {target}")
+    print_text(f"{plural(counts['rows'], 'row')} as {to}: {target}")
     if invalid:
         print_text(f"{plural(invalid, 'invalid row')} left out")
     if left_out:
-        print_text(f"{left_out:,} rejected answers were left out: {options.to} cannot hold them")
+        print_text(f"{left_out:,} rejected answers were left out: {to} cannot hold them")
     return Exit.OK
 
 
 VERB = Verb(
     line="write a data file in another format",
-    example="data convert chats.csv chats.jsonl --to messages",
+    example="data convert alpaca.json chats.jsonl --to messages",
     add=_add,
     run=_run,
     prints=ConvertedData,

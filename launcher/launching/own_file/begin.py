@@ -16,9 +16,11 @@ from launcher.data.kinds import SPOKEN
 from launcher.data.portion import USUAL, CheckOptions
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError, UsageError
+from launcher.launching.own_file.cores import cores_per_gpu
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, check_serves, find_method
 from launcher.resources import resource_dir
+from launcher.units import plural
 
 _SEQUENCES = 32
 """The wanted sequences per step; the nearest number that the GPUs divide is taken."""
@@ -26,7 +28,6 @@ _STEPS = 10
 """Optimizer steps that a run has at least, if there are enough rows: fewer teach little, and the plan warns of them."""
 _EPOCHS = 3
 _MICRO = 2
-_CORES = 8
 _LEAST_ROWS_TO_HOLD_OUT = 50
 _HELD_OUT = 0.05
 _LONGEST = 8192
@@ -82,6 +83,7 @@ def begin(choices: Choices, file: str) -> First:
     seen = _seen(report, choices.data)
     world = choices.gpus * choices.nodes
     length = _length(report)
+    cores, of_cores = cores_per_gpu()
     micro, batch = _batch(int(_usual(method, "num_generations") or 1), world, report)
     entries = [
         *_model(choices.model),
@@ -112,7 +114,7 @@ def begin(choices: Choices, file: str) -> First:
         Entry(
             key="batch.global_batch_size",
             value=batch,
-            comment=f"{spec.unit} per optimizer step, over all {world} GPUs",
+            comment=f"{spec.unit} per optimizer step, over {plural(world, 'GPU')}",
         ),
         Entry(
             key="batch.micro_batch_size",
@@ -130,8 +132,8 @@ def begin(choices: Choices, file: str) -> First:
         Entry(key="resources.gpus_per_node", value=choices.gpus),
         Entry(
             key="resources.cpus_per_gpu",
-            value=_CORES,
-            comment="cores that a job requests with each GPU; no more than a node has for each",
+            value=cores,
+            comment=of_cores,
         ),
         Entry(key="resources.time", value=choices.time, comment="time limit of the job"),
     ]

@@ -11,8 +11,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from launcher.config import Config
+from launcher.config.texts import dataclass_of
 from launcher.errors import ConfigError, unknown
-from launcher.launching.explain import dataclass_of, expected, unknown_key
+from launcher.launching.explain import expected, named_value, unknown_key
+from launcher.launching.own_file.foreign import recipe_in
 from launcher.launching.own_file.source import SourceFile, construct, line_of
 from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
@@ -68,6 +70,7 @@ class SettingsReader:
     def read(self, root: yaml.MappingNode) -> FileSettings:
         """What the file asks for."""
         self._refuse_hydra(root)
+        self._refuse_recipe(root)
         for key, node in root.value:
             self._top(key.value, key, node)
         return self.asked
@@ -77,6 +80,12 @@ class SettingsReader:
         folders = [resource_dir("conf"), *([self.config_dir] if self.config_dir else [])]
         found = {path.stem for folder in folders for path in (folder / group).glob("*.yaml")}
         return sorted(found - {"schema"})
+
+    def _refuse_recipe(self, root: yaml.MappingNode) -> None:
+        names = [str(key.value) for key, _ in root.value]
+        own = (*self._groups, *(one.name for one in dataclasses.fields(Config)), EXTENDS, PLUGIN, PLUGINS)
+        if said := recipe_in(names, own, str(self.source.path)):
+            self.source.fail(line_of(root.value[0][0]), said)
 
     def _refuse_hydra(self, root: yaml.MappingNode) -> None:
         for key, _ in root.value:
@@ -140,7 +149,10 @@ class SettingsReader:
 
     def _choose(self, group: str, setting: Setting, choices: list[str]) -> None:
         if setting.value not in choices:
-            self.source.fail(setting.line, f"{group}: {unknown(group, setting.value, choices)}")
+            said = named_value(group, setting.value) or f"{group}: {unknown(group, setting.value, choices)}"
+            if ":" in setting.value and group not in ("model", "data"):
+                said = f"{group}: {setting.value}: write a space after the colon"
+            self.source.fail(setting.line, said)
         self.asked.choices[group] = setting
 
     def _key(self, schema: type, prefix: str, key: yaml.Node, node: yaml.Node) -> None:
@@ -317,6 +329,8 @@ def _value(hint: Any, node: yaml.Node) -> Any:
     kinds = [one for one in (hint, *get_args(hint)) if one is not type(None)]
     if isinstance(node, yaml.ScalarNode) and str in kinds and int not in kinds and not _is_null(node):
         return node.value
+    if isinstance(node, yaml.SequenceNode) and get_origin(hint) is list and get_args(hint)[0] is str:
+        return [_value(str, one) for one in node.value]
     return construct(node)
 
 

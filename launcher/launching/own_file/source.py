@@ -14,7 +14,6 @@ from launcher.reading import read_given
 _LARGEST = 1 << 20
 _MOST_NODES = 20_000
 _SUFFIXES = (".yaml", ".yml")
-_CLOCK = re.compile(r"[:,\[-]\s+([-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)\s*(?:[,}\]#]|$)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +77,6 @@ def construct(node: yaml.Node) -> Any:
     """The value of a node, as YAML reads it."""
     loader: Any = get_yaml_loader()("")
     return loader.construct_object(node, deep=True)
-
-
-def unquoted_clock(line: str) -> str | None:
-    """The first value of a YAML line that YAML 1.1 reads as a number of seconds, such as 5:00 without quotes; else None."""
-    found = _CLOCK.search(line)
-    return found[1] if found else None
-
-
-def clock_fault(value: str) -> str:
-    """What is wrong with such a value, and the way out."""
-    return f'YAML reads {value} without quotes as a number of seconds; write "{value}" in quotes'
 
 
 def line_of(node: yaml.Node) -> int:

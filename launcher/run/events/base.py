@@ -41,7 +41,7 @@ class StopReason(Enum):
     PREEMPTED = "pre-empted"
     """The scheduler queues the job again by itself."""
     ASKED = "asked to shut down"
-    """Only a signal came: the cluster wants its nodes back, and does not queue the job again."""
+    """Only a signal came, and the job still runs: by hand, or because the cluster will want its nodes back."""
     CANCELLED = "cancelled"
     PRUNED = "pruned"
     """The sweep's pruner ended the trial, because it is not among the promising ones."""
@@ -86,6 +86,11 @@ class Event(Record):
             if (value := getattr(self, name)) is not None or nulls or name in self.REQUIRED
         }
         return {"time": self.time, "event": self.kind, "attempt": self.attempt, **own, **self.more}
+
+    def in_attempt(self, attempt: int) -> "Event":
+        """The same event of another attempt, which is not written yet."""
+        own = {name: getattr(self, name) for name in self.FIELDS if name not in ("attempt", "time")}
+        return type(self)(attempt=attempt, **own)
 
     def line(self, time: str) -> dict[str, Any]:
         """The line to write, at that time."""

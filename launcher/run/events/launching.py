@@ -17,7 +17,8 @@ class Planned(Event):
     cluster: str | None = None
     """The kind of cluster that the plan is for."""
     data: Mapping[str, str] | None = None
-    """Data path -> number of files, size, and a digest of the content; for a file from 8 MiB on the time of its last change."""
+    """Data path -> number of files, size, and a digest of the content; of a file above 64 MiB a digest of 256 parts, and the
+    time of its last change."""
 
 
 class Replanned(Event):

@@ -35,12 +35,19 @@ REFERENCE = "trained_logits.safetensors"
 """File in the run dir with the trained model's logits on the fixed prompts, with which every later export is compared."""
 
 
-def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[str, Any]:
+def export(
+    run: RunDir,
+    decided: Decided,
+    trainer: Any,
+    tokenizer: Any,
+    again: Callable[[Path], Any] | None = None,
+) -> dict[str, Any]:
     """How the export was checked, on rank 0, after model/ is written: an adapter if only that was trained, else the full model.
 
     Collective. The folder is written under another name, loaded back in this process, compared with the trained model by the
     logits on fixed prompts, and then renamed. If the base is too large for the memory of this host, it is not loaded again, and
     only the tensors on disk are compared with the trained ones. If the check fails, the folder is kept, with a warning.
+    `again` loads the folder over a base model that this process holds already.
     """
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
@@ -60,7 +67,7 @@ def export(run: RunDir, decided: Decided, trainer: Any, tokenizer: Any) -> dict[
     if accelerator.is_main_process:
         try:
             write(model, state, tokenizer, temporary, decided)
-            facts = outcome(lambda: _verify(temporary, state, trained, ids, decided, count(model)))
+            facts = outcome(lambda: _verify(temporary, state, trained, ids, decided, count(model), again))
             if why := facts.get("why"):
                 print(
                     f"launcher: warning: the check of {run.export} failed, but it was kept: {why}", flush=True
@@ -90,8 +97,8 @@ def write(
             config.revision = decided.config.model.revision
         # the vocabulary is never resized, and "auto" would query the hub
         model.save_pretrained(folder, state_dict=dict(state), save_embedding_layers=False)
-        if decided.plan.classes is not None:
-            _name_classes(model, folder)
+        if decided.plan.classes is not None or decided.config.model.rope_scaling.factor is not None:
+            _write_config(model, folder)
     else:
         model.config.use_cache = True
         model.save_pretrained(folder, state_dict=dict(state))
@@ -99,9 +106,9 @@ def write(
     check(folder, expected=len(state) if adapter else None)
 
 
-def _name_classes(model: Any, folder: Path) -> None:
-    """Writes the model's config.json beside the adapter of a classifier, because only that names the classes; without the
-    quantisation of its base, which the reader chooses."""
+def _write_config(model: Any, folder: Path) -> None:
+    """Writes the model's config.json beside an adapter, because only that has its classes and its stretched positions; without
+    the quantisation of its base, which the reader chooses."""
     config = copy.deepcopy(model.get_base_model().config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -153,15 +160,16 @@ def _verify(
     ids: list[list[int]],
     decided: Decided,
     parameters: int,
+    again: Callable[[Path], Any] | None,
 ) -> dict[str, Any]:
     """How the folder was compared with the trained model; RunError if it is another model."""
-    if not fits(bytes_to_load(folder, decided, parameters=parameters)):
+    if again is None and not fits(bytes_to_load(folder, decided, parameters=parameters)):
         return {"verified": "tensors"}
     with single_process(), all_set_aside(decided.plugins):
-        again = load_back(folder, decided)
-        compare_tensors(again, state)
-        limit = tolerance(*formats(decided.plan, again, folder))
-        apart = check_same(logits_of(again, ids), trained, limit)
+        found = again(folder) if again else load_back(folder, decided)
+        compare_tensors(found, state)
+        limit = tolerance(*formats(decided.plan, found, folder))
+        apart = check_same(logits_of(found, ids), trained, limit)
     return {"verified": "logits", "difference": apart, "tolerance": limit}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from launcher.config import Init
+from launcher.config import Init, RopeScalingConfig
 from launcher.plugins.base import Plugin, apply
 from launcher.plugins.decide import Decided
 from launcher.train.model import load_model
@@ -60,8 +60,12 @@ def open_whole(folder: Path, decided: Decided, *, device: str = "cpu", dtype: st
     """The full model in a folder, in the class of the trained model and in the number format in which it was saved."""
     config = dataclasses.replace(
         _model_config(decided, device),
-        name_or_path=str(folder.absolute()), init=Init.pretrained, revision=None, gguf_file=None,
-    )  # fmt: skip
+        name_or_path=str(folder.absolute()),
+        init=Init.pretrained,
+        revision=None,
+        gguf_file=None,
+        rope_scaling=RopeScalingConfig(),  # the saved model has it already
+    )
     plan = _plan(decided, dtype or saved_dtype(folder))
     return load_model(config, plan, [_Only((), device)], decided.config.seed)
 

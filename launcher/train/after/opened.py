@@ -18,6 +18,7 @@ from launcher.run import RunDir
 from launcher.train.after.load_back import is_adapter, load_back, open_base
 from launcher.train.after.rebuild import check_room, rebuild
 from launcher.train.model import load_tokenizer
+from launcher.train.rope import saved_rope
 
 _MARK = "ANANSWERTHATSTANDSNOWHERE"
 
@@ -104,11 +105,13 @@ def open_folder(folder: Path) -> Opened:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    kind = AutoPeftModelForCausalLM if is_adapter(folder) else AutoModelForCausalLM
+    kind, more = AutoModelForCausalLM, dict[str, Any]()
+    if is_adapter(folder):
+        kind, more = AutoPeftModelForCausalLM, saved_rope(folder)
     try:
         if _has_own_head(folder):
             raise _no_answers(str(folder), "has a head for scores or classes")
-        model = kind.from_pretrained(folder, dtype="auto", device_map={"": device})
+        model = kind.from_pretrained(folder, dtype="auto", device_map={"": device}, **more)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise _not_loaded(folder, error) from None

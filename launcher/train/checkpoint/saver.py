@@ -50,9 +50,12 @@ class Save:
 class Saver:
     """Writes this rank's part of every checkpoint. Rank 0 commits checkpoints and deletes old ones."""
 
-    def __init__(self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int) -> None:
+    def __init__(
+        self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int, lease: str | None = None
+    ) -> None:
         """Collective. The writers have a process group of their own, because the collectives of a thread would mix with
-        those of training on the same group."""
+        those of training on the same group. `lease`: the nonce of the run's lease; None reads it from the environment."""
+        self.lease = os.environ.get(environment.LEASE) if lease is None else lease
         self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
         self.snapshot = Snapshot()
         self.stalls_s: deque[float] = deque(maxlen=_RECENT)
@@ -120,7 +123,7 @@ class Saver:
             error = f"rank {self.rank}: {_say(caught)}"
         try:
             parts = self._gather((files, error))
-            if self.rank == 0:
+            if parts is not None:
                 self._finish(save, folder, parts)
         except Exception as caught:
             self._failed(save, f"another rank's writer does not answer: {_say(caught)}")
@@ -130,7 +133,7 @@ class Saver:
         error = next((reason for _, reason in parts if reason), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
-        if not error and not self.run.leased_to(os.environ.get(environment.LEASE)):
+        if not error and not self.run.leased_to(self.lease):
             error = "another job has taken the lease of this run dir"
         if not error and folder is not None:
             try:
@@ -178,11 +181,12 @@ class Saver:
         if free < need:
             raise OSError(28, f"{free / 2**20:.0f} MiB are free and a save needs {need / 2**20:.0f} MiB")
 
-    def _gather(self, part: Any) -> list[Any]:
+    def _gather(self, part: Any) -> list[Any] | None:
+        """The parts of all ranks on rank 0, None on the others: on all, they would take memory with the square of the ranks."""
         if self._group is None:
             return [part]
-        parts: list[Any] = [None] * self.world_size
-        dist.all_gather_object(parts, part, group=self._group)
+        parts = [None] * self.world_size if self.rank == 0 else None
+        dist.gather_object(part, parts, group=self._group)
         return parts
 
     def _note(self, event: Event) -> None:

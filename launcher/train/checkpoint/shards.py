@@ -3,6 +3,7 @@
 The copy is in host memory, and is written to disk while training continues.
 """
 
+import heapq
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -142,10 +143,10 @@ class Snapshot:
 
 def _own(shards: list[Shard], rank: int, world_size: int) -> list[Shard]:
     own = [shard.own_part() for shard in shards if not shard.whole]
-    load = [0] * world_size
+    load = [(0, one) for one in range(world_size)]  # a heap: the first rank with the least
     for shard in sorted((shard for shard in shards if shard.whole), key=lambda shard: -shard.numel):
-        writer = load.index(min(load))
-        load[writer] += shard.numel
+        elements, writer = load[0]
+        heapq.heapreplace(load, (elements + shard.numel, writer))
         if writer == rank:
             own.append(shard)
     return own

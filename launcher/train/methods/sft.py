@@ -22,6 +22,10 @@ class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
     """trl's SFT trainer with this project's checkpoints, rows and loss."""
 
 
+TRAINER = ResumableSFT
+"""The trainer's class, for a loop that makes its steps itself (launcher/train/lanes)."""
+
+
 def rows(parts: RowParts) -> Sets:
     """The rows of both sets."""
 

@@ -124,6 +124,16 @@ def test_later_steps_of_a_run_that_went_back_take_nobody_s_place(tmp_path):
     assert sorted(path.name[-3:] for path in tmp_path.iterdir()) == ["020", "090", "100"]
 
 
+def test_after_a_save_the_manifests_alone_decide_what_is_kept(tmp_path):
+    for step in (10, 20, 30):
+        save(tmp_path, step)
+    for file in (tmp_path / "step_00000020").iterdir():
+        if file.name != "manifest.json":
+            file.unlink()
+    assert retain(tmp_path, 2, 0, 0, newest=30) == [10]
+    assert retain(tmp_path, 1, 0, 0) == []  # by hand, a broken one is neither kept nor deleted
+
+
 @given(st.data())
 def test_any_cut_of_a_tensor_is_read_back_from_any_other_cut(tmp_path_factory, data):
     numel = data.draw(st.integers(1, 40))

@@ -56,6 +56,7 @@ COMMANDS = (
     "init --model tiny --data {data} -o {folder}/mine.yaml",
     "remove --planned --yes --runs-dir {folder}/none",
     "remove --code --yes --runs-dir {folder}/none --cache-dir {folder}/none",
+    "remove --sent {folder}/cluster --yes",
     "convert-recipe {folder}/recipe.yml -o {folder}/converted.yaml",
     "list --planned",
     "rules",
@@ -116,6 +117,7 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (folder / "bin").mkdir()
+    (folder / "cluster" / "sent").mkdir(parents=True)
     before = Path.cwd()
     with openai_server() as provider, pytest.MonkeyPatch.context() as patch:
         for name, value in {

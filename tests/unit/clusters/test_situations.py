@@ -63,6 +63,19 @@ def test_a_cut_submission_to_another_cluster_is_found_there(
     assert [line.rpartition(" ")[2] for line in calls.read_text().splitlines()] == asked
 
 
+def test_a_comment_of_the_site_is_left_alone_and_its_job_is_found_by_its_folder(
+    programs, plan, tmp_path: Path
+):
+    made = plan(
+        "+experiment=tiny", "cluster=slurm", "++cluster.sbatch.comment=laion", run_dir=str(tmp_path / "run")
+    )
+    assert made.job_options["comment"] == "laion"
+    assert "#SBATCH --comment=laion\n" in render(made)["job.sbatch"]
+    run = job_script(tmp_path, "#SBATCH --comment=laion")
+    programs(squeue=f'echo "7|{run}|laion"; echo "8|/elsewhere|laion"')
+    assert queue.jobs_of(run, 5) == ["7"]
+
+
 def test_a_cluster_that_does_not_answer_leaves_it_open_whether_the_job_is_there(programs, tmp_path: Path):
     programs(squeue='case "$*" in *fritz*) exit 1;; esac')
     assert queue.jobs_of(job_script(tmp_path, "#SBATCH --clusters=alex,fritz"), 5) is None
@@ -89,7 +102,15 @@ def test_without_scontrol_a_requeue_is_refused_and_its_ban_and_limits_are_not_an
         slurm.requeue("7")
     slurm.forbid_requeue("7")
     assert slurm.record("7") is None and slurm.ends("7") is None
-    assert (slurm.grace_s(), slurm.largest_array()) == (30.0, 1001)
+    assert (slurm.grace_s(), slurm.largest_array(), slurm.requeue_wait_s()) == (30.0, 1001, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("cred_expire=5", 5.0), ("socket=/run/a,cred_expire=60", 60.0), ("(null)", 120.0)]
+)
+def test_the_wait_after_a_requeue_is_the_life_of_a_credential(programs, told: str, seconds: float):
+    programs(scontrol=f"echo 'AuthInfo                = {told}'")
+    assert Slurm().requeue_wait_s() == seconds
 
 
 @pytest.mark.parametrize(

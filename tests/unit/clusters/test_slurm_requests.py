@@ -39,7 +39,8 @@ def test_gpus_are_requested_in_the_dialect_of_the_site(options, overrides, expec
     [
         ("gpu_request=gress", "did you mean gres?"),
         ("gpu_type='a100 h100'", "must be one word"),
-        ("sbatch.gres=gpu:a100:4", "cluster.gpu_type"),
+        ("sbatch.gres=gpu:a100:4", "cluster.gpu_request=gres and cluster.gpu_type"),
+        ("sbatch.gpus-per-node=a100:4", "cluster.gpu_type and cluster.gpu_request"),
         ("sbatch.gres='nvme:200,gpu:4'", "cluster.gpu_type"),
         ("sbatch.account=5349", "quote it"),
         ("sbatch.time-min=36000", "quote it"),

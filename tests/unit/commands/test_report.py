@@ -198,6 +198,32 @@ def test_what_status_warns_of_is_said_with_its_first_word_as_the_title(facts: Ru
     assert notice.text.startswith("The evaluation loss rose from 1.2000 at step 120 to 1.8400 at step 280")
 
 
+def test_a_generation_server_and_the_waiting_for_it_are_told(facts: RunFacts):
+    server = {"host": "n3", "url": "http://10.0.0.3:1", "answers": True, "lost": 2, "wait_share": 0.4}
+    planned = {"mode": "server", "nodes": 1, "gpus": 8, "command": ["serve"]}
+    lost = {
+        "time": "2026-03-01T09:00:00+00:00",
+        "event": "server_lost",
+        "attempt": 1,
+        "host": "n3",
+        "reason": "killed",
+        "next": "n3",
+    }
+    page = make_run_page(
+        dataclasses.replace(
+            facts, plan={"generation": planned}, status={**facts.status, "generation": server},
+            events=[*facts.events, *events_of([lost])],
+        )
+    )  # fmt: skip
+    sections = {section.id: section for section in page.sections}
+    assert (
+        dict(sections["machine"].facts)["generation server"]
+        == "n3: the ranks wait for it 40 % of the time; lost 2 times"
+    )
+    assert "server_lost" in str(sections["events"].tables)
+    assert "a server, 1 node × 8 GPUs" in render_page(page)
+
+
 def test_forgetting_is_named_where_general_text_became_harder(facts: RunFacts):
     forgotten = {"before": 20.0, "now": 30.0, "step": 300, "increase": 1.5}
     assert titles(facts, general=forgotten) == ["Forgetting"]

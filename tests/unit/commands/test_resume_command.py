@@ -1,15 +1,22 @@
 """python -m launcher resume: the same run, planned again on other resources, and its refusals."""
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
+from launcher.errors import RunError
+from launcher.launching.changed_data import check_data_is_same, data_states
 from launcher.run import RunDir
-from launcher.run.events.launching import Replanned
+from launcher.run.events.launching import Planned, Replanned
+from launcher.run.events.supervisor import Started, Stopped
 from tests.support import preloaded
 from tests.support.hub import serve
 from tests.support.runs import environment
@@ -133,6 +140,58 @@ def test_changed_data_that_harms_nothing_is_told_once(changing, tmp_path, name: 
     (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": "another file"}))
     assert said in resumed().stderr
     assert said not in resumed().stderr
+
+
+def test_a_job_that_is_queued_again_looks_at_the_data_before_it_starts(changing, tmp_path):
+    changing(saved=True)
+    (tmp_path / "train.jsonl").write_text(json.dumps({"text": "another file"}))
+    run = RunDir(next(tmp_path.glob("runs/*/*")))
+    done = subprocess.run(
+        [sys.executable, "-m", "launcher.supervise", str(run.path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "step_00000010 is a place in the old rows" in done.stderr
+    (stopped,) = run.read_events(Stopped)
+    assert "train.jsonl is not what it was at the launch" in stopped.reason
+    assert not run.read_events(Started)
+
+
+def test_a_large_file_is_compared_by_parts_of_its_content(tmp_path, capfd):
+    file, run = tmp_path / "large.jsonl", RunDir(tmp_path / "run")
+    run.path.mkdir()
+    with file.open("wb") as content:
+        content.truncate(80 << 20)
+    save(run.checkpoints, 10)
+    facts: Any = SimpleNamespace(all_data=[str(file)], training_data=[str(file)], data_files={})
+    run.note(Planned(attempt=0, data=data_states(facts)))
+    check_data_is_same(run, facts)
+    assert capfd.readouterr().err == ""
+    os.utime(file, (1, 1))
+    check_data_is_same(run, facts)
+    assert "was written again since the launch" in capfd.readouterr().err
+    with file.open("r+b") as content:
+        content.seek(50 << 20)
+        content.write(b"other rows" * 100_000)
+    with pytest.raises(RunError, match="and others among them"):
+        check_data_is_same(run, facts)
+
+
+@pytest.mark.parametrize(("then", "warns"), [(0, False), (7, True)])
+def test_the_time_that_an_earlier_release_noted_is_compared(tmp_path, capfd, then: int, warns: bool):
+    file, run = tmp_path / "large.jsonl", RunDir(tmp_path / "run")
+    run.path.mkdir()
+    with file.open("wb") as content:
+        content.truncate(80 << 20)
+    save(run.checkpoints, 10)
+    facts: Any = SimpleNamespace(all_data=[str(file)], training_data=[str(file)], data_files={})
+    noted = f"1 file, {80 << 20:,} bytes, changed at {then or file.stat().st_mtime_ns}"
+    run.note(Planned(attempt=0, data={str(file): noted}))
+    check_data_is_same(run, facts)
+    assert ("was written again" in capfd.readouterr().err) is warns
 
 
 def test_a_finished_run_is_not_resumed(cli, ended):

@@ -305,7 +305,16 @@ def chats(tmp_path: Path) -> Path:
         name
         for name in targets()
         if name
-        not in ("preference", "human_assistant", "compared", "function_calls", "labelled", "prompt", "text")
+        not in (
+            "preference",
+            "human_assistant",
+            "compared",
+            "function_calls",
+            "kto_tag",
+            "labelled",
+            "prompt",
+            "text",
+        )
         and not name.endswith("_label")
     ],
 )
@@ -371,6 +380,28 @@ def test_a_bad_answer_is_not_written_as_something_to_learn():
     bad = common({"prompt": "Hi", "completion": "Hello", "label": False})
     with pytest.raises(BrokenRow, match="use --to labelled"):
         write_row(bad, "messages")
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"question": "Hi", "answer": "Hello"}, "messages"),
+        ({"question": "Hi", "chosen": "Hello", "rejected": "What?"}, "preference"),
+        ({"instruction": "Hi", "output": "Hello", "kto_tag": True}, "labelled"),
+        ({"text": "Hi"}, "text"),
+        ({"prompt": "Hi"}, "prompt"),
+        ({"text": "Hi", "label": "greeting"}, "text_label"),
+        ({"messages": [{"role": "user", "content": "Hi"}], "label": "greeting"}, "chat_label"),
+    ],
+)
+def test_rows_are_written_in_the_usual_format_of_their_kind_if_none_is_named(
+    tmp_path, capsys, row, name: str
+):
+    source, target = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(row) + "\n")
+    assert main(["data", "convert", str(source), str(target), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["to"] == name
+    assert read_example(json.loads(target.read_text()))[0] == name
 
 
 def test_nothing_is_overwritten_without_force(chats, tmp_path, capsys):

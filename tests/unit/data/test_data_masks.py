@@ -44,6 +44,9 @@ ENDS = {
     "qwen3_instruct_2507": "<|im_end|>",
     "gptoss": "<|return|>",
     "mistral": "</s>",
+    "phi4": "<|im_end|>",
+    "phi4_mini": "<|end|>",
+    "smollm3": "<|im_end|>",
 }
 NO_SYSTEM = ("gemma", "mistral")
 """Stock templates that refuse a system turn."""
@@ -69,17 +72,51 @@ MODELS = {
     "qwen3_next_80b_a3b": "qwen3_instruct_2507",
     "gpt_oss_20b": "gptoss",
     "gpt_oss_120b": "gptoss",
+    "phi4_14b": "phi4",
+    "phi4_mini": "phi4_mini",
+    "smollm3_3b": "smollm3",
 }
 """The template of each shipped model whose tokenizer is on a hub; smollm2_135m and tiny have theirs here."""
-UNTRIED = {"phi4_14b", "phi4_mini", "smollm3_3b"}
-"""Shipped models whose templates no test has: neither trl nor a package holds them. A launch checks what they render."""
-MISTRAL = (
-    "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
-    "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}"
-)
-"""What the Mistral models of the first generation render, which trl does not ship: turns in [INST], answers closed by </s>."""
+OWN_WORDS = {
+    "mistral": (
+        "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+        "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+        "{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token }}{% endif %}{% endfor %}"
+    ),
+    "phi4": (
+        "{%- for message in messages -%}"
+        "{{ '<|im_start|>' + message.role + '<|im_sep|>' + message.content + '<|im_end|>' }}"
+        "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant<|im_sep|>' }}{%- endif -%}"
+    ),
+    "phi4_mini": (
+        "{%- for message in messages -%}{{ '<|' + message.role + '|>' + message.content }}"
+        "{%- if message.role == 'system' and message.tools -%}{{ '<|tool|>' + message.tools + '<|/tool|>' }}{%- endif -%}"
+        "{{ '<|end|>' }}{%- endfor -%}{{ '<|assistant|>' if add_generation_prompt else eos_token }}"
+    ),
+    "smollm3": (
+        "{%- set asked = messages[0].content if messages[0].role == 'system' else '' -%}"
+        "{%- set thinks = '/no_think' not in asked and ('/think' in asked or enable_thinking | default(true)) -%}"
+        "{%- set own = asked.replace('/no_think', '').replace('/think', '').rstrip() -%}"
+        "{{- '<|im_start|>system\n' -}}"
+        "{%- if '/system_override' in asked -%}{{- own.replace('/system_override', '').rstrip() + '<|im_end|>\n' -}}"
+        "{%- else -%}"
+        "{{- '## Metadata\n\nKnowledge Cutoff Date: June 2025\nToday Date: ' + strftime_now('%d %B %Y') + '\n' -}}"
+        "{{- 'Reasoning Mode: ' + ('/think' if thinks else '/no_think') + '\n\n## Custom Instructions\n\n' -}}"
+        "{{- (own or 'You are a helpful AI assistant named SmolLM, trained by Hugging Face.') + '\n\n' -}}"
+        "{%- if tools -%}{{- '### XML Tools\n\n<tools>\n' -}}"
+        "{%- for tool in tools -%}{{- tool | tojson + '\n' -}}{%- endfor -%}"
+        "{{- '</tools>\n\n' -}}{%- endif -%}{{- '<|im_end|>\n' -}}{%- endif -%}"
+        "{%- set thought = '' if thinks else '<think>\n\n</think>\n' -%}"
+        "{%- for message in messages -%}{%- set said = message.content if message.content is string else '' -%}"
+        "{%- if message.role == 'assistant' -%}"
+        "{{- '<|im_start|>assistant\n' + thought + said.lstrip('\n') + '<|im_end|>\n' -}}"
+        "{%- elif message.role in ('user', 'tool') -%}{{- '<|im_start|>user\n' + said + '<|im_end|>\n' -}}{%- endif -%}"
+        "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' + thought -}}{%- endif -%}"
+    ),
+}
+"""What models render whose templates trl does not ship, in our own words: Mistral's first generation (turns in [INST], answers
+closed by </s>), Phi-4, Phi-4-mini (no line breaks, and the end-of-text token behind the whole chat) and SmolLM3."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +139,7 @@ def dressed(smollm2) -> Any:
 
     def dressed(name: str) -> Any:
         tokenizer = copy.deepcopy(smollm2)
-        tokenizer.chat_template = MISTRAL if name == "mistral" else (TEMPLATES / f"{name}.jinja").read_text()
+        tokenizer.chat_template = OWN_WORDS.get(name) or (TEMPLATES / f"{name}.jinja").read_text()
         starts = [
             "<|start_header_id|>",
             "<|end_header_id|>",
@@ -113,6 +150,8 @@ def dressed(smollm2) -> Any:
             "<|channel|>",
             "<|message|>",
             "<|end|>",
+            "<|im_sep|>",
+            "<|system|>",
             "<think>",
             "</think>",
         ]
@@ -159,7 +198,6 @@ def test_every_shipped_model_has_a_template_here():
     shipped = {path.stem for path in (resource_dir("conf") / "model").glob("*.yaml")}
     assert shipped == {
         *MODELS,
-        *UNTRIED,
         "smollm2_135m",
         "smollm2_360m",
         "smollm2_1_7b",
@@ -179,6 +217,7 @@ def test_each_stock_template_trains_on_the_answers_and_their_ends(dressed, name:
     assert first == f"{channel}Hello.{middle}"
     # Qwen3 closes an empty thought before its last answer, Phi-3 the whole text behind it: both must be said by the model
     last = second.removeprefix("<think>\n\n</think>\n\n").removesuffix(f"\n{tokenizer.eos_token}")
+    last = last.removesuffix(tokenizer.eos_token) if name == "phi4_mini" else last
     last = last.removeprefix(channel)
     assert last == f"No.{ENDS[name]}"
 
@@ -227,7 +266,8 @@ def test_a_stock_template_has_the_whole_chat_and_the_answer_behind_the_prompt_of
         with pytest.raises(DataError, match="chat template refuses the chat"):
             encode_turns(ASKED, tokenizer)
     # Phi-3 closes a whole chat with the end-of-text token; a chat that goes on has none there
-    closed = ("", f"\n{tokenizer.eos_token}") if name == "phi3" else ("",)
+    tail = {"phi3": f"\n{tokenizer.eos_token}", "phi4_mini": tokenizer.eos_token}.get(name)
+    closed = ("", tail) if tail else ("",)
     _check_answer(tokenizer, ASKED[name in NO_SYSTEM :], ENDS[name], closed=closed)
 
 
@@ -279,6 +319,41 @@ def test_a_tool_call_is_trained_on_as_the_template_shows_it(dressed, name: str, 
         "Noon.<|im_end|>",
         "No.<|im_end|>",
     ]
+
+
+@pytest.mark.parametrize("name", ["phi3", "phi4", "phi4_mini", "smollm3"])
+def test_a_call_that_a_template_does_not_know_is_trained_on_as_text_with_its_end(dressed, name: str):
+    tokenizer = dressed(name)
+    called = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    turns = [
+        TWO_TURNS[0],
+        called,
+        {"role": "tool", "content": "12:00"},
+        {"role": "assistant", "content": "Noon."},
+    ]
+    pieces = trained(encode_turns(turns, tokenizer), tokenizer)
+    tail = tokenizer.eos_token if name in ("phi3", "phi4_mini") else ""
+    assert [piece.removesuffix(tail).rstrip() for piece in pieces] == [
+        CALLED + ENDS[name],
+        "Noon." + ENDS[name],
+    ]
+
+
+def test_a_thought_of_smollm3_is_trained_on_and_its_empty_thought_is_not(dressed):
+    tokenizer = dressed("smollm3")
+    thinks = [TWO_TURNS[0], {"role": "assistant", "content": "<think>\nA greeting.\n</think>\nHello."}]
+    assert trained(encode_turns(thinks, tokenizer), tokenizer) == [
+        "<think>\nA greeting.\n</think>\nHello.<|im_end|>"
+    ]
+    silent = [{"role": "system", "content": "/no_think"}, *TWO_TURNS]
+    assert trained(encode_turns(silent, tokenizer), tokenizer) == ["Hello.<|im_end|>", "No.<|im_end|>"]
+
+
+def test_a_template_with_a_mistake_is_named_as_such(tiny):
+    tokenizer = copy.deepcopy(tiny)
+    tokenizer.chat_template = "{% for m in messages %}\n{{ m.content | nosuch }}{% endfor %}"
+    with pytest.raises(DataError, match=r"not valid Jinja \(line 2: No filter named 'nosuch'"):
+        encode_turns(TWO_TURNS, tokenizer)
 
 
 @pytest.mark.parametrize("name", ["qwen2_5", "qwen3"])
@@ -343,7 +418,7 @@ def test_sources_are_seen_by_their_weights(tmp_path, compose, tiny):
         SourceConfig(path="b", weight=0.5),
     ]
     rows = tokenized([str(tmp_path / "a"), str(tmp_path / "b")], tiny, config)
-    text = [tiny.decode(row["input_ids"]) for row in rows]
+    text = [tiny.decode(rows[number]["input_ids"]) for number in range(len(rows))]
     assert (sum("user\na" in one for one in text), sum("user\nb" in one for one in text)) == (20, 5)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.errors import ConfigError
-from launcher.launching.chat_template import read_format, shipped, suggest
+from launcher.launching.chat_template import read_format, row_template, shipped, suggest
 from launcher.launching.compose import compose as compose_line
 
 TEMPLATE = "{% for m in messages %}<|a|>{{ m['content'] }}<|z|>{% endfor %}"
@@ -36,6 +36,24 @@ def test_a_base_model_with_chats_is_refused_with_the_key_and_a_template_that_fit
     said = capfd.readouterr().err
     assert "train.jsonl holds chats, and" in said and "has no chat template" in said
     assert "set model.chat_template=chatml" in said and "chatml, gemma, llama3, mistral, phi, zephyr" in said
+
+
+def test_a_template_that_begins_with_a_token_fits_a_model_without_one(base: Path, tmp_path: Path, capfd):
+    """Llama's template writes bos_token + ..., and the tokenizers of Qwen and others have no such token."""
+    text = (
+        "{% for m in messages %}{{ (bos_token if loop.first else '') + m['content'] + '</s>' }}{% endfor %}"
+    )
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "chat_template.jinja").write_text(text)
+    (tmp_path / "own.jinja").write_text(text)
+    for name in ("llama", "own.jinja"):
+        assert main(typed(base, f"model.chat_template={tmp_path}/{name}")) == 0
+        assert "bos_token" not in capfd.readouterr().err
+    (base / "tokenizer_config.json").write_text('{"eos_token": "</s>", "bos_token": "<s>"}')
+    config = compose_line([*typed(base)[1:], f"model.chat_template={tmp_path}/llama"])[0].config
+    template = row_template(config)
+    assert template is not None
+    assert template.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "<s>Hi</s>"
 
 
 @pytest.mark.parametrize("has", ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"])

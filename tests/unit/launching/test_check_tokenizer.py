@@ -95,7 +95,10 @@ def test_a_configuration_s_tokenizer_counts_where_it_is_at_hand(
     assert counted == json.loads(capsys.readouterr().out)["tokens"] and counted["basis"] == "counted"
     config.write_text(f"extends: llama8b_lora\ndata: {{path: {file}, eval_path: null}}\n")
     assert main(["data", "check", "--config", "my_run.yaml"]) == 0
-    assert "(estimated: 4 bytes a token; --model NAME counts with its tokenizer)" in capsys.readouterr().out
+    assert (
+        "4 bytes a token, without the chat template's; --model NAME counts them all)"
+        in capsys.readouterr().out
+    )
 
 
 def test_an_unknown_template_is_answered_with_the_nearest(file: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,6 +1,7 @@
 """resources=auto with fake sbatch, squeue and sinfo: what is asked, what is chosen, and what is printed."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from launcher.__main__ import main
 from launcher.clusters.base import Cluster
 from launcher.clusters.job import Start
 from launcher.clusters.slurm.cluster import Slurm
-from launcher.clusters.slurm.starts import QueuedJob, behind
+from launcher.clusters.slurm.starts import QueuedJob, behind, on_freed
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Reshaped
@@ -186,6 +187,24 @@ def test_a_job_does_not_start_before_a_smaller_one_that_waits_in_its_partition()
     assert behind(start, options, "main", [unplanned]).how.endswith(
         "1 smaller job before this one has no planned start"
     )
+
+
+def test_the_nodes_that_a_run_leaves_are_free_for_it_at_once(queue, capsys):
+    """--test-only counts them as taken until the time limit of its job: here 20 hours, while one other node is free."""
+    queue(n1=10, n2=1)
+    run = RunDir(Path(launch(capsys, "dry_run=true")[0]["run_dir"]))
+    plan = read_run(run).plan
+    queue(n1=0, n2=20, n4=20)
+    found = other_shape(run, plan, Slurm())
+    assert found is not None and str(found.choice.shape) == "1 x 1"
+    assert other_shape(run, plan, Slurm(), freed=2) is None  # 2 x 1 again
+
+
+@pytest.mark.parametrize(("freed", "at"), [(0, 9e9), (1, 9e9), (2, None), (3, None)])
+def test_a_job_of_no_more_nodes_than_are_freed_starts_now(freed: int, at: float | None):
+    start = on_freed(Start(at=9e9, how="sbatch --test-only"), {"nodes": "2"}, freed)
+    assert start.at == (at or pytest.approx(time.time(), abs=5))
+    assert on_freed(Start(refused="no"), {"nodes": "2"}, freed).refused == "no"
 
 
 def test_a_scheduler_that_cannot_say_when_a_job_would_start_says_so():

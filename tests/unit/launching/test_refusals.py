@@ -36,6 +36,19 @@ def refusal(
     return refusal
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("model=Qwen/Qwen3-8B", "write model.name_or_path=Qwen/Qwen3-8B"),
+        ("model=./mine", "write model.name_or_path=./mine"),
+        ("data=rows.jsonl", "write data.path=rows.jsonl"),
+        ("llama8b_lora", "write +experiment=llama8b_lora"),
+    ],
+)
+def test_a_value_in_the_place_of_a_files_name_is_answered_with_its_key(refusal, typed: str, said: str):
+    assert said in refusal(*TINY, typed)
+
+
 @pytest.mark.parametrize("plus", ["", "+"])
 @pytest.mark.parametrize(
     ("typed", "meant"),

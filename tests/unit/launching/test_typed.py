@@ -1,6 +1,7 @@
-"""Options of other programs reach them as they were typed; ~ and $NAME in the paths of a configuration."""
+"""Texts reach the programs that read them as they were typed; ~ and $NAME in the paths of a configuration."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,27 @@ from launcher.launching.typed import as_typed
         ("cluster.sbatch.qos=${name}", "cluster.sbatch.qos=${name}"),
         ("cluster.sbatch={a: b}", "cluster.sbatch={a: b}"),
         ("batch.global_batch_size=1,2", "batch.global_batch_size=1,2"),
+        ("cluster.sbatch.constraint=[a|b]", "cluster.sbatch.constraint='[a|b]'"),
+        ("cluster.env.X=true", "cluster.env.X='true'"),
+        ("cluster.env.X='true'", "cluster.env.X='true'"),
+        ("name=007", "name='007'"),
+        ("model.revision=12e4567", "model.revision='12e4567'"),
+        ("cluster.gpu_type=3e2", "cluster.gpu_type='3e2'"),
+        ("+tracker.project=1_0", "+tracker.project='1_0'"),
+        ("cluster.time_limits.gpu=60", "cluster.time_limits.gpu='60'"),
+        ("trainer.learning_rate=1e-4", "trainer.learning_rate=1e-4"),
+        ("seed=007", "seed=007"),
+        ("plugins.lora.r=16", "plugins.lora.r=16"),
+        ("cluster.modules=1.10", "cluster.modules=1.10"),
     ],
 )
 def test_a_text_is_quoted_and_the_rest_is_hydras(typed: str, passed: str):
     assert as_typed([typed]) == [passed]
+
+
+def test_each_value_of_a_sweep_over_a_text_is_a_text():
+    assert as_typed(["-m", "model.revision=12e4567,main,0123"])[1] == "model.revision='12e4567',main,'0123'"
+    assert as_typed(["-m", "trainer.learning_rate=1e-4,2e-4"])[1] == "trainer.learning_rate=1e-4,2e-4"
 
 
 def test_a_multirun_sweeps_over_an_environment_variable_and_over_no_option_of_sbatch():
@@ -74,7 +92,7 @@ def test_a_path_is_what_a_person_expects_and_stands_in_the_configuration(typed: 
     (composed,) = compose(["+experiment=tiny", *typed])
     found: dict[str, object] = {}
     for word in typed:
-        node = composed.config
+        node: Any = composed.config
         for name in word.partition("=")[0].split("."):
             node = node[name] if isinstance(node, dict) else getattr(node, name)
         found[word] = node[0].path if "sources" in word else node

@@ -15,11 +15,15 @@ from launcher.errors import PlanError
         ("ports=80-2000", "from 1024"),
         ("ports=65000-70000", "65535"),
         ("start_timeout_s=0", "more than 0"),
+        ("env.MASTER_PORT=29500", r"would be overwritten on the ranks; set cluster\.ports instead"),
+        ("env.MASTER_ADDR=n1", r"set cluster\.interface or cluster\.host_suffix instead"),
+        ("env.WORLD_SIZE=2", r"set resources\.nodes and resources\.gpus_per_node instead"),
+        ("env.LAUNCHER_JOB=2", "belongs to the launcher itself"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_key(plan, override: str, says: str):
     with pytest.raises(PlanError, match=rf"cluster\.{override.split('=')[0]}.*{says}"):
-        plan("+experiment=tiny", f"cluster.{override}")
+        plan("+experiment=tiny", f"++cluster.{override}")
 
 
 def test_a_container_gives_the_nodes_time_to_import_its_image(plan):
@@ -32,4 +36,6 @@ def test_a_container_gives_the_nodes_time_to_import_its_image(plan):
 def test_a_named_interface_is_that_of_nccl_and_gloo_unless_the_site_sets_them(plan):
     env = plan("+experiment=tiny", "cluster.interface=ib0", "++cluster.env.NCCL_SOCKET_IFNAME=ib").env
     assert (env["GLOO_SOCKET_IFNAME"], env["NCCL_SOCKET_IFNAME"]) == ("ib0", "ib")
-    assert "GLOO_SOCKET_IFNAME" not in plan("+experiment=tiny").env
+    for none in ((), ("cluster.interface=auto",)):
+        made = plan("+experiment=tiny", *none)
+        assert "GLOO_SOCKET_IFNAME" not in made.env and made.meeting.interface is None

@@ -190,6 +190,77 @@ def test_fields_of_upstream_are_passed_on_and_those_that_the_launcher_sets_are_r
     assert compose(["--config", "my_run.yaml"])[0].config.trainer.args["eval_delay"] == 10
 
 
+def told_of(
+    folder: Path, capsys: pytest.CaptureFixture[str], recipe: dict[str, Any], *words: str
+) -> dict[str, Any]:
+    (folder / "r.yaml").write_text(yaml.safe_dump(recipe))
+    assert main(["convert-recipe", "r.yaml", *words, "--json"]) == 0
+    return {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
+
+
+AXOLOTL = {"base_model": "a/b", "sequence_len": 512, "micro_batch_size": 2, "sample_packing": True}
+
+
+def test_shared_sequences_and_copies_of_the_weights_are_carried_over(folder, capsys):
+    recipe = {
+        **AXOLOTL,
+        "context_parallel_size": 2,
+        "dp_shard_size": 2,
+        "tensor_parallel_size": 1,
+        "gradient_accumulation_steps": 4,
+    }
+    told = told_of(folder, capsys, recipe, "--gpus", "4")
+    assert told["context_parallel_size"]["ours"] == "strategy.sequence_parallel_size"
+    assert told["dp_shard_size"]["fate"] == told["tensor_parallel_size"]["fate"] == "same"
+    written = compose(["--config", "my_run.yaml"])[0].config
+    assert (written.strategy.sequence_parallel_size, written.batch.global_batch_size) == (2, 2 * 4 * 2)
+    Path("my_run.yaml").unlink()
+    hybrid = {**AXOLOTL, "fsdp": ["full_shard"], "dp_replicate_size": 2}
+    assert (
+        told_of(folder, capsys, hybrid, "--gpus", "4", "--nodes", "2")["dp_replicate_size"]["fate"]
+        == "carried"
+    )
+    assert compose(["--config", "my_run.yaml"])[0].config.strategy.dp_replicate_size == 2
+    Path("my_run.yaml").unlink()
+    assert "--gpus" in told_of(folder, capsys, recipe)["context_parallel_size"]["why"]
+
+
+def test_accelerates_degrees_are_carried_over(folder, capsys):
+    degrees = {f"parallelism_config_{name}_size": 2 for name in ("sp", "dp_shard")}
+    (folder / "a.yaml").write_text(
+        json.dumps({**ZERO, "num_machines": 1, "num_processes": 4, "parallelism_config": degrees})
+    )
+    told = told_of(folder, capsys, SFT, "--accelerate", "a.yaml")
+    assert told["a.yaml: parallelism_config.parallelism_config_sp_size"]["fate"] == "carried"
+    written = compose(["--config", "my_run.yaml"])[0].config
+    assert (written.strategy.sequence_parallel_size, written.batch.global_batch_size) == (2, 16)
+
+
+def test_speakers_and_an_8_bit_optimizer_are_carried_over_and_a_best_checkpoint_needs_an_evaluation(
+    folder, capsys
+):
+    sets = [
+        {
+            "path": "x.jsonl",
+            "type": "chat_template",
+            "roles": {"user": ["human", "Kunde"], "assistant": ["gpt"]},
+        }
+    ]
+    recipe = {
+        **AXOLOTL,
+        "datasets": sets,
+        "optimizer": "adamw_torch_8bit",
+        "save_strategy": "best",
+        "save_steps": 100,
+    }
+    told = told_of(folder, capsys, recipe)
+    assert told["datasets[0].roles"]["ours"] == "data.roles"
+    written = yaml.safe_load(Path("my_run.yaml").read_text())
+    assert (written["data"]["roles"], written["trainer"]["optim"]) == ({"Kunde": "user"}, "adamw_8bit")
+    assert "keep_best" not in written["plugins"]["sharded_checkpoint"]
+    assert told["save_strategy"]["fate"] == "lost"
+
+
 FACTORY = {
     "stage": "sft",
     "finetuning_type": "lora",
@@ -285,6 +356,9 @@ def test_names_of_data_are_looked_up_beside_the_recipe_and_in_its_folder_of_data
         ("a: 1\n", ["--method", "dqo", "--tool", "trl"], "its method dqo is not one of"),
         ("stage: sft\ncutoff_len: 8\nmodel_name_or_path: a/b\n", ["--accelerate", "no.yaml"], "no.yaml cannot be read"),
         ("a: !!int x\n", [], "not YAML"),
+        ("model_name_or_path: a/b\ntemplate: qwen\nexport_dir: out\n", [], "python -m launcher export RUN --merged --to out"),
+        ("model_name_or_path: a/b\ntemplate: qwen\ninfer_backend: vllm\n", [], "python -m launcher chat RUN"),
+        ("model: a/b\ncutoff_len: 8\noutput_dir: x\n", [], "LLaMA-Factory's v1"),
     ],
 )  # fmt: skip
 def test_an_invalid_recipe_is_refused_in_one_line(

@@ -52,7 +52,8 @@ def test_a_launch_from_a_laptop_is_submitted_on_the_cluster(slurm, project):
     report = json.loads(done.stdout)
     assert report["job_id"] == "4711" and report["run_dir"].startswith(f"{slurm.home}/launcher/runs/tiny/")
     assert f"{report['run_dir']}/job.sbatch" in submitted(slurm)
-    assert read_remote(folder / "runs" / report["run"]).run_dir == report["run_dir"]
+    found = read_remote(folder / "runs" / report["run"])
+    assert found is not None and found.run_dir == report["run_dir"]
 
 
 def test_the_cluster_reads_copies_and_imports_the_code_of_the_laptop(slurm, project):
@@ -105,6 +106,25 @@ def test_a_refusal_of_the_cluster_has_its_exit_code(laptop, slurm, project, monk
 def test_a_typo_in_a_path_is_found_before_anything_is_sent(laptop, capfd):
     assert main(["plan", *LAUNCH, "data.path=tarin.jsonl"]) == 1
     assert "data.path=tarin.jsonl is not a file here" in capfd.readouterr().err
+
+
+def test_what_no_run_there_needs_is_removed_from_here(slurm, project, laptop, monkeypatch, capfd):
+    monkeypatch.chdir(project[0])
+    sent = slurm.home / "launcher" / "sent"
+    old = sent / "data" / ("0" * 40)
+    old.mkdir()
+    (old / "train.jsonl").write_text("{}")
+    os.utime(old, (0, 0))
+    before = sorted(sent.glob("*/*"))
+    assert main(["remove", "--sent", "login"]) == 2
+    assert "1 folder and 0 files, 2 B" in (said := capfd.readouterr().err) and "confirm with --yes" in said
+    assert main(["remove", "--sent", "login", "--yes"]) == 0
+    assert "removed 1 folder" in capfd.readouterr().out
+    assert sorted(sent.glob("*/*")) == [path for path in before if path != old]
+    assert main(["remove", "--sent", "login", "--yes"]) == 0
+    assert "a run needs all of" in capfd.readouterr().out
+    assert main(["remove", "--sent", "logi", "--yes"]) == 2
+    assert "was launched there by ssh (they are on login)" in capfd.readouterr().err
 
 
 def test_a_verb_that_needs_a_terminal_says_where_the_run_is(slurm, project, laptop, monkeypatch, capfd):

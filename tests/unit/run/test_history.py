@@ -33,7 +33,8 @@ def test_a_kept_history_is_the_same_as_one_that_is_read_whole(tmp_path):
             run.log(Evaluation(time=at(step), step=step, eval_loss=2.0))
         kept, whole = reader.read(), read_history(run)
         assert kept.events == whole.events
-        assert (kept.course.step_s, kept.course.losses) == (whole.course.step_s, whole.course.losses)
+        assert kept.course.step_s == whole.course.step_s
+        assert [*kept.course.losses()] == [*whole.course.losses()]
         assert kept.course.eval_losses == whole.course.eval_losses
         assert kept.course.last_sign() == whole.course.last_sign()
 
@@ -50,7 +51,7 @@ def test_a_history_begins_again_where_a_file_was_replaced(tmp_path):
     run.log(logged(9, 9))
     history = reader.read()
     assert [event.kind for event in history.events] == ["saved"]
-    assert list(history.course.losses) == [9]
+    assert [step for step, _ in history.course.losses()] == [9]
 
 
 def test_the_median_step_leaves_out_restarts():
@@ -74,6 +75,7 @@ def test_lines_of_metrics_are_read_by_what_they_hold():
     assert isinstance(parse_metrics({"step": 1, "eval_loss": 1.0}), Evaluation)
     line = parse_metrics({"step": 1, "adapter_norm": 1.0, "v": 1})
     assert line == Measure(step=1, more={"adapter_norm": 1.0})
+    assert line is not None
     assert (line.get("adapter_norm"), line.get("loss")) == (1.0, None)
 
 

@@ -19,7 +19,7 @@ from launcher.plan.time import communication_bytes, sent_parts, step_parts
 from launcher.strategies import make_strategy
 from launcher.strategies.registry import STRATEGIES
 from launcher.train.checkpoint.shards import Shard, Snapshot
-from launcher.train.session import check_state
+from launcher.train.equip import check_state
 from tests.support import published
 
 RANKS = ("+experiment=llama8b_full_zero3", "resources.nodes=4", "resources.gpus_per_node=8")

@@ -59,12 +59,12 @@ def test_of_workers_that_claim_at_once_one_has_the_trial(sweep, over):
 
 
 def test_a_task_that_was_queued_again_finds_the_trial_it_had(sweep):
-    assert own(sweep, worker("7_1")) is None
+    assert own(sweep, worker("7_1")) == []
     assert claim(sweep, 3, worker("7_0"))
     assert claim(sweep, 4, worker("7_1"))
-    assert own(sweep, worker("7_1", pid=99)) == 4
+    assert own(sweep, worker("7_1", pid=99)) == [4]
     (sweep.outcomes / "4.json").write_text("{}")
-    assert own(sweep, worker("7_1")) is None
+    assert own(sweep, worker("7_1")) == []
 
 
 def test_a_trial_that_was_given_up_keeps_its_values_and_can_be_claimed_again(sweep):

@@ -53,6 +53,26 @@ def test_what_init_writes_requests_cores_from_slurm(folder, capsys):
     assert "cpus_per_gpu" not in capsys.readouterr().err
 
 
+def test_cores_are_those_that_a_node_of_the_site_has_for_each_gpu(folder, monkeypatch):
+    (folder / "t.csv").write_text(
+        "question,answer\n" + "".join(f"What is {n}?,Number {n}\n" for n in range(9))
+    )
+    bin = folder / "bin"
+    bin.mkdir()
+    says = "cpu*|up|1:00:00|9|128|500000|(null)|(null)\ngpu|up|2:00:00|4|64+|500000|gpu:a100:4|(null)\n"
+    for name, does in (("sbatch", "echo slurm 24"), ("sinfo", f"cat << 'X'\n{says}X")):
+        (bin / name).write_text(f"#!/bin/sh\n{does}\n")
+        (bin / name).chmod(0o755)
+    (folder / "slurm.conf").write_text("ClusterName=x\n")
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    monkeypatch.setenv("PATH", f"{bin}:/usr/bin:/bin")
+    assert main(["init", "--model", "llama3_1_8b", "--data", "t.csv"]) == 0
+    assert (
+        "cpus_per_gpu: 16  # a node of partition gpu has 64 cores and 4 GPUs"
+        in Path("my_run.yaml").read_text()
+    )
+
+
 @pytest.mark.parametrize(("rows", "gpus", "batch"), [(24, 1, 6), (1000, 1, 32), (24, 4, 4), (5, 8, 8)])
 def test_a_small_file_gets_a_batch_that_leaves_it_steps(folder, rows: int, gpus: int, batch: int):
     (folder / "t.jsonl").write_text(

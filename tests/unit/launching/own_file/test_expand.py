@@ -126,6 +126,10 @@ FAULTS = [
     ("trainer:\n  max_steps: {a: 1}\n", "run.yaml:2: trainer.max_steps={a:1} must be a whole number"),
     ("trainer:\n  max_steps:\n", "run.yaml:2: trainer.max_steps=null must be a whole number"),
     ("trainer:\n  precision: fp16\n", "run.yaml:2: trainer.precision=fp16 must be one of auto, bf16, fp32"),
+    ("model: Qwen/Qwen3-8B\n", "run.yaml:1: model=Qwen/Qwen3-8B is a hub id or a folder, not a file of conf/model"),
+    ("data: rows.jsonl\n", "run.yaml:1: data=rows.jsonl is a data file, not a file of conf/data; write data.path=rows.jsonl"),
+    ("trainer:\n  max_steps:1\n", "run.yaml:1: trainer: max_steps:1: write a space after the colon"),
+    ("base_model: a/b\nsequence_len: 1\nnum_epochs: 1\n", "run.yaml:1: base_model, sequence_len, num_epochs are keys of"),
     ("batch: 32\n", "run.yaml:1: batch holds keys, such as batch.global_batch_size"),
     ("strategy: zero4\n", "run.yaml:1: strategy: unknown strategy 'zero4'; did you mean zero3?"),
     ("", "run.yaml holds no key"),
@@ -228,7 +232,7 @@ def test_a_time_that_yaml_made_a_number_of_is_refused_in_a_hydra_file(tmp_path, 
     mine.write_text(f"# @package _global_\nname: mine\ndata: {{path: a.jsonl}}\n{line}\n")
     arguments = ["--config-dir", str(tmp_path), "+experiment=mine"]
     if refused:
-        with pytest.raises(LauncherError, match=r"mine\.yaml:[45]: YAML reads .* write .* in quotes"):
+        with pytest.raises(LauncherError, match=r"mine\.yaml:[45]: resources\.time: YAML reads .*; quote it"):
             compose(arguments)
     assert compose([*arguments, "resources.time=05:00"] if refused else arguments)
 
