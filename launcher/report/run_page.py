@@ -63,7 +63,7 @@ def _batch(batch: Mapping[str, Any]) -> str:
     size, micro = batch["global_batch_size"], batch["micro_batch_size"]
     accumulation = batch["gradient_accumulation_steps"]
     ranks = plural(size // (micro * accumulation), "rank")
-    return f"{size} sequences a step = {micro} micro × {accumulation} accumulation × {ranks}"
+    return f"{plural(size, 'sequence')} a step = {micro} micro × {accumulation} accumulation × {ranks}"
 
 
 def _what(facts: RunFacts) -> list[tuple[str, str]]:
