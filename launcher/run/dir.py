@@ -121,6 +121,15 @@ class RunDir:
         return self.path / "lease.json"
 
     @property
+    def leader(self) -> Path:
+        """Where the agents find the supervisor that leads them, or a candidate; only in jobs that outlive their batch host."""
+        return self.path / "leader.json"
+
+    def claim(self, nonce: str) -> Path:
+        """The file that exists once a supervisor of the same job has taken over the lease as `nonce`."""
+        return self.path / f".lease.{nonce}"
+
+    @property
     def together(self) -> Path:
         """The group of trials with which it shares a base model; the file does not exist for a run with a job of its own."""
         return self.path / "together.json"
@@ -207,16 +216,39 @@ class RunDir:
         return folder
 
     def leased_to(self, nonce: str | None) -> bool:
-        """Whether no other supervisor holds the lease; true if `nonce` is None, as for a rank that was started by hand."""
+        """Whether no other supervisor holds the lease; true if `nonce` is None, as for a rank that was started by hand.
+
+        lease.json names the job, and a claim of the next term says that another supervisor of the same job has taken over.
+        """
         if nonce is None:
             return True
+        first, term = split_nonce(nonce)
         try:
             holder = read_json(self.lease)
         except FileNotFoundError:
             return not self.path.is_dir()
         except RunError:
             return True  # if the file system does not answer, nothing is known about the lease
-        return not isinstance(holder, dict) or cast("dict[str, Any]", holder).get("nonce") == nonce
+        if isinstance(holder, dict) and cast("dict[str, Any]", holder).get("nonce") != first:
+            return False
+        try:
+            return not self.claim(join_nonce(first, term + 1)).exists() and self._led_in_term(first) <= term
+        except OSError:
+            return True
+
+    def _led_in_term(self, first: str) -> int:
+        """The term of the job's newest leader by leader.json, 0 if it does not say. A client of NFS can take a new file for
+        missing for a minute, but sees new content of an existing one at once."""
+        try:
+            told = read_json(self.leader)
+        except (FileNotFoundError, RunError):
+            return 0
+        if not isinstance(told, dict):
+            return 0
+        values = cast("dict[str, Any]", told)
+        term = values.get("term")
+        ours = values.get("first") == first and values.get("claimed") is True
+        return term if ours and isinstance(term, int) else 0
 
     def attempts(self) -> int:
         """How many times the ranks were started."""
@@ -262,6 +294,17 @@ class RunDir:
 
         crashed = (event for event in self.read_events(Crashed) if event.attempt == attempt)
         return next((event.told for event in crashed), None)
+
+
+def split_nonce(nonce: str) -> tuple[str, int]:
+    """The nonce of the job's first supervisor, and the term of the one with this nonce, from 1."""
+    first, _, term = nonce.partition(".")
+    return first, int(term) if term.isdecimal() else 1
+
+
+def join_nonce(first: str, term: int) -> str:
+    """The nonce of the supervisor of a term, in the job whose first supervisor had the nonce `first`."""
+    return first if term == 1 else f"{first}.{term}"
 
 
 def job_number(job_id: str) -> str:

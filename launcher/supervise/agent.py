@@ -4,6 +4,9 @@ The environment of a rank is torchrun's (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_AD
 runs here. The agent imports nothing heavy. The agent of the first node binds the rendezvous port and hands the open socket to
 rank 0, so that no other process can take the port in between. Without a supervisor, which means that a person has started
 node.sh, it starts one attempt.
+
+In a job that outlives its batch host, an agent also outlives its supervisor: it ends its ranks, keeps its warm process, and
+obeys the next supervisor, which it may start itself.
 """
 
 import errno
@@ -12,11 +15,12 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from launcher import environment
 from launcher.clusters.registry import find_cluster
-from launcher.errors import Exit, LauncherError, RunError
+from launcher.errors import Exit, LauncherError
 from launcher.hub import OFFLINE, hides_token
 from launcher.output import say
 from launcher.ports import bind, choose_port
@@ -49,18 +53,22 @@ from launcher.protocol.agents import (
 from launcher.protocol.codec import Message, ProtocolError
 from launcher.protocol.ranks import STACKS_SIGNAL
 from launcher.run import RunDir
-from launcher.supervise.addresses import LOOPBACK, interface_of, is_loopback, split, why
+from launcher.supervise.addresses import LOOPBACK, interface_of, is_loopback
 from launcher.supervise.by_hand import start_by_hand
-from launcher.supervise.connection import Connection, ConnectionClosed
+from launcher.supervise.connection import ConnectionClosed
 from launcher.supervise.fetching import FetchProcess
-from launcher.supervise.handshake import introduce, read_key
+from launcher.supervise.leader_watch import LeaderWatch, Silent
 from launcher.supervise.link_check import LinkCheck
+from launcher.supervise.next_leader import NextLeader, connect
 from launcher.supervise.orphaned import queue_again
 from launcher.supervise.preflight import look_at_node, nccl_variables, raise_limits
 from launcher.supervise.ranks import Ranks, open_log, rank_environment
 from launcher.supervise.server_process import ServerProcess
 from launcher.supervise.starters import ColdStarter, WarmStarter
-from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, END_RANKS_S, SUPERVISOR_LOST_S, heartbeat_s
+from launcher.timeouts import (
+    END_RANKS_S,
+    heartbeat_s,
+)
 
 _POLL_S = 0.02
 
@@ -94,8 +102,11 @@ class Agent:
         if int(topology["nodes"]) > 1:
             for limit in low_limits:
                 say(f"{self.host}: {limit}")
-        self.outlives = self.cluster.keeps_job_without_head(int(plan["spares"]))
+        job, first = self.cluster.job(os.environ), os.environ.get(environment.LEASE, "")
+        self.outlives = self.cluster.keeps_job_without_head() and job is not None
         """Whether the cluster keeps the job when its batch host is lost."""
+        self.succeeds = self.outlives and job is not None and job.index is None
+        """Whether another supervisor can lead the job; a task of an array belongs to its sweep's worker."""
         self.ranks_here = int(topology["gpus_per_node"])
         self.world_size = int(topology["world_size"])
         self.heartbeat_s = heartbeat_s(int(topology["nodes"]))
@@ -116,9 +127,9 @@ class Agent:
             say(f"{self.host}: {name}={value}, as these cards need it")
         # before anything that waits, because a run's first step waits for what it imports
         self.warm: WarmStarter | None = WarmStarter(run.path, self._common(), self.log)
-        self.connection = _connect(run, self.index)
-        self.heard = time.monotonic()
-        """When the supervisor last sent a message."""
+        self.next_leader = NextLeader(run, first, self.index, self.log)
+        self.connection = connect(run, first, self.index)
+        self.watch = LeaderWatch(run, first, self.host, succeeds=self.succeeds)
         self.ranks = Ranks(ColdStarter(run.path))
         self.next_heartbeat = 0.0
         self._reported: tuple[dict[int, int], dict[int, str]] = ({}, {})
@@ -130,30 +141,63 @@ class Agent:
         self.work_dir = Path(str(plan["facts"]["work_dir"]))
 
     def serve(self) -> int:
-        """Obeys until the supervisor ends the agent or is gone; the exit code of the node."""
-        self.connection.send(Hello(host=self.host, facts=look_at_node(self.run)))
-        self.heard = time.monotonic()  # the check can take longer than a supervisor may be silent
+        """Obeys until the supervisor ends the agent, or is gone and no other one leads the job; the exit code of the node."""
+        facts = look_at_node(self.run)
         try:
             while True:
-                self.connection.wait(_POLL_S)
-                for message in self.connection.receive(TO_AGENT):
-                    self.heard = time.monotonic()
-                    if isinstance(message, EndAgent):
-                        return Exit.OK
-                    self._obey(message)
-                if time.monotonic() - self.heard > SUPERVISOR_LOST_S:
-                    raise ConnectionClosed(f"it has sent nothing for {SUPERVISOR_LOST_S:g} s")
-                self._go_on()
-                self.connection.flush()
-        except (ConnectionClosed, ProtocolError) as error:
-            say(f"the supervisor is lost ({error}); the ranks on {self.host} are killed")
-            self._end_all()
-            job = self.cluster.job(os.environ)
-            if self.outlives and job:
-                queue_again(self.run, self.cluster, job, self.index)
-            return Exit.FAILED
+                try:
+                    self.connection.send(Hello(host=self.host, facts=replace(facts, time=time.time())))
+                    self.watch.begin()  # the check can take longer than a supervisor may be silent
+                    self._follow()
+                    self.next_leader.wait()
+                    return Exit.OK
+                except (ConnectionClosed, ProtocolError) as error:
+                    say(f"the supervisor is lost ({error}); the ranks on {self.host} are killed")
+                    if self.succeeds and self._find_leader(closed=not isinstance(error, Silent)):
+                        continue
+                    self._end_all()
+                    job = self.cluster.job(os.environ)
+                    if self.outlives and job:
+                        queue_again(self.run, self.cluster, job, self.index)
+                    return Exit.FAILED
         finally:
             self._end_all()
+
+    def _follow(self) -> None:
+        """Returns when the supervisor ends the agent; ConnectionClosed or ProtocolError when it is lost."""
+        while True:
+            self.connection.wait(_POLL_S)
+            messages = self.connection.receive(TO_AGENT)
+            self.watch.check(spoke=bool(messages))
+            for message in messages:
+                if isinstance(message, EndAgent):
+                    return
+                self._obey(message)
+            self._go_on()
+            self.connection.flush()
+
+    def _find_leader(self, *, closed: bool) -> bool:
+        """Whether another supervisor leads this agent from now on. Its ranks end, and its warm process stays."""
+        for stream in (1, 2):  # what reads them may have died with the supervisor
+            os.dup2(self.log, stream)
+        self.connection.close()
+        self._end_fetch()
+        self._end_server()
+        self._end_ranks()
+        if not self.ranks.all_ended():
+            return False
+        self.ranks.close()
+        self.starting, self.killing, self.link_check, self.server_at = None, False, None, None
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+        begun = time.monotonic()
+        connection = self.next_leader.find(self.watch.signs, closed=closed, poll=self.ranks.poll)
+        if connection is None:
+            return False
+        self.connection, self._reported = connection, ({}, {})
+        say(f"{self.host} has found a supervisor after {time.monotonic() - begun:.1f} s")
+        return True
 
     def _obey(self, message: Message) -> None:
         match message:
@@ -245,6 +289,7 @@ class Agent:
             environment.MASTER_ADDR: order.address,
             environment.MASTER_PORT: str(order.port),
             environment.ATTEMPT: str(order.attempt),
+            environment.LEASE: order.lease,
             **({environment.MODEL_COMMIT: order.model_commit} if order.model_commit else {}),
         }
         log = open_log(self.run, f"{os.environ.get(environment.JOB, 'hand')}_{order.attempt}", self.host)
@@ -325,44 +370,19 @@ class Agent:
             self.fetch.close()
             self.fetch = None
 
-    def _end_all(self) -> None:
-        self._end_fetch()
-        self._end_server()
+    def _end_ranks(self) -> None:
         self.ranks.kill()
         deadline = time.monotonic() + END_RANKS_S
         while not self.ranks.all_ended() and time.monotonic() < deadline:
             self.ranks.poll()
             time.sleep(_POLL_S)
+
+    def _end_all(self) -> None:
+        self._end_fetch()
+        self._end_server()
+        self._end_ranks()
         if self.warm is not None:
             self.warm.close()
-
-
-def _connect(run: RunDir, index: int) -> Connection:
-    """A connection to the supervisor, at the first of its addresses where the other end proves that it is the supervisor."""
-    addresses = split(os.environ[environment.SUPERVISOR])
-    deadline = time.monotonic() + CONNECT_S
-    while True:
-        failed: dict[str, str] = {}
-        for host, port in addresses:
-            try:
-                connection = Connection(socket.create_connection((host, port), timeout=CONNECT_ONE_S))
-            except OSError as error:
-                failed[host] = why(error)
-                continue
-            try:
-                introduce(connection, read_key(run), index)
-                return connection
-            except (ConnectionClosed, RunError) as error:
-                connection.close()
-                failed[host] = str(error)
-        if time.monotonic() > deadline:
-            told = ", ".join(f"{host} ({reason})" for host, reason in failed.items())
-            raise RunError(
-                f"{socket.gethostname()} reaches the supervisor at none of its addresses, port {addresses[0][1]}: {told}; set "
-                "cluster.interface or cluster.host_suffix to the network that the nodes share, or cluster.ports to ports that "
-                "are open between them"
-            )
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

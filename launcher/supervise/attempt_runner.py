@@ -29,7 +29,7 @@ from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
 from launcher.supervise.pace import HangLimits, SpeedProbes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopReason
-from launcher.timeouts import ANSWER_S, SAVE_HANGS, STOPPED_S
+from launcher.timeouts import AGENT_QUIET_S, ANSWER_S, SAVE_HANGS, STOPPED_S
 
 _POLL_S = 0.05
 _FULL_S = 1.0
@@ -57,7 +57,7 @@ class AttemptRunner:
         """Exit codes of the ranks of this attempt that have ended."""
         self._last: dict[int, tuple[str, int, float]] = {}
         self._probes = SpeedProbes()
-        self._next_full = self._next_slow = 0.0
+        self._next_full = self._next_slow = self._next_count = 0.0
 
     def attempt(self, context: AttemptContext) -> EndedAttempt:
         """How the attempt ended. Afterwards no rank lives on a node that answers."""
@@ -102,6 +102,7 @@ class AttemptRunner:
                     address=address,
                     own_address="127.0.0.1" if alone else self.nodes.address_of(node),
                     port=opened[-1].port,
+                    lease=self._lease.nonce,
                     model_commit=self._fetcher.commit,
                 ),
             )
@@ -141,6 +142,8 @@ class AttemptRunner:
             lost = next((node for node in self._used if node.lost), None)
             if lost is not None:
                 return EndedAttempt(how=How.LOST, hosts=(lost.host,), reason=f"{lost.host}: {lost.lost}")
+            if self._is_minority():
+                return EndedAttempt(how=How.LOST, reason="fewer than half of the nodes answer")
             refused = [answer for node in spoke for answer in self.nodes.answers(node, StartFailed)]
             if refused:
                 return EndedAttempt(
@@ -174,7 +177,14 @@ class AttemptRunner:
             hung = self._find_hung(spoke)
             self._name_slow(context)
             if hung is not None:
-                return self._hung(context, hung)
+                return self._quiet(hung) or self._hung(context, hung)
+
+    def _is_minority(self) -> bool:
+        """Whether this supervisor has lost more than half of its nodes; looked at once a second."""
+        if time.monotonic() < self._next_count:
+            return False
+        self._next_count = time.monotonic() + _FULL_S
+        return self.nodes.is_minority()
 
     def _saved_or_not(self, context: AttemptContext, cause: StopReason) -> str:
         """Whether the ranks made the requested save before they were ended; empty if no save was requested."""
@@ -274,6 +284,22 @@ class AttemptRunner:
             self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
             note_faults([host], "slow", self.run.name)
             say(f"{host} computes at {relative:.2f} of the others' speed")
+
+    def _quiet(self, hung: str) -> EndedAttempt | None:
+        """The end of an attempt that hangs because a node is silent; None if every node speaks."""
+        quiet = [node for node in self._used if time.monotonic() - node.heard > AGENT_QUIET_S]
+        if not quiet:
+            return None
+        for node in quiet:
+            node.silent, node.lost = (
+                True,
+                f"it has not answered for {AGENT_QUIET_S:g} s, and no rank advances",
+            )
+        return EndedAttempt(
+            how=How.LOST,
+            hosts=tuple(node.host for node in quiet),
+            reason=f"{quiet[0].host}: {quiet[0].lost} ({hung})",
+        )
 
     def _hung(self, context: AttemptContext, hung: str) -> EndedAttempt:
         """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""

@@ -3,12 +3,16 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 from launcher.processes import exit_code
 from launcher.timeouts import STOP_GRACE_S
+
+_LOOK_AGAIN_S = 60.0
+"""Seconds between two questions about the time limit of the job."""
 
 
 class StopSignal:
@@ -23,6 +27,24 @@ class StopSignal:
         self._came = 0.0
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, self._note)
+
+    def clear(self) -> None:
+        """Forgets the signal, once it has been answered and this process goes on."""
+        self.signal, self.again = None, False
+
+    def warn_before(self, ends: Callable[[], float | None], notice_s: float) -> None:
+        """Sends this process SIGUSR1 `notice_s` before the time that `ends` gives (time.time()), which can change meanwhile."""
+
+        def warn() -> None:
+            while True:
+                end = ends()
+                left_s = end - notice_s - time.time() if end else _LOOK_AGAIN_S
+                if left_s <= 0:
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                    return
+                time.sleep(min(left_s, _LOOK_AGAIN_S))
+
+        threading.Thread(target=warn, name="time limit", daemon=True).start()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         warned = self.signal == signal.SIGUSR1 and number == signal.SIGTERM

@@ -1,5 +1,14 @@
-"""The lease of a run dir: only the supervisor that holds it writes there."""
+"""The lease of a run dir: only the supervisor that holds it writes there.
 
+Between jobs it is lease.json: a later job replaces it once the cluster says that the earlier one is gone. Within a job that
+outlives its batch host, a supervisor can succeed another one: it claims the next term by an exclusive hard link, so that each
+term has one owner, and the older ones find that they are superseded. A claim is never removed before lease.json is.
+
+While it is held, the time of lease.json changes each second. It is a heartbeat on the file system: as long as it changes, the
+supervisor lives, even if the network between it and others is cut.
+"""
+
+import contextlib
 import json
 import os
 import secrets
@@ -10,10 +19,13 @@ from typing import Any
 
 from launcher.errors import AlreadyRunning, RunError
 from launcher.run import RunDir, now, write_text
+from launcher.run.dir import join_nonce, split_nonce
+from launcher.timeouts import BEAT_S
 
 _SETTLE_S = 0.2
 _WAIT_S = 900.0
-_ASK_S = _LOOK_S = 3.0
+_ASK_S = 3.0
+_LOOK_S = BEAT_S
 
 
 class Lease:
@@ -24,7 +36,20 @@ class Lease:
         self.mine = {**who, "nonce": secrets.token_hex(8), "time": now()}
         self.lost = False
         """Whether `watch` has seen that another supervisor has taken it over."""
+        self.resting = False
+        """Whether the heartbeat is left out, so that another supervisor of the job may take over."""
         self._over = threading.Event()
+        self._released = False
+
+    @property
+    def first(self) -> str:
+        """The nonce of the job's first supervisor."""
+        return split_nonce(self.nonce)[0]
+
+    @property
+    def term(self) -> int:
+        """Which supervisor of its job this is, from 1."""
+        return split_nonce(self.nonce)[1]
 
     @property
     def nonce(self) -> str:
@@ -53,14 +78,35 @@ class Lease:
                 raise AlreadyRunning(f"{self.run.path} is being trained by {job} on {holder['host']}{doubt}")
             time.sleep(_ASK_S if alive is None else 0)
 
+    def succeed(self, first: str, term: int) -> bool:
+        """Whether this supervisor holds the lease of its job from now on, as the one of that term. `first`: the nonce of the
+        job's first supervisor."""
+        nonce = join_nonce(first, term)
+        if holder_of(self.run) != first:
+            return False
+        self.mine["nonce"] = nonce
+        claim = self.run.claim(nonce)
+        own = claim.with_name(f"{claim.name}.{secrets.token_hex(4)}")
+        write_text(own, json.dumps(self.mine) + "\n", durable=True)
+        try:
+            os.link(own, claim)
+        except FileExistsError:
+            return False
+        finally:
+            own.unlink(missing_ok=True)
+        return self.held()
+
     def watch(self) -> None:
-        """Starts to look whether the lease is still held; in a thread, because a file system may hang."""
+        """Starts the heartbeat, and to look whether the lease is still held; in a thread, because a file system may hang."""
 
         def look() -> None:
             while not self._over.wait(_LOOK_S):
                 if not self.held():
                     self.lost = not self._over.is_set()
                     return
+                if not self.resting:
+                    with contextlib.suppress(OSError):
+                        os.utime(self.run.lease)
 
         threading.Thread(target=look, daemon=True).start()
 
@@ -68,11 +114,19 @@ class Lease:
         """Whether the lease is still held; true if the file system does not answer."""
         return self.run.leased_to(self.nonce)
 
+    def may_write(self) -> bool:
+        """Whether this supervisor may write to the run dir: it holds the lease, or has given it up itself."""
+        return self._released or self.held()
+
     def release(self) -> None:
         """Gives the lease up if it is still held."""
         self._over.set()
         if self.held():
+            self._released = True
             self.run.lease.unlink(missing_ok=True)
+            self.run.leader.unlink(missing_ok=True)
+            for claim in self.run.path.glob(f"{self.run.claim(self.first).name}*"):
+                claim.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any] | None:
         if not self.run.lease.exists():
@@ -106,3 +160,31 @@ class Lease:
         write_text(self.run.lease, json.dumps(self.mine) + "\n", durable=True)
         time.sleep(_SETTLE_S)
         return self.held()
+
+
+def holder_of(run: RunDir) -> str | None:
+    """The nonce of the first supervisor of the job that has the run dir; None if there is none, or it cannot be read."""
+    try:
+        return str(run.read_json(run.lease)["nonce"])
+    except RunError:
+        return None
+
+
+def beat_of(run: RunDir) -> int | None:
+    """The time of the newest heartbeat, to be compared only with an earlier one; None if it cannot be read."""
+    try:
+        # NFS asks its server for the time when a file is opened (close-to-open consistency)
+        descriptor = os.open(run.lease, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return os.fstat(descriptor).st_mtime_ns
+    finally:
+        os.close(descriptor)
+
+
+def newest_term(run: RunDir, first: str, known: int = 1) -> int:
+    """The newest term that a supervisor of the job has claimed; `known`: one that is known to be claimed."""
+    while run.claim(join_nonce(first, known + 1)).exists():
+        known += 1
+    return known

@@ -21,12 +21,13 @@ from launcher.protocol.codec import Message
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Preflight
 from launcher.supervise.children import StopSignal
-from launcher.supervise.handshake import remove_key, write_key
+from launcher.supervise.handshake import read_key, remove_key, write_key
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.link_check import blame_hosts, name_nodes
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
-from launcher.timeouts import END_AGENTS_S, LINK_S, MOST_CLOCK_SKEW_S
+from launcher.supervise.succession import has_gathered, has_quorum
+from launcher.timeouts import ADOPT_S, END_AGENTS_S, LATE_S, LINK_S, MOST_CLOCK_SKEW_S
 from launcher.units import plural
 
 _POLL_S = 0.05
@@ -49,11 +50,15 @@ class NodePool:
         run: RunDir,
         plan: LaunchPlan,
         stopped: StopSignal,
-        start_step: Callable[[Nodes], subprocess.Popen[bytes]],
+        start_step: Callable[[Nodes], subprocess.Popen[bytes]] | None,
+        *,
+        adopts: bool = False,
     ) -> None:
-        """`start_step` starts node.sh on every node."""
+        """`start_step` starts node.sh on every node; None where that is not possible. `adopts`: whether the agents of an
+        earlier supervisor of this job come instead; a step is started only if too few of them do."""
         self.run, self.plan, self.stopped, self._start_step = run, plan, stopped, start_step
-        self._key = write_key(run)
+        self._adopts = adopts
+        self._key = read_key(run) if adopts else write_key(run)
         self.nodes = Nodes(
             plan.meeting,
             self._key,
@@ -104,6 +109,10 @@ class NodePool:
 
         Starts the job step if none runs.
         """
+        if self._keeps_agents():
+            self._preflight(context)
+            return None
+        assert self._start_step is not None
         if self._step is None or self._step.poll() is not None:
             self.nodes.drop()
             self._step, self._begun = self._start_step(self.nodes), time.monotonic()
@@ -129,6 +138,36 @@ class NodePool:
         self._preflight(context)
         return None
 
+    def adopts_quorum(self) -> bool:
+        """Whether enough agents of the job's earlier supervisor come, within ADOPT_S, for this one to lead them."""
+        expected, deadline = self.plan.nodes + self.plan.spares, time.monotonic() + ADOPT_S
+        while not has_quorum(len(self.nodes.there()), expected):
+            if time.monotonic() > deadline or self.stopped.signal:
+                return False
+            self.nodes.poll(_POLL_S)
+        return True
+
+    def wait_for_agents(self) -> bool:
+        """Whether this supervisor has enough agents, or can start others, once those of the earlier one have come or ADOPT_S
+        has passed."""
+        needed, expected = self.plan.nodes, self.plan.nodes + self.plan.spares
+        known, joined, deadline = -1, 0.0, time.monotonic() + ADOPT_S
+        while (moment := time.monotonic()) < deadline and not self.stopped.signal:
+            if (count := len(self.nodes.there())) != known:
+                known, joined = count, moment
+            if has_gathered(count, expected, needed, moment - joined) or moment - joined > LATE_S:
+                break
+            self.nodes.poll(_POLL_S)
+        return len(self.good()) >= needed or self._start_step is not None
+
+    def _keeps_agents(self) -> bool:
+        """Whether the next attempt uses the agents of the job's earlier supervisor. If they are too few, they are ended, and a
+        new step is started where that is possible."""
+        if self._adopts and self._start_step is not None and len(self.good()) < self.plan.nodes:
+            self._adopts = False
+            self.nodes.tell(self.nodes.there(), EndAgent())
+        return self._adopts
+
     def _step_failed(self, code: int) -> EndedAttempt:
         """The end of an attempt whose nodes never answered. If none did and the command names no fault of a node, the same
         command would fail again on other nodes."""
@@ -138,6 +177,11 @@ class NodePool:
         again = bool(self.nodes.by_index) or output is None or output.is_transient() or not words
         # its exit code 1 does not mean what REFUSED means here
         return EndedAttempt(how=How.CRASHED, code=Exit.FAILED if again else Exit.START_FAILED, reason=reason)
+
+    def abandon(self) -> None:
+        """Leaves the agents and the job step to the supervisor that has taken the lease."""
+        self.nodes.drop()
+        self.nodes.close()
 
     def close(self) -> None:
         """Ends the agents and the job step."""

@@ -15,6 +15,7 @@ from launcher.supervise.addresses import address_of, candidates, is_loopback, jo
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import Door
 from launcher.supervise.preflight import raise_open_files
+from launcher.supervise.succession import has_quorum
 from launcher.timeouts import AGENT_LOST_S, PING_S
 
 Answer = TypeVar("Answer", bound=Message)
@@ -55,6 +56,8 @@ class Node:
     """Whether it has said something since `Nodes.spoke` was last asked."""
     lost: str = ""
     """Why it is given up; empty while it answers."""
+    silent: bool = False
+    """Whether it was given up because nothing came from it, so that it can live."""
 
 
 class Nodes:
@@ -119,8 +122,8 @@ class Nodes:
             self._next_ping = moment + PING_S
             self.tell(self.by_index.values(), Ping())
             for node in self.by_index.values():
-                if moment - node.heard > AGENT_LOST_S:
-                    node.lost = node.lost or f"it has not answered for {AGENT_LOST_S:g} s"
+                if moment - node.heard > AGENT_LOST_S and not node.lost:
+                    node.silent, node.lost = True, f"it has not answered for {AGENT_LOST_S:g} s"
             strangers = True  # one that says nothing is closed in the end
         if strangers:
             self._greet()
@@ -151,6 +154,13 @@ class Nodes:
         node.answers = [answer for answer in node.answers if not isinstance(answer, kind)]
         return found
 
+    def is_minority(self) -> bool:
+        """Whether fewer than half of the nodes answer that can still have an agent: it may be this host that is cut off, and
+        the others choose another supervisor. An agent whose connection ended is gone."""
+        nodes = self.by_index.values()
+        living, silent = sum(not node.lost for node in nodes), sum(node.silent for node in nodes)
+        return silent > 0 and not has_quorum(living, living + silent)
+
     def drop(self) -> None:
         """Forgets all nodes, before a new job step is started."""
         for node in self.by_index.values():
@@ -160,7 +170,7 @@ class Nodes:
         self.by_index, self._proved, self._connected, self._unsent, self._spoke = {}, {}, {}, {}, []
 
     def close(self) -> None:
-        """Stops listening, and ends the connections that have proved nothing."""
+        """Stops listening, and ends the connections of agents that have gone, or have proved nothing."""
         self._door.close()
         self._waits.close()
 

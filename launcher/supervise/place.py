@@ -1,5 +1,6 @@
 """Where the supervisor runs: how the nodes are started, how long the job may last, how it is queued again."""
 
+import contextlib
 import os
 import pwd
 import signal
@@ -19,12 +20,23 @@ from launcher.plan.queue import RESERVE_S
 from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of
+from launcher.supervise.children import StopSignal
+from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.nodes import Nodes
+from launcher.supervise.orphaned import is_own
 from launcher.supervise.other_shape import OtherShape, other_shape, put_back, take
 from launcher.supervise.policy import StopReason
+from launcher.timeouts import END_JOB_S
 
 _ANSWER_S = 3.0
 """Seconds to wait for the cluster to say why it sent a signal."""
+_LOOK_S = 1.0
+_END_S = 600.0
+"""Seconds for which the end of the job is tried while the cluster does not answer."""
+_WORTH_S = 600.0
+"""Seconds until the time limit for which the ranks start again in the same job after a signal."""
+_REQUEUE_WAIT_S = 10.0
+"""Seconds for which a job that is queued again may wait before it can start; Slurm's default is 120."""
 _LIMITS_S = 10.0
 """Seconds to wait for the job's limits."""
 
@@ -55,13 +67,21 @@ class Place:
         """Whether the run can be queued again: it has a job of its own, and it saves checkpoints."""
         return self.cluster.queued and self.job is not None and self.plan.save is not None
 
-    def start_nodes(self, nodes: Nodes | None, more: dict[str, str]) -> subprocess.Popen[bytes]:
-        """The process that runs node.sh on every node of the allocation."""
+    def start_nodes(
+        self, nodes: Nodes | None, more: dict[str, str], *, outlives: bool = False
+    ) -> subprocess.Popen[bytes]:
+        """The process that runs node.sh on every node of the allocation. `outlives`: whether it continues without this
+        process, so that the agents do: if srun is killed, Slurm ends its step."""
         own = nodes.environment(self.cluster.address(os.environ)) if nodes else {}
+        words = self.cluster.step_command(self.plan.step_options, os.environ)
+        env = {**_user(), **os.environ, **own, **more}
+        if outlives:
+            step, step.stderr = start_with_file(words, str(self.run.path), env)
+            return step
         return subprocess.Popen(
-            self.cluster.step_command(self.plan.step_options, os.environ),
+            words,
             cwd=self.run.path,
-            env={**_user(), **os.environ, **own, **more},
+            env=env,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE if nodes else None,
             start_new_session=True,
@@ -91,10 +111,21 @@ class Place:
             return StopReason.TIME_LIMIT, seconds
         return why_ended(record, self.job.restart) if self.job else StopReason.CANCELLED, seconds
 
+    def keeps_job(self) -> bool:
+        """Whether the cluster says that the job goes on: it runs, is not being pre-empted, and has time left for more than
+        another start. Where the site has another signal before the time limit, any signal can be that one."""
+        if self.job is None or self.cluster.notice_s(self.plan.job_options) is None:
+            return False
+        record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id)
+        if record is None or not is_own(record, self.job.restart) or record.leaving:
+            return False
+        return record.ends is None or record.ends - time.time() > _WORTH_S
+
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.
         A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the site forbids
-        requeueing, a new job is queued after this one. So is a job of another shape, if that is expected to finish first."""
+        requeueing, or a requeued job waits for long before it can start, a new job is queued after this one. So is a job of
+        another shape, if that is expected to finish first."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
         if other := self._other_shape(cluster, len(exclude)):
@@ -115,13 +146,45 @@ class Place:
             except Refused as error:  # the cluster has too few other nodes
                 say(f"{error}; the next job may get them again")
         elif cluster.may_requeue(self.plan.job_options):
+            if self.job.index is None and cluster.requeue_wait_s() > _REQUEUE_WAIT_S:
+                with contextlib.suppress(Refused):
+                    told = self._follow(cluster)
+                    cluster.forbid_requeue(me)
+                    return told
             try:
                 cluster.requeue(me)
                 return f"job {me} is queued again"
             except ClusterError as error:
                 say(f"{error}; a new job is queued after this one")
-        with submitted(cluster, self.run, after=me, me=me) as new:
+        return self._follow(cluster)
+
+    def _follow(self, cluster: Cluster) -> str:
+        """Queues a new job of the run, which starts when this one has ended, and says so."""
+        assert self.job
+        with submitted(cluster, self.run, after=self.job.id, me=self.job.id) as new:
             return f"job {new} continues after this one"
+
+    def warn_of_end(self, stopped: StopSignal) -> None:
+        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script."""
+        notice_s, job = self.cluster.notice_s(self.plan.job_options), self.job
+        if job is not None and notice_s is not None and self.plan.save is not None:
+            cluster = self.cluster.with_timeout(_LIMITS_S)
+            stopped.warn_before(lambda: cluster.ends(job.id), notice_s)
+
+    def end_job(self, code: int) -> None:
+        """Ends the job with that exit code, from outside of its script. The script does it where it still runs; a job that is
+        queued again has ended already."""
+        assert self.job
+        cluster, begun = self.cluster.with_timeout(_ANSWER_S), time.monotonic()
+        while time.monotonic() < begun + _END_S:
+            record = cluster.record(self.job.id)
+            if record and not is_own(record, self.job.restart):
+                return
+            if record and time.monotonic() > begun + END_JOB_S:
+                with contextlib.suppress(ClusterError):
+                    cluster.complete(self.job.id, code)
+                    say(f"job {self.job.id} is ended with exit code {code}")
+            time.sleep(_LOOK_S)
 
     def _other_shape(self, cluster: Cluster, bad: int) -> OtherShape | None:
         """Another shape for the run, whose files are written; None for none, and for a task of an array, which has one shape.

@@ -74,6 +74,8 @@ class Capacity:
     healthy_nodes: int
     """Nodes of this allocation that answer."""
     needed_nodes: int
+    keeps_job: bool = False
+    """Whether the cluster leaves the job where it is, so that the ranks can start again after a signal to shut down."""
 
 
 def decide(ended: EndedAttempt, faults: Faults, place: Capacity) -> Action:
@@ -104,6 +106,9 @@ def decide(ended: EndedAttempt, faults: Faults, place: Capacity) -> Action:
 
 
 def _after_a_shutdown(ended: EndedAttempt, place: Capacity) -> Action:
+    stays = place.keeps_job and place.healthy_nodes >= place.needed_nodes
+    if ended.told is StopReason.ASKED and ended.how is How.SHUT_DOWN and stays:
+        return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
     if ended.told in (StopReason.TIME_LIMIT, StopReason.ASKED) and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
     if ended.told is StopReason.PREEMPTED:

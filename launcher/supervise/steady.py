@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from launcher.errors import DISK_FULL, RunError
+from launcher.errors import DISK_FULL, AlreadyRunning, RunError
 from launcher.masking import mask_all
 from launcher.output import say
 from launcher.run import RunDir, append_line, now
@@ -18,9 +18,16 @@ _OUTLIVED_S = 600.0
 _AGAIN_S = 0.5
 
 
+class Fenced(AlreadyRunning):
+    """Another supervisor has the lease of the run dir, so that this one must write nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class SteadyRun(RunDir):
     """A run dir whose events wait in memory while they cannot be written. A full disk is an error at once, as elsewhere."""
+
+    guards: list[Callable[[], bool]] = field(default_factory=list[Callable[[], bool]])
+    """Functions that say whether this process may write, asked before each event: it can have been stopped for any time."""
 
     waiting: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Lines that could not be written yet, the oldest first, with the time at which they were noted."""
@@ -28,7 +35,11 @@ class SteadyRun(RunDir):
     """time.monotonic() of the first failed write; empty if the newest one succeeded."""
 
     def note(self, event: Event) -> None:
-        """The same as RunDir.note; an event that cannot be written now waits for the next one, or for `settle`."""
+        """The same as RunDir.note; an event that cannot be written now waits for the next one, or for `settle`. Fenced if this
+        process may no longer write."""
+        if not all(guard() for guard in self.guards):
+            self.waiting.clear()
+            raise Fenced(f"another supervisor has taken the lease of {self.path}; this one writes nothing")
         self.waiting.append(mask_all(event.line(now())))
         self.write_waiting()
 

@@ -251,13 +251,17 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
 
 
 @pytest.mark.long
-def test_a_signal_by_hand_saves_and_queues_again(lab, start, whole):
+def test_a_signal_by_hand_saves_and_the_run_goes_on_in_the_same_job(lab, start, whole):
     """The loaders' worker processes get it too, and the ranks need them until they have left."""
     run = start("+plugins.slow.workers=1")
-    lab.run("scancel", "--signal=TERM", "--full", lab.job(run), cwd=run.path)
+    job = lab.job(run)
+    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
     check_finished(lab, run, whole)
     assert run.events("told")[0]["why"] == "asked to shut down"
     assert run.events("ended")[0]["how"] == "shut_down"
+    assert lab.job(run) == job and not run.events("requeued")
+    told = next(event for event in run.events("saved") if event["why"] == "told")
+    assert run.events("resumed")[0]["step"] == told["step"]
 
 
 @pytest.mark.long
@@ -300,29 +304,126 @@ def test_a_dead_node_without_a_spare_takes_the_run_to_other_nodes(lab, start, wh
 
 
 @pytest.mark.long
-def test_a_dead_batch_host_brings_the_job_back(lab, start, whole):
+def test_a_dead_batch_host_without_a_spare_takes_the_run_to_other_nodes(lab, start, whole):
     run = start()
-    host = lab.hosts(run)[0]
-    lab("crash", host)
-    check_finished(lab, run, whole, timeout_s=240)
-
-
-@pytest.mark.long
-def test_a_dead_batch_host_of_a_job_with_a_spare_brings_the_job_back(lab, start, whole):
-    run = start("resources.spares=1")
     job, host = lab.job(run), lab.hosts(run)[0]
     lab("crash", host)
-    check_finished(lab, run, whole, timeout_s=150)
-    assert lab.job(run) == job
-    assert [event["reason"] for event in run.events("requeued")] == [f"{host}, the batch host, is lost"]
+    check_finished(lab, run, whole, timeout_s=240)
+    assert lab.job(run) != job
+    (led,) = run.events("led")
+    assert led["before"] == host
+    assert host in run.events("ended")[0]["hosts"]
 
 
 @pytest.mark.long
-def test_a_killed_supervisor_ends_its_ranks(lab, start, whole):
+def test_a_dead_batch_host_of_a_job_with_a_spare_is_replaced_in_the_same_job(lab, start, whole):
+    run = start("resources.spares=1")
+    job, (host, following, _) = lab.job(run), lab.hosts(run)
+    lab("crash", host)
+    check_finished(lab, run, whole)
+    assert lab.job(run) == job and not run.events("requeued")
+    (led,) = run.events("led")
+    assert (led["before"], led["host"], led["term"]) == (host, following, 2)
+    assert [(event["how"], event["hosts"]) for event in run.events("ended")] == [("lost", [host])]
+    until(lambda: lab.state(run) == "finished", 60)
+    until(lambda: "JobState=COMPLETED" in lab.run("scontrol", "show", "job", job, cwd=Path("/")).stdout, 60)
+    assert "ExitCode=0:0" in lab.run("scontrol", "show", "job", job, cwd=Path("/")).stdout
+
+
+@pytest.mark.long
+def test_two_batch_hosts_in_a_row_are_replaced_in_the_same_job(lab, start, whole):
+    run = start("resources.spares=2")
+    job, hosts = lab.job(run), lab.hosts(run)
+    lab("crash", hosts[0])
+    until(lambda: len(run.events("led")) == 1 and len(run.events("resumed")) == 1, 60)
+    lab("crash", run.events("led")[0]["host"])
+    check_finished(lab, run, whole)
+    assert lab.job(run) == job and not run.events("requeued")
+    assert [(led["before"], led["host"], led["term"]) for led in run.events("led")] == [
+        (hosts[0], hosts[1], 2),
+        (hosts[1], hosts[2], 3),
+    ]
+
+
+@pytest.mark.long
+def test_a_run_whose_batch_host_is_dead_is_cancelled_and_saves(lab, start):
+    run = start("resources.spares=1", "trainer.max_steps=3000")
+    lab("crash", lab.hosts(run)[0])
+    until(lambda: len(run.events("resumed")) == 1, 60)
+    lab.run(*command("cancel", str(run.path)), cwd=run.path)
+    until(lambda: bool(run.events("stopped")), 60)
+    assert run.events("ended")[-1]["how"] == "shut_down"
+    assert "saved at step" in run.events("stopped")[0]["reason"]
+    until(lambda: not left_behind(lab, run), 60)
+    until(lambda: lab.state(run) == "cancelled")
+
+
+@pytest.mark.long
+def test_a_batch_host_that_is_cut_off_loses_the_lead_and_comes_back_without_writing(lab, start, whole):
+    run = start("resources.spares=1", "trainer.max_steps=1500")
+    job, host = lab.job(run), lab.hosts(run)[0]
+    lab("unplug", host)
+    until(lambda: len(run.events("resumed")) == 1, 90)
+    lab("plug", host)
+    lab.wait(run, "finished", 180)
+    assert lab.job(run) == job and not run.events("requeued")
+    (led,) = run.events("led")
+    assert led["before"] == host
+    assert [event["host"] for event in run.events("started")] == [host, led["host"]]
+    assert len(final_losses(run)) == 1500
+    until(lambda: not left_behind(lab, run), 60)
+    until(lambda: lab.state(run) == "finished", 60)
+
+
+def supervisor_pid(lab: Lab, host: str) -> str:
+    """The supervisor that the job script has started."""
+    return lab.on(host, "pgrep", "-f", "launcher.supervise [.]").stdout.split()[0]
+
+
+def test_a_killed_supervisor_is_started_again_and_its_agents_follow_it(lab, start, whole):
+    run = start()
+    job, host = lab.job(run), lab.hosts(run)[0]
+    lab.on(host, "kill", "-KILL", supervisor_pid(lab, host))
+    check_finished(lab, run, whole)
+    assert lab.job(run) == job and not run.events("requeued")
+    (led,) = run.events("led")
+    assert (led["before"], led["host"], led["term"]) == (host, host, 2)
+    assert [(event["how"], event["hosts"]) for event in run.events("ended")] == [("lost", [])]
+    until(lambda: lab.state(run) == "finished", 60)
+
+
+@pytest.mark.long
+def test_a_stopped_supervisor_is_continued_and_nothing_else_happens(lab, start, whole):
     run = start()
     host = lab.hosts(run)[0]
-    pid = lab.on(host, "pgrep", "-f", "launcher.supervise [.]").stdout.split()[0]
-    lab.on(host, "kill", "-KILL", pid)
+    lab.on(host, "kill", "-STOP", supervisor_pid(lab, host))
+    check_finished(lab, run, whole)
+    assert not run.events("led") and not run.events("ended")
+    assert "was stopped (SIGSTOP); it is continued" in run.logs()
+
+
+@pytest.mark.long
+def test_a_supervisor_that_stays_stopped_is_replaced_and_writes_nothing_when_it_wakes_up(lab, start, whole):
+    run = start("resources.spares=1", "trainer.max_steps=1500")
+    job, host = lab.job(run), lab.hosts(run)[0]
+    pid = supervisor_pid(lab, host)
+    lab.on(host, "sh", "-c", f"(while kill -STOP {pid}; do sleep 0.05; done) >/dev/null 2>&1 &")
+    until(lambda: len(run.events("resumed")) == 1, 60)
+    (led,) = run.events("led")
+    lab.on(host, "pkill", "-f", f"kill -STOP {pid}")
+    lab.on(host, "kill", "-CONT", pid)
+    lab.wait(run, "finished", 180)
+    assert lab.job(run) == job and not run.events("requeued")
+    assert led["term"] == 2 and len(run.events("led")) == len(run.events("ended")) == 1
+    until(lambda: not left_behind(lab, run), 60)
+    until(lambda: lab.state(run) == "finished", 60)
+
+
+@pytest.mark.long
+def test_a_killed_job_script_ends_its_ranks(lab, start, whole):
+    run = start()
+    host = lab.hosts(run)[0]
+    lab.on(host, "pkill", "-KILL", "-f", "slurm_script")
     until(lambda: not left_behind(lab, run), 60)
     until(lambda: lab.state(run) in ("failed", "lost"), 60)
     lab.run(*command("resume", str(run.path)), cwd=run.path)
@@ -407,7 +508,7 @@ def test_a_second_job_on_one_run_dir_leaves_without_writing(lab, start, whole):
 def test_where_requeueing_is_forbidden_a_new_job_continues(lab, start, whole):
     run = start("+cluster.sbatch.no-requeue=true")
     job = lab.job(run)
-    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
+    lab.run("scancel", "--signal=USR1", "--batch", job, cwd=run.path)
     check_finished(lab, run, whole)
     assert run.events("ended")[0]["how"] == "shut_down"
     assert len(run.events("started")) == 2
@@ -429,7 +530,7 @@ def test_a_slow_host_is_named_and_the_next_job_leaves_it_out(lab, start):
     status = lab.run(*command("status", str(run.path)), cwd=run.path).stdout
     assert f"slow host  {host}: 0." in status and "next save" in status
     job = lab.job(run)
-    lab.run("scancel", "--signal=TERM", "--full", job, cwd=run.path)
+    lab.run("scancel", "--signal=USR1", "--batch", job, cwd=run.path)
     until(lambda: len(run.events("resumed")) == 1, 120)
     assert lab.job(run) != job
     assert host not in lab.hosts(run)

@@ -33,9 +33,9 @@ RAW: tuple[bytes, ...] = (
 )  # fmt: skip
 """Whole contents."""
 FILES = (
-    "plan.json", "job.json", "events.jsonl", "metrics.jsonl", "config.yaml", "data_check.json", "lease.json", "intent.json",
-    "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json", "exported.json",
-    "logs/77_1/n1.log", "code/abc.tar", "earlier/1/plan.json", ".key", ".hydra/config_dir",
+    "plan.json", "job.json", "events.jsonl", "metrics.jsonl", "config.yaml", "data_check.json", "lease.json", "leader.json",
+    "intent.json", "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json",
+    "exported.json", "logs/77_1/n1.log", "code/abc.tar", "earlier/1/plan.json", ".key", ".hydra/config_dir",
 )  # fmt: skip
 FINISHED_FILES = (*FILES, "model/adapter_config.json", "model/README.md")
 KEPT_FILES = ("code.json", "config.yaml", ".hydra/overrides.yaml", ".hydra/config_dir", "plan.json")

@@ -120,7 +120,7 @@ class Login:
         """A command of the launcher on the laptop."""
         return subprocess.run(
             self.command(*words), cwd=cwd or self.laptop, env=self.environment(**more),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
     @staticmethod

@@ -110,6 +110,17 @@ def test_a_killed_server_comes_back_within_the_attempt_and_a_killed_rank_takes_b
 
 
 @pytest.mark.long
+def test_a_server_that_hangs_is_killed_and_started_again_before_the_ranks_count_as_hung(start, whole):
+    run, process = start("stopped", TWO, slow_s=0.3)
+    until(lambda: at_step(run, 6))  # from now on the limit of a step is resources.hang_timeout_s
+    os.kill(server_pid(run), signal.SIGSTOP)
+    ends(run, process)
+    assert [event["reason"] for event in run.events("server_lost")] == ["it has not answered for 30 s"]
+    assert len(run.events("started")) == 1
+    same(run, whole)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["zero2", "zero3", "fsdp2"])
 def test_ranks_that_share_weights_send_all_of_them_and_wait_together(start, whole, strategy):
     run, process = start(strategy, TWO, f"strategy={strategy}", slow_s=0.3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Options, RunState
 from launcher.clusters.job import Job, JobRecord, Start
-from launcher.clusters.slurm import client, environment, queue, shell, step
+from launcher.clusters.slurm import client, complete, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -120,6 +120,10 @@ class Slurm(SlurmScript):
         """Runs scontrol requeue."""
         client.requeue(job_id, self.timeout_s)
 
+    def requeue_wait_s(self) -> float:
+        """cred_expire: until then a credential of the job's earlier start could still be valid."""
+        return client.cred_expire_s(self.timeout_s)
+
     def forbid_requeue(self, job_id: str) -> None:
         """Runs scontrol update."""
         client.forbid_requeue(job_id, self.timeout_s)
@@ -156,9 +160,13 @@ class Slurm(SlurmScript):
         """KillWait."""
         return client.kill_wait_s(self.timeout_s)
 
-    def keeps_job_without_head(self, spares: int) -> bool:
-        """A job with spares is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
-        return self.queued and spares > 0
+    def keeps_job_without_head(self) -> bool:
+        """A job of several nodes is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
+        return self.queued
+
+    def complete(self, job_id: str, code: int) -> None:
+        """Calls slurm_complete_job, else scancel."""
+        complete.complete(job_id, code, self.timeout_s)
 
     def hosts(self, nodes: str) -> list[str]:
         """The host names as scontrol expands them."""

@@ -78,8 +78,10 @@ def job_options(request: Request) -> dict[str, str]:
     }
     if request.cuda:
         options |= gpu_options(request)
-    if request.spares:
-        options["no-kill"] = ""  # the failure of a node must not end a job that has a spare
+    if request.spares or (request.led and request.nodes > 1):
+        options["no-kill"] = (
+            ""  # the failure of a node must not end the job: another one leads it, or queues it again
+        )
     added = _site_options(site.sbatch)
     # sbatch refuses two options for cores, or for memory: the site's option wins, since the site knows its nodes.
     if resources.cpus_per_gpu is not None and "cpus-per-gpu" not in added:

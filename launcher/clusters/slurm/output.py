@@ -15,8 +15,8 @@ DEFAULT_OF_AN_ARRAY = "logs/slurm_%A_%a.log"
 _PATTERN = re.compile(r"%(\d*)(.)")
 _OWN = frozenset(
     """accelerate.yaml asked checkpoints code code.diff code.json config.yaml data.json data_check.json deepspeed.json earlier
-    events.jsonl .hydra intent.json job.json job.sbatch lease.json metrics.jsonl model node.sh plan.json serve sweep.json
-    jobs.json claims outcomes""".split()  # noqa: SIM905
+    events.jsonl .hydra intent.json job.json job.sbatch leader.json lease.json metrics.jsonl model node.sh plan.json serve
+    sweep.json jobs.json claims outcomes""".split()  # noqa: SIM905
 )
 """Names in a run dir or in the folder of a sweep, other than logs/."""
 

@@ -179,6 +179,7 @@ def parse_record(text: str) -> JobRecord | None:
     return JobRecord(
         running=facts["JobState"] == "RUNNING",
         restarts=int(facts.get("Restarts", "0")),
+        leaving=facts.get("PreemptTime", "None") not in ("None", "Unknown", "N/A"),
         ends=_ends(facts),
         head=facts.get("BatchHost", ""),
         nodes=facts.get("NodeList", ""),

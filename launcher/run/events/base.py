@@ -41,7 +41,7 @@ class StopReason(Enum):
     PREEMPTED = "pre-empted"
     """The scheduler queues the job again by itself."""
     ASKED = "asked to shut down"
-    """Only a signal came: the cluster wants its nodes back, and does not queue the job again."""
+    """Only a signal came, and the job still runs: by hand, or because the cluster will want its nodes back."""
     CANCELLED = "cancelled"
     PRUNED = "pruned"
     """The sweep's pruner ended the trial, because it is not among the promising ones."""

@@ -22,6 +22,20 @@ class Started(Event):
     """node.sh if it was started by hand; None for a supervisor."""
 
 
+class Led(Event):
+    """Another supervisor of the same job leads the run from now on, because the one before it was lost.
+
+    Written by: the new supervisor.
+    """
+
+    host: str
+    """The host of the new supervisor."""
+    before: str
+    """The host of the one that is lost; ? if no attempt had begun."""
+    term: int
+    """Which supervisor of this job it is; the first one is 1."""
+
+
 class Fetching(Event):
     """A node fetches model and data from their hub before the ranks start.
 

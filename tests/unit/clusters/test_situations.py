@@ -102,7 +102,15 @@ def test_without_scontrol_a_requeue_is_refused_and_its_ban_and_limits_are_not_an
         slurm.requeue("7")
     slurm.forbid_requeue("7")
     assert slurm.record("7") is None and slurm.ends("7") is None
-    assert (slurm.grace_s(), slurm.largest_array()) == (30.0, 1001)
+    assert (slurm.grace_s(), slurm.largest_array(), slurm.requeue_wait_s()) == (30.0, 1001, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [("cred_expire=5", 5.0), ("socket=/run/a,cred_expire=60", 60.0), ("(null)", 120.0)]
+)
+def test_the_wait_after_a_requeue_is_the_life_of_a_credential(programs, told: str, seconds: float):
+    programs(scontrol=f"echo 'AuthInfo                = {told}'")
+    assert Slurm().requeue_wait_s() == seconds
 
 
 @pytest.mark.parametrize(

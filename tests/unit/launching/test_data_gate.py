@@ -71,6 +71,13 @@ def test_a_refusal_says_how_many_more_and_what_shows_them(write, launch, tmp_pat
     )
 
 
+def test_no_row_is_left_out_against_a_fault_of_the_whole_file(write, launch):
+    write(*[ROW] * 60)
+    said = launch("data.columns={prompt: question}").stderr
+    assert "no row has the column question" in said
+    assert "data.on_bad_row" not in said
+
+
 def test_warnings_are_printed_once_for_a_rule_and_kept_in_the_run_dir(write, launch, tmp_path):
     write(ROW, ROW, ROW)
     done = launch()

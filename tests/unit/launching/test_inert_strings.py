@@ -279,13 +279,13 @@ def assert_job_is_inert(bash: Bash, script: str, strings: Strings) -> None:
         *(("module", "load", module) for module in strings.modules),
         ("probe", *strings.words),
         ("probe", *shlex.split(strings.line)),
-        ("exec", strings.python, "-m", "launcher.supervise", "."),
+        ("exec", strings.python, "-m", "launcher.supervise", ".", "--kept"),
         ("variable", "PYTHONPATH", f"/{strings.work_dir}"),
         ("end", "0"),
     ]
     modules = 1 + len(strings.modules) if strings.modules else 0
-    # `.` itself, set, cd, trap, set +u, two setup lines, set -u, trap -, export, exec
-    assert sum(call[0] == "command" for call in calls) == 11 + modules
+    # `.` itself, set, cd, trap, set +u, two setup lines, set -u, trap -, export, and the loop that keeps the supervisor
+    assert sum(call[0] == "command" for call in calls) == 10 + 25 + modules
 
 
 def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:

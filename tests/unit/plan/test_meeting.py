@@ -15,11 +15,15 @@ from launcher.errors import PlanError
         ("ports=80-2000", "from 1024"),
         ("ports=65000-70000", "65535"),
         ("start_timeout_s=0", "more than 0"),
+        ("env.MASTER_PORT=29500", r"would be overwritten on the ranks; set cluster\.ports instead"),
+        ("env.MASTER_ADDR=n1", r"set cluster\.interface or cluster\.host_suffix instead"),
+        ("env.WORLD_SIZE=2", r"set resources\.nodes and resources\.gpus_per_node instead"),
+        ("env.LAUNCHER_JOB=2", "belongs to the launcher itself"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_key(plan, override: str, says: str):
     with pytest.raises(PlanError, match=rf"cluster\.{override.split('=')[0]}.*{says}"):
-        plan("+experiment=tiny", f"cluster.{override}")
+        plan("+experiment=tiny", f"++cluster.{override}")
 
 
 def test_a_container_gives_the_nodes_time_to_import_its_image(plan):

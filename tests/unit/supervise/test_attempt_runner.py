@@ -21,6 +21,7 @@ from launcher.supervise.fetching import Fetcher
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How, StopReason
+from launcher.timeouts import AGENT_QUIET_S
 
 PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), nodes=2, spares=0, cluster="slurm",
@@ -64,6 +65,9 @@ class Scripted:
     def there(self) -> list[Node]:
         return [node for node in self.by_index.values() if not node.lost]
 
+    def is_minority(self) -> bool:
+        return False
+
     def tell(self, nodes: Sequence[Node], message: Message) -> None:
         self.told.append(type(message).__name__)
         if isinstance(message, StartRanks):
@@ -96,7 +100,7 @@ class Attempt:
         self.pool = NodePool(self.run, PLAN, self.stopped, lambda nodes: step)
         self.pool.nodes.close()
         self.pool.nodes, self.pool._step = self.nodes, step
-        lease: Any = SimpleNamespace(lost=False)
+        lease: Any = SimpleNamespace(lost=False, nonce="a")
         self.runner = AttemptRunner(self.pool, Fetcher(self.run, self.nodes, self.stopped, None), lease)
 
     def end(self) -> EndedAttempt:
@@ -206,6 +210,16 @@ def test_a_hang_does_not_wait_for_the_stacks_of_a_lost_node(tmp_path):
     ended = Attempt(tmp_path, lost).end()
     assert (ended.how, ended.hosts) == (How.HUNG, ("n1",))
     assert time.monotonic() - begun < 5.0
+
+
+def test_a_hang_beside_a_silent_node_is_the_loss_of_that_node(tmp_path):
+    def silent(nodes: Scripted) -> None:
+        nodes.by_index[0].heartbeats = {0: RankState("step", 5, 61.0, None, 61.0)}
+        nodes.by_index[1].heard = time.monotonic() - AGENT_QUIET_S - 0.1
+
+    ended = Attempt(tmp_path, silent).end()
+    assert (ended.how, ended.hosts) == (How.LOST, ("n2",))
+    assert ended.reason.startswith("n2: it has not answered for 3 s, and no rank advances")
 
 
 def test_a_node_that_cannot_have_ranks_does_not_count_as_one_that_can(tmp_path):

@@ -36,6 +36,7 @@ from tests.support.events import history_of
 
 WHOLE = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2)
 ONE_LEFT = Capacity(can_requeue=True, healthy_nodes=1, needed_nodes=2)
+STAYS = Capacity(can_requeue=True, healthy_nodes=2, needed_nodes=2, keeps_job=True)
 NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
 
 
@@ -70,6 +71,9 @@ NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
         # StopReason to end.
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.ASKED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.ASKED), STAYS, 0, Do.RESTART, Exit.OK),
+        (EndedAttempt(how=How.CUT, code=143, told=StopReason.ASKED), STAYS, 1, Do.REQUEUE, Exit.REQUEUED),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), STAYS, 0, Do.REQUEUE, Exit.REQUEUED),
         (
             EndedAttempt(how=How.CUT, code=138, told=StopReason.TIME_LIMIT),
             WHOLE,
@@ -211,7 +215,8 @@ def test_the_end_of_a_job_s_time_is_what_slurm_says_now(facts, ends):
     ],
 )
 def test_a_node_that_outlives_its_batch_host_looks_at_its_own_start_of_the_job(facts, own):
-    assert is_own(record_of(facts), 1) is own
+    record = record_of(facts)
+    assert record is not None and is_own(record, 1) is own
 
 
 def test_a_job_is_orphaned_once_slurm_has_taken_its_batch_host_out():
