@@ -104,7 +104,8 @@ class Carrier:
         with self._lock:
             busy = dict(self._busy)
         planned = sum(stage in ("plan", "stopped") for stage in busy.values())
-        free = self._at_once - len(self._at(*_ACTIVE)) - planned
+        # no more than the threads can take: who is next is decided when a thread is free
+        free = min(self._at_once - len(self._at(*_ACTIVE)) - planned, _THREADS - planned)
         if free <= 0:
             return []
         marks = ", ".join("?" * len(_ACTIVE))
@@ -133,7 +134,9 @@ class Carrier:
 
     def _run(self, row: Row, step: Callable[[Row], None]) -> None:
         try:
-            step(row)
+            newest = self._store.row("SELECT * FROM jobs WHERE id = ?", row["id"])
+            if newest is not None and newest["stage"] == row["stage"]:  # else the step was taken meanwhile
+                step(newest)
             self._tries.pop(row["id"], None)
         except Exception as error:
             self._failed(row, error)

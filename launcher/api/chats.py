@@ -1,9 +1,13 @@
 """Trained models that are loaded and answer: one process each, the least recently asked makes room for another."""
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Coroutine
-from typing import Any
+import time
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
 
 from launcher.after.chat import ChatSettings, model_request, wait_until_ready
 from launcher.after.serve.documents import RequestRefused
@@ -13,9 +17,13 @@ from launcher.api.models import TrainedModel
 from launcher.errors import LauncherError
 from launcher.output import say
 
+T = TypeVar("T")
+
 LONGEST = 1024
 """Most tokens of an answer."""
 _WAITING = 16
+"""Requests that wait for one model, or for room for another."""
+_ROOM_S, _PATIENCE_S, _LOOK_S, _CONNECTED_S = 60.0, 10.0, 0.1, 0.5
 
 
 class _Loaded:
@@ -23,6 +31,8 @@ class _Loaded:
 
     def __init__(self, trained: TrainedModel) -> None:
         self.trained = trained
+        self.users = 0
+        """Requests that are about to ask it."""
         self.ready: asyncio.Future[RequestQueue] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._end = threading.Event()
@@ -31,8 +41,12 @@ class _Loaded:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is in its queue."""
-        return self.ready.done() and (self.ready.exception() is not None or self.ready.result().waiting == 0)
+        """Whether nobody uses it, and no request is in its queue."""
+        return (
+            not self.users
+            and self.ready.done()
+            and (self.ready.exception() is not None or self.ready.result().waiting == 0)
+        )
 
     @property
     def has_ended(self) -> bool:
@@ -83,20 +97,27 @@ class Chats:
         self._most = most
         self._loaded: dict[TrainedModel, _Loaded] = {}
         """The least recently asked first."""
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self._since: float | None = None
+        """Since when a request waits for room."""
 
     @property
     def loaded(self) -> int:
         """Number of models in memory."""
         return len(self._loaded)
 
-    async def requests(self, trained: TrainedModel) -> RequestQueue:
-        """The queue in front of a model, which is loaded if it is not; RequestRefused if there is no room for it now."""
-        found = self._loaded.pop(trained, None)
-        if found is None or found.has_ended:
-            self._make_room()
-            found = _Loaded(trained)
-        self._loaded[trained] = found
-        return await asyncio.shield(found.ready)
+    @contextlib.asynccontextmanager
+    async def using(self, trained: TrainedModel, request: Request) -> AsyncGenerator[RequestQueue]:
+        """The queue in front of a model, which is loaded if it is not, and stays for the block.
+
+        RequestRefused if there is no room within a minute, or if the client has gone.
+        """
+        found = await _while_connected(request, self._get(trained))
+        try:
+            yield await _while_connected(request, asyncio.shield(found.ready))
+        finally:
+            found.users -= 1
 
     def close(self) -> None:
         """Ends all processes."""
@@ -104,19 +125,67 @@ class Chats:
             one.end()
         self._loaded.clear()
 
-    def _make_room(self) -> None:
-        for trained, one in list(self._loaded.items()):
-            if len(self._loaded) < self._most and not one.has_ended:
+    async def _get(self, trained: TrainedModel) -> _Loaded:
+        """The model with one more user. A loaded one is used at once, unless a request has waited long for another model."""
+        found = self._loaded.get(trained)
+        if (
+            found
+            and not found.has_ended
+            and time.monotonic() - (self._since or time.monotonic()) < _PATIENCE_S
+        ):
+            found.users += 1
+            return found
+        if self._waiting >= _WAITING:
+            raise _no_room()
+        self._waiting += 1
+        try:
+            async with self._turn:
+                found = self._loaded.pop(trained, None)
+                if found is None or found.has_ended:
+                    try:
+                        self._since = time.monotonic()
+                        await self._make_room()
+                    finally:
+                        self._since = None
+                    found = _Loaded(trained)
+                found.users += 1
+                self._loaded[trained] = found
+                return found
+        finally:
+            self._waiting -= 1
+
+    async def _make_room(self) -> None:
+        deadline = time.monotonic() + _ROOM_S
+        while True:
+            for trained, one in list(self._loaded.items()):
+                if one.has_ended or (one.is_idle and len(self._loaded) >= self._most):
+                    one.end()
+                    del self._loaded[trained]
+            if len(self._loaded) < self._most:
                 return
-            if one.is_idle:
-                one.end()
-                del self._loaded[trained]
-        if len(self._loaded) >= self._most:
-            raise RequestRefused(
-                "other models answer at the moment, and there is no room for another one; try again later",
-                status=429,
-                code="rate_limit_exceeded",
-            )
+            if time.monotonic() > deadline:
+                raise _no_room()
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The result of the work; RequestRefused if the client goes meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=_CONNECTED_S))[0]:
+            if await request.is_disconnected():
+                raise RequestRefused("the client has gone", status=499)
+        return task.result()
+    finally:
+        task.cancel()
+
+
+def _no_room() -> RequestRefused:
+    return RequestRefused(
+        "other models answer at the moment, and there is no room for another one; try again later",
+        status=429,
+        code="rate_limit_exceeded",
+    )
 
 
 _running: set[asyncio.Task[None]] = set()

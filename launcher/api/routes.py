@@ -189,9 +189,11 @@ class ApiRoutes:
     async def chat(self, request: Request) -> Response:
         asked = parse_request(await read_body(request), LONGEST)
         trained = await run_in_threadpool(self._all.models.trained, tenant_of(request), asked.model)
-        requests = await self._all.chats.requests(trained)
         request_id = request.state.request_id
-        return await answer(request, asked, requests, asked.model, lambda line: say(f"{request_id} {line}"))
+        async with self._all.chats.using(trained, request) as requests:
+            return await answer(
+                request, asked, requests, asked.model, lambda line: say(f"{request_id} {line}")
+            )
 
     def _woken(self, document: dict[str, Any]) -> Response:
         self._all.wake()

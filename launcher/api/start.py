@@ -11,7 +11,6 @@ from typing import TypedDict
 from launcher.after.serve.endpoint import Endpoint, address_of, bind, is_loopback
 from launcher.after.serve.web import WebServer
 from launcher.api.carrier import Carrier
-from launcher.api.chats import Chats
 from launcher.api.data_dir import DataDir
 from launcher.api.figures import Figures
 from launcher.api.files import StoredFiles
@@ -59,6 +58,7 @@ class ApiSettings:
 def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
     """The exit code, once a signal has ended the server; `tell` is called when it accepts requests."""
     from launcher.api.app import make_app  # by need: FastAPI
+    from launcher.api.chats import Chats
     from launcher.api.routes import Services
 
     os.umask(0o077)

@@ -22,7 +22,8 @@ from launcher.status.state import Status, is_over, read_statuses, split_readable
 
 _LOST_S = 60.0
 """Seconds for which a job must stay lost before it counts as failed: a file system shows some files late."""
-_CANCEL_AGAIN_S = 15.0
+_CANCEL_AGAIN_S = 120.0
+"""Seconds for which a run may save before it is told again to end."""
 
 
 class Watch:

@@ -236,7 +236,7 @@ def test_a_run_ends_by_a_cancel_or_when_its_hours_are_used_up(server, learned, n
 def test_chats_with_two_models_take_turns_when_one_fits(server, learned):
     """Many clients ask two models, of which one is in memory at a time: each gets an answer, or is told to try again."""
     found, key = server
-    client = found.client(key, max_retries=8)
+    client = found.client(key, max_retries=8, timeout=150)
     models = [one.id for one in client.models.list() if one.id.startswith("ft:")][:2]
     answers: list[str] = []
 
