@@ -280,6 +280,28 @@ def test_a_requeued_job_continues_in_its_run_dir(lab, submitted):
     assert run.metrics()[-1]["step"] == 400
 
 
+@pytest.mark.long
+def test_a_requeued_job_does_not_go_on_over_other_rows(lab, submitted, tmp_path):
+    rows = [
+        json.dumps({"question": f"What is {number}?", "answer": f"The number {number}."})
+        for number in range(200)
+    ]
+    (tmp_path / "own.jsonl").write_text("\n".join(rows))
+    run = submitted(
+        "trainer.max_steps=100000",
+        "plugins.sharded_checkpoint.save_steps=10",
+        "data.path=own.jsonl",
+        "trainer.packing=false",
+    )
+    lab.wait(run, "saved")
+    (tmp_path / "own.jsonl").write_text("\n".join(reversed(rows)))
+    lab.run("scontrol", "requeue", lab.job(run), cwd=run.path)
+    _until(lambda: bool(run.events("stopped")), 120)
+    (stopped,) = run.events("stopped")
+    assert "own.jsonl is not what it was at the launch" in stopped["reason"]
+    assert len(run.events("started")) == 1
+
+
 def test_sbatch_reads_every_value_back_letter_by_letter(lab, tmp_path):
     """render.directive against the real parser: awkward comments, seeded."""
     generator = random.Random(7)
