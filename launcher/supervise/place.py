@@ -33,8 +33,8 @@ _ANSWER_S = 3.0
 _LOOK_S = 1.0
 _END_S = 600.0
 """Seconds for which the end of the job is tried while the cluster does not answer."""
-_WORTH_S = 600.0
-"""Seconds until the time limit for which the ranks start again in the same job after a signal."""
+_WORTH_S = 120.0
+"""Seconds before the signal of the time limit for which the ranks start again in the same job after a signal."""
 _REQUEUE_WAIT_S = 10.0
 """Seconds for which a job that is queued again may wait before it can start; Slurm's default is 120."""
 _LIMITS_S = 10.0
@@ -114,12 +114,13 @@ class Place:
     def keeps_job(self) -> bool:
         """Whether the cluster says that the job goes on: it runs, is not being pre-empted, and has time left for more than
         another start. Where the site has another signal before the time limit, any signal can be that one."""
-        if self.job is None or self.cluster.notice_s(self.plan.job_options) is None:
+        notice_s = self.cluster.notice_s(self.plan.job_options)
+        if self.job is None or notice_s is None:
             return False
         record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id)
         if record is None or not is_own(record, self.job.restart) or record.leaving:
             return False
-        return record.ends is None or record.ends - time.time() > _WORTH_S
+        return record.ends is None or record.ends - time.time() > notice_s + _WORTH_S
 
     def requeue(self, exclude: tuple[str, ...]) -> str:
         """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.

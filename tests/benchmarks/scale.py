@@ -110,7 +110,7 @@ class Job:
             cluster="slurm", hang_timeout_s=60.0, save=None, meeting=make_meeting(ClusterConfig()),
         )  # fmt: skip
         stopped: Any = SimpleNamespace(signal=None, again=False)
-        lease: Any = SimpleNamespace(lost=False)
+        lease: Any = SimpleNamespace(lost=False, nonce="a")
         fetcher: Any = SimpleNamespace(fetch=lambda good, context: None, commit=None)
         self.ours, self.theirs = multiprocessing.Pipe()
         self.pool = NodePool(self.run, plan, stopped, self._start_step)

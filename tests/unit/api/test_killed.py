@@ -49,10 +49,10 @@ class Client:
         key = f"key-{self.asked}"
         self.create(key, file)
         if self.dice.random() < 0.3:
+            self.files.discard(file)  # it may be deleted although the answer is lost
             gone = self.server.ask(self.key, "DELETE", f"/files/{file}")
             assert gone.status_code == 200, gone.text
             self.deleted.add(file)
-            self.files.discard(file)
         time.sleep(self.dice.random() * 0.2)
 
     def create(self, key: str, file: str) -> None:
