@@ -87,12 +87,13 @@ def test_the_cluster_unpacks_nothing_of_a_hostile_archive_of_a_launch(
 def job(
     plan: Callable[..., LaunchPlan], tmp_path: Path
 ) -> Callable[[Path], subprocess.CompletedProcess[str]]:
-    """Runs a run's job script up to its last line, with this archive as the code of the run."""
+    """Runs a run's job script until it would start the supervisor, with this archive as the code of the run."""
 
     def job(archive: Path) -> subprocess.CompletedProcess[str]:
         code = {str(tmp_path / "cache" / "copy"): str(archive)}
         texts = render(plan("+experiment=tiny", "cluster=slurm", code=code, run_dir=str(tmp_path)))
-        script = texts["job.sbatch"].rpartition("\nexec ")[0]
+        script, mark, _ = texts["job.sbatch"].partition("\n# This script outlives the supervisor")
+        assert mark
         return subprocess.run(["bash", "-c", script], capture_output=True, text=True)
 
     return job
