@@ -15,6 +15,7 @@ from launcher.run import RunDir, job_number, list_runs
 from launcher.run.events import launching
 from launcher.run.events.supervisor import Started
 from launcher.run.find import find_exact, matching_runs
+from launcher.run.remote import refuse_remote_folder, remote_named
 from launcher.status.serving import serving_job
 from launcher.status.state import is_over, read_status
 
@@ -129,7 +130,7 @@ def size_of(folder: Path) -> int:
 
 
 def _named(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> RunDir:
-    """The one run that the reference means; a name of several runs is refused."""
+    """The one run that the reference means; a name of several runs is refused. RunElsewhere for a run on a cluster."""
     for path in (Path(reference), runs_dir / reference):
         if path.is_symlink():
             raise RunError(
@@ -138,12 +139,16 @@ def _named(runs_dir: Path, reference: str, runs: Sequence[RunDir]) -> RunDir:
     if found := find_exact(runs_dir, reference):
         return found
     matching = matching_runs(runs_dir, reference, runs)
-    if not matching:
+    there = remote_named(runs_dir, reference)
+    if not matching and len(there) == 1:
+        refuse_remote_folder(runs_dir, str(there[0]))
+    if not matching and not there:
         names = {run.name for run in runs}
         raise RunError(unknown(f"run under {runs_dir}", reference, names or ()))
-    if len(matching) > 1:
-        several = ", ".join(run.name for run in matching[-5:])
-        raise RunError(f"{reference} names {len(matching)} runs; name each that is to be removed: {several}")
+    if len(matching) + len(there) > 1:
+        names = [run.name for run in matching] + [str(folder.relative_to(runs_dir)) for folder in there]
+        several = ", ".join(names[-5:])
+        raise RunError(f"{reference} names {len(names)} runs; name each that is to be removed: {several}")
     return matching[0]
 
 

@@ -109,17 +109,22 @@ def refuse_remote_folder(runs_dir: Path, reference: str | None) -> None:
             raise RunElsewhere(folder.resolve(), sweep.trial(folder.name))
 
 
+def remote_named(runs_dir: Path, reference: str | None, *, sweeps: bool = False) -> list[Path]:
+    """The folders of the runs on a cluster of that name, or of all for None, oldest first; with `sweeps`, of the sweeps."""
+    parts = Path(reference or "").parts
+    return [
+        one
+        for one in list_remote(runs_dir)
+        if _is_sweep(one) is sweeps and one.relative_to(runs_dir).parts[: len(parts)] == parts
+    ]
+
+
 def refuse_remote_name(
     runs_dir: Path, reference: str | None, newest_here: Path | None, *, sweeps: bool = False
 ) -> None:
     """Raises RunElsewhere if the newest run of a name, or of all for None, is on a cluster; with `sweeps`, the newest sweep.
     `newest_here` is the plan.json or sweep.json of the newest one of this machine, if there is one."""
-    parts = Path(reference or "").parts
-    there = [
-        one
-        for one in list_remote(runs_dir)
-        if _is_sweep(one) is sweeps and one.relative_to(runs_dir).parts[: len(parts)] == parts
-    ]
+    there = remote_named(runs_dir, reference, sweeps=sweeps)
     if not there:
         return
     newest = there[-1]

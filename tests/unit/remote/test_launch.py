@@ -127,6 +127,22 @@ def test_what_no_run_there_needs_is_removed_from_here(slurm, project, laptop, mo
     assert "was launched there by ssh (they are on login)" in capfd.readouterr().err
 
 
+def test_the_only_run_of_a_name_is_removed_there_by_its_name(slurm, project, laptop, monkeypatch, capfd):
+    monkeypatch.chdir(project[0])
+    assert main([*LAUNCH, "name=gone", "dry_run=true"]) == 0
+    capfd.readouterr()
+    (here,) = (project[0] / "runs" / "gone").iterdir()
+    there = slurm.home / "launcher" / "runs" / "gone" / here.name
+    assert there.is_dir()
+    (here / "plan.json").write_text("{}")  # as fetch brings it
+    shutil.copytree(here, here.with_name("2026-01-01_00-00-00"))
+    assert main(["remove", "gone", "--yes"]) == 1
+    assert "gone names 2 runs; name each" in capfd.readouterr().err and there.is_dir()
+    shutil.rmtree(here.with_name("2026-01-01_00-00-00"))
+    assert main(["remove", "gone", "--yes"]) == 0
+    assert not there.exists() and not (here / "remote.json").exists()
+
+
 def test_a_verb_that_needs_a_terminal_says_where_the_run_is(slurm, project, laptop, monkeypatch, capfd):
     monkeypatch.chdir(project[0])
     assert main(["chat", "tiny", "--prompt", "Hi"]) == 1
