@@ -58,6 +58,7 @@ def kill_server(lab: Lab, run: Finished) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_a_server_on_a_node_of_its_own_that_is_killed_comes_back_while_the_ranks_wait(lab, start):
     run = start()
     until(lambda: at_step(run, 3))

@@ -19,6 +19,7 @@ TYPED = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_group_that_is_queued_again_resumes_every_trial(lab: Lab, cache: Path, tmp_path: Path):
     told = json.loads(lab.run(*command(*TYPED, f"cache_dir={cache}", "--json"), cwd=tmp_path).stdout)
     assert told["together"]["trials"] == 3 and len(told["job_ids"]) == 1

@@ -147,9 +147,8 @@ def test_mixed_the_losses_are_those_of_lone_runs(start, alone, make, how):
         assert apart(run, alone(*trial, *how)) <= CLOSE
 
 
-@pytest.mark.parametrize(
-    "mixed", [pytest.param(False, id="turns", marks=pytest.mark.long), pytest.param(True, id="mixed")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("mixed", [pytest.param(False, id="turns"), pytest.param(True, id="mixed")])
 def test_a_trial_whose_loss_is_nan_ends_alone_and_a_pruned_one_too(start, make, mixed):
     rest = (TRIALS[1], TRIALS[2])
     undisturbed = [make(*trial) for trial in rest]
