@@ -210,8 +210,7 @@ def _model() -> Iterator[Counterpart]:
                 "trainer.precision", "as bf16 or fp32: fp16 needs loss scaling and is not supported",
                 {"true": "bf16", "false": "auto"})
     yield _same("attention_dropout hidden_dropout resid_pdrop embd_pdrop", None, "dropout is that of the model's config.json")
-    yield _same("rope_scaling rope_theta rope_scaling_factor", None,
-                "positions are those of the model's config.json: change it in a local folder of the model")
+    yield _same("rope_theta", None, "it is that of the model's config.json; model.rope_scaling stretches its positions")
     yield _same("freeze_layers unfreeze_layers freeze_trainable_layers unfrozen_parameters num_layers_unfrozen", None,
                 "all weights are trained, or an adapter with plugins.lora.layers_to_transform")
     yield _same("use_unsloth unsloth", "plugins.liger", "whose kernels are the nearest thing here")

@@ -111,4 +111,5 @@ def test_a_run_trains_on_it(go, cache, named):
 
 def test_an_unknown_format_is_refused_with_the_foreign_one_among_the_known(go):
     done = go("+experiment=tiny", "data.path=quiz.jsonl", "data.format=quizz", "dry_run=true")
-    assert done.returncode == 1 and "data.format=quizz must be one of auto, quiz, " in done.stderr
+    assert done.returncode == 1 and "data.format=quizz must be one of auto, " in done.stderr
+    assert ", quiz, " in done.stderr

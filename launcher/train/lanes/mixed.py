@@ -93,7 +93,7 @@ class Mixed:
 
     def _losses(self, lanes: Sequence[tuple[Lane, Any, Any]]) -> list[torch.Tensor]:
         trainer = lanes[0][0].trainer
-        batches = [trainer._prepare_inputs(inputs) for _, inputs, _ in lanes]
+        batches = [trainer.prepared(inputs) for _, inputs, _ in lanes]
         inputs, labels = _stacked(batches, self._pad)
         spans, kept, targets, first = [], [], [], 0
         for (lane, _, _), mine in zip(lanes, labels, strict=True):

@@ -48,6 +48,10 @@ class TrainerSteps:
         """Whether no step is left."""
         return self._step_batches is None or self.control.should_training_stop
 
+    def prepared(self: Any, inputs: Any) -> Any:
+        """A micro-batch on the device of the model."""
+        return self._prepare_inputs(inputs)
+
     def take(self: Any) -> tuple[list[Any], Any]:
         """The micro-batches of the next step, and its trained tokens; no micro-batch if the data has ended."""
         batches, items = self.get_batch_samples(

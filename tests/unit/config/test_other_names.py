@@ -46,7 +46,7 @@ TARGETS = {
     "log_freq": "trainer.logging_steps", "use_wandb": "tracker", "tensorboard": "tracker",
     "grad_checkpointing": "plugins.gradient_checkpointing", "attn": "model.attn_implementation", "pack": "trainer.packing",
     "shuffle": None, "dpo": "trainer", "ref_model": None, "system_prompt": None, "prompt_template": "model.chat_template",
-    "out": "runs_dir", "ema": None, "attention_dropout": None, "rope_scaling": None, "freeze_layers": None, "lora_plus": None,
+    "out": "runs_dir", "ema": None, "attention_dropout": None, "rope_scaling": "model.rope_scaling.rope_type", "freeze_layers": None, "lora_plus": None,
     "neftune": "plugins.neftune.noise_alpha", "epoch": "trainer.num_train_epochs", "lr_decay": "trainer.lr_scheduler_type",
     "merge_lora": None, "unsloth": "plugins.liger", "streaming": None, "verbose": None, "config": None, "ckpt": "resume",
     "dataset": "data.path", "reward_funcs": "trainer.reward_functions", "dpo_beta": "trainer.beta",
