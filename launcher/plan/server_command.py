@@ -5,7 +5,7 @@ from launcher.config import Config, GenerationConfig, Init
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError
 from launcher.plan.facts import Facts
-from launcher.protocol.agents import HOST, PORT
+from launcher.protocol.places import HOST, PORT
 
 _MODEL = "{model}"
 REVISION = "{revision}"

@@ -4,9 +4,6 @@ from typing import NamedTuple
 
 from launcher.protocol.codec import Message, dataclass, kinds
 
-HOST, PORT = "{host}", "{port}"
-"""Places in the command of a server that its node fills in."""
-
 # supervisor -> agent
 
 

@@ -269,13 +269,8 @@ def sequence_parallel(draft: Draft, key: str, value: Any) -> None:
     """strategy.sequence_parallel_size: ranks that share each sequence."""
     if value in (None, 0, 1):
         draft.same(key, "each rank has whole sequences")
-    elif not isinstance(value, int) or draft.world % value:
-        draft.lost(
-            key,
-            f"{value!r} does not divide the {draft.world} GPUs; convert with --gpus, and --nodes if there are several",
-        )
     else:
-        draft.carry(key, "strategy.sequence_parallel_size", value)
+        _degree(draft, key, "strategy.sequence_parallel_size", value)
 
 
 def replicas(draft: Draft, key: str, value: Any) -> None:
@@ -284,13 +279,19 @@ def replicas(draft: Draft, key: str, value: Any) -> None:
         draft.same(key, "one copy is sharded over all ranks")
     elif "strategy.engine" not in draft.entries or draft.value("strategy.zero_stage") is not None:
         draft.same(key, "copies of the weights need FSDP2; without it every rank has one")
-    elif not isinstance(value, int) or draft.world % value:
+    else:
+        _degree(draft, key, "strategy.dp_replicate_size", value)
+
+
+def _degree(draft: Draft, key: str, own: str, value: Any) -> None:
+    """A degree, which must divide the GPUs."""
+    if isinstance(value, int) and not draft.world % value:
+        draft.carry(key, own, value)
+    else:
         draft.lost(
             key,
             f"{value!r} does not divide the {draft.world} GPUs; convert with --gpus, and --nodes if there are several",
         )
-    else:
-        draft.carry(key, "strategy.dp_replicate_size", value)
 
 
 def unless_one(step: Step) -> Step:

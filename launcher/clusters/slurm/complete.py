@@ -5,8 +5,6 @@ library ends it as its batch script would. The library is loaded in a process of
 can end the process that loads it. Seen with 22.05; source: slurm/slurm.h, slurm_complete_job.
 """
 
-import ctypes
-import ctypes.util
 import shutil
 import sys
 from pathlib import Path
@@ -30,6 +28,8 @@ def complete(job_id: str, code: int, timeout_s: float) -> None:
 
 def main(argv: list[str]) -> int:
     """0 if Slurm has taken the job as ended."""
+    import ctypes  # imported here: a launch imports this module
+
     number, code = int(argv[0]), int(argv[1])
     for library in libraries():
         try:
@@ -46,7 +46,9 @@ def main(argv: list[str]) -> int:
 
 def libraries() -> list[str]:
     """Where Slurm's library can be: known to the linker, and beside the libraries of the sbatch that is on PATH."""
-    found = [name] if (name := ctypes.util.find_library("slurm")) else []
+    from ctypes import util  # as above
+
+    found = [name] if (name := util.find_library("slurm")) else []
     sbatch = shutil.which("sbatch")
     roots = [Path(sbatch).resolve().parents[1]] if sbatch else []
     for root in [*roots, Path("/usr")]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from launcher.ports import choose_port
-from launcher.protocol.agents import HOST, PORT, ServerState, StartServer
+from launcher.protocol.agents import ServerState, StartServer
+from launcher.protocol.places import HOST, PORT
 from launcher.supervise.server_process import ServerProcess, server_environment
 
 SERVING = (sys.executable, "-m", "http.server", PORT, "--bind", HOST)
