@@ -21,6 +21,13 @@ class Block:
     before: "Block | None" = None
     after: "Block | None" = None
     free: bool = False
+    number: int = 0
+    """Of the request that it serves."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a segment that is not split."""
+        return self.before is None and self.after is None
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -28,22 +35,34 @@ class Block:
         return self.size, self.segment, self.start
 
 
+class OutOfMemory(Exception):
+    """The device has no room for a segment."""
+
+
 class CachingAllocator:
     """The allocator of one device, with one stream and its default settings.
 
     Requests are rounded to 512 bytes; up to 1 MiB they share segments of 2 MiB, below 10 MiB segments of 20 MiB; larger ones
-    get a segment of their own, rounded to 2 MiB. The best fit is taken and split; neighbours merge when they are freed.
-    Source: torch 2.13, c10/cuda/CUDACachingAllocator.cpp.
+    get a segment of their own, rounded to 2 MiB. The best fit is taken and split; neighbours merge when they are freed. Where
+    the device is full (`limit`, in bytes), all segments that are free and not split are released before it fails.
+    Source: torch 2.13, c10/cuda/CUDACachingAllocator.cpp (release_cached_blocks).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self.requests: list[int] = []
+        """Bytes of a block that was taken, or the negative number of one that was given back, in their order."""
+        self.trained_from = 0
+        """Number of requests before training began."""
+        self._taken = 0
         self._pools: dict[bool, list[tuple[tuple[int, int, int], Any]]] = {True: [], False: []}
         self._segments = 0
         self.allocated = self.reserved = 0
         self.peak_allocated = self.peak_reserved = 0
 
     def take(self, size: int) -> Block:
-        """A block of at least that many bytes."""
+        """A block of at least that many bytes. OutOfMemory: the device has no room for it."""
+        self.requests.append(size)
         size = max(_SMALLEST, -(-size // _SMALLEST) * _SMALLEST)
         small = size <= _SMALL
         pool = self._pools[small]
@@ -57,12 +76,15 @@ class CachingAllocator:
             block.after, block.size = other, size
             self._put(other)
         block.free = False
+        self._taken += 1
+        block.number = self._taken
         self.allocated += block.size
         self.peak_allocated = max(self.peak_allocated, self.allocated)
         return block
 
     def give_back(self, block: Block) -> None:
         """Frees a block for the next request; its segment stays reserved."""
+        self.requests.append(-block.number)
         self.allocated -= block.size
         for near in (block.before, block.after):
             if near is not None and near.free:
@@ -89,10 +111,20 @@ class CachingAllocator:
             if size < _LARGE
             else -(-size // _ROUND_LARGE) * _ROUND_LARGE
         )
+        if self.limit is not None and self.reserved + whole > self.limit:
+            self._release()
+            if self.reserved + whole > self.limit:
+                raise OutOfMemory
         self._segments += 1
         self.reserved += whole
         self.peak_reserved = max(self.peak_reserved, self.reserved)
         return Block(self._segments, 0, whole, small)
+
+    def _release(self) -> None:
+        """Gives free segments back to the device."""
+        for small, pool in self._pools.items():
+            self.reserved -= sum(block.size for _, block in pool if block.whole)
+            self._pools[small] = [(order, block) for order, block in pool if not block.whole]
 
     def _put(self, block: Block) -> None:
         bisect.insort(self._pools[block.small], (block.order, block), key=lambda entry: entry[0])

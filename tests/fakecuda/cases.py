@@ -26,6 +26,8 @@ _TEMPLATE = 21
 """Tokens that the chat template adds to a prompt and its answer."""
 _ANSWER = 64
 """Tokens of each answer that grpo generates."""
+MIXED = (9, 2, 5, 14, 3, 7, 1, 12, 4, 16, 6, 2, 10, 3, 8, 15, 5, 1, 11, 13)
+"""Lengths of the rows of a mixed case, in sixteenths of the longest, in the order in which they are trained."""
 _TOKENS = 8192
 """Tokens of a row of the data, its end included: every length of a case divides it."""
 
@@ -49,6 +51,8 @@ class Case:
     accumulation: int = 1
     batch: int = 1
     """Rows of a micro-batch."""
+    mixed: bool = False
+    """Whether rows have many lengths, up to `length`, over more steps."""
     more: tuple[str, ...] = ()
 
     @property
@@ -59,7 +63,7 @@ class Case:
             "ckpt" if self.checkpointing else "", str(self.length), "packed" if self.packed else "",
             f"{self.ranks}x{self.strategy}" if self.ranks > 1 else "",
             f"accumulation={self.accumulation}" if self.accumulation > 1 else "",
-            f"batch={self.batch}" if self.batch > 1 else "", *self.more,
+            f"batch={self.batch}" if self.batch > 1 else "", "mixed" if self.mixed else "", *self.more,
         ]  # fmt: skip
         return " ".join(part for part in parts if part)
 
@@ -71,6 +75,8 @@ class Case:
     @property
     def data(self) -> str:
         """Name of its file of data."""
+        if self.mixed:
+            return f"mixed_{self.length}"
         return {"sft": "text", "grpo": f"prompts_{self.length}"}.get(self.trainer, f"pairs_{self.length}")
 
     def shape(self) -> dict[str, Any]:
@@ -98,7 +104,8 @@ class Case:
         ]
         return [
             "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "force=true", "resources.device=cuda",
-            "data.eval_path=null", "data.check=off", f"trainer={self.trainer}", *self._rows(), "trainer.max_steps=2",
+            "data.eval_path=null", "data.check=off", f"trainer={self.trainer}", *self._rows(),
+            f"trainer.max_steps={len(MIXED) if self.mixed else 2}",
             "cluster.context_gib=0", "cluster.fragmentation=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
             f"resources.gpus_per_node={self.ranks}", f"batch.micro_batch_size={self.batch}",
             f"batch.global_batch_size={self.batch * self.ranks * self.accumulation}",
@@ -112,6 +119,9 @@ def write_data(folder: Path) -> None:
     """Files of texts and of pairs, whose rows fill every length of the cases."""
     text = "abcdefgh " * _TOKENS
     rows: dict[str, dict[str, str]] = {"text": {"text": text[: _TOKENS - 1]}}
+    for length in (1024, 4096, 8192):
+        lines = [json.dumps({"text": text[: length * part // 16 - 1]}) + "\n" for part in MIXED]
+        (folder / f"mixed_{length}.jsonl").write_text("".join(lines))
     for length in (1024, 4096):
         answer = text[: length - _TEMPLATE - 1]
         rows[f"prompts_{length}"] = {"prompt": text[: length - _ANSWER - _TEMPLATE]}

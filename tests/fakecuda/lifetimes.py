@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from tests.fakecuda.allocator import MIB, CachingAllocator
@@ -51,6 +51,7 @@ class Lifetimes(TorchDispatchMode):
         self.phase = phase
         if afresh:
             self.allocator.forget_peaks()
+            self.allocator.trained_from = len(self.allocator.requests)
             self._noted, self.at_peak, self.peaks = 0, [], {}
         self._mark()
 
@@ -80,6 +81,9 @@ class Lifetimes(TorchDispatchMode):
             return args[
                 0
             ]  # gather's backward pass adds to its zeros in place, but not for subclasses of tensors
+        if func is aten.randperm.generator:
+            with _disable_current_modes():
+                return torch.arange(args[0])  # rows are trained in the order of their file
         if func is torch.ops._c10d_functional.wait_tensor.default:
             return args[0]  # its FakeTensor would be a copy
         if func is aten._pin_memory.default:

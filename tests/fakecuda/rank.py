@@ -21,6 +21,7 @@ def train(path: Path, documents: bool = False, top: int = 0, after: str = "") ->
     from tests.fakecuda import device, upstream
     from tests.fakecuda.allocator import CachingAllocator
     from tests.fakecuda.lifetimes import Lifetimes
+    from tests.fakecuda.need import least_memory
     from tests.fakecuda.watch import Enough, Watched
 
     began = time.monotonic()
@@ -48,10 +49,13 @@ def train(path: Path, documents: bool = False, top: int = 0, after: str = "") ->
             traceback.print_exc()
             error = f"{type(failure).__name__}: {failure}"[:500]
     del torch
+    tensors, least = least_memory(allocator.requests, allocator.trained_from)
     return {
         "error": error,
         "peak": allocator.peak_allocated,
         "reserved": allocator.peak_reserved,
+        "tensors": tensors,
+        "least": least,
         "phases": lifetimes.peaks,
         "operations": dict(lifetimes.operations),
         "called": upstream.CALLED,
