@@ -119,7 +119,7 @@ def notes(config: Config, plan: LaunchPlan) -> list[str]:
         )
     if config.trainer.torch_compile and plan.memory is not None:
         found.append(
-            "trainer.torch_compile=true: memory and time are estimated as without it; compiled blocks keep fewer activations"
+            "trainer.torch_compile=true: memory is estimated as without it; compiled blocks keep fewer activations"
         )
     found += _far_apart(plan)
     if config.strategy.cpu_ram_efficient_loading and not plan.loads_once and plan.topology.world_size > 1:

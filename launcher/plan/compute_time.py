@@ -5,25 +5,34 @@ The constants are fitted to published rows of throughput; tests/benchmarks/publi
 
 from dataclasses import dataclass
 
-from launcher.plan.blocks import attention_width, seen_tokens
+from launcher.plan.blocks import attention_width, head_dim, seen_tokens
 from launcher.plan.gpu import Gpu
 from launcher.plan.memory.activations import adapted_layers
 from launcher.plan.memory.generation import cache_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.model import parameters_by_kind
+from launcher.plan.waves import wave_slowdown
 
 PASS_S = 3e-4
 """Seconds that one block's forward and backward pass takes besides its kernels' work, to launch them. An assumption."""
 BLOCK_BYTES = 448.0
 """Bytes that norms, rotary embeddings, residuals and activation functions of a block read and write per token and unit of the
 width, forward and backward. Fitted."""
+NORM_BYTES, ROTARY_BYTES, GLU_BYTES = 96.0, 42.0, 12.0
+"""Bytes that a fused kernel saves, forward and backward, for each value: of a norm (106 without it, 10 with it), of q and k
+with their positions (50 and 8), and of gate and up (28 and 16). Counted by operation in transformers' modeling_llama.py, with
+bf16 values and torch's derivatives; not measured."""
 HEAD_BYTES = 20.0
 """Bytes that the loss reads and writes per token and entry of the vocabulary. Assumed before the fit."""
 UNPACK_BYTES, UNPACK_SHARE = 2.6, 0.5
 """Bytes that one 4-bit weight is read and written with when it is dequantised to bf16, and the share of the memory's speed that
 this reaches. Assumptions."""
-OPERATION_S = 1e-5
-"""Seconds that Python and PyTorch take to start one operation; a step takes at least that for each. An assumption."""
+OPERATION_S = 1.2e-5
+"""Seconds that Python and PyTorch take to start one operation; a step takes at least that for each. Measured on a CPU with tiny
+shapes: 10 to 15 us in 8 kinds of blocks (python -m tests.benchmarks.host_time)."""
+HOOKED_FORWARDS = 3
+"""Forward passes of a block that checkpointing costs the host if it is not reentrant: one more, and hooks for every tensor that
+autograd saves. Measured the same way: 3.0 to 4.6."""
 BLOCK_OPERATIONS, ADAPTER_OPERATIONS, FOUR_BIT_OPERATIONS = 45, 6, 3
 """Operations of a block's forward pass, of one adapted layer in addition, and of a 4-bit layer in addition, counted in
 transformers' modeling_llama.py, peft's lora/layer.py and bitsandbytes' autograd/_functions.py."""
@@ -59,13 +68,15 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
     """The time that a GPU computes in an optimizer step, over its forward and backward passes.
 
     Attention's backward pass computes the products of the forward pass once more, as flash attention does, and so costs 2.5
-    times the forward pass. Source: Dao, FlashAttention-2 (arXiv 2307.08691), section 4.1.
+    times the forward pass. With a mask it also computes the half that causal attention leaves out, since the kernel that takes
+    a mask leaves out nothing. Products of few tokens do not fill the GPU (wave_slowdown).
+    Source: Dao, FlashAttention-2 (arXiv 2307.08691), section 4.1; torch's scaled_dot_product_attention.
     """
     shape, passes, again = load.shape, load.accumulation, int(load.checkpointing)
     tokens = load.sequences * load.answers * length * passes / load.degrees.sequence
     forwards = 1 + load.extra_passes / 3  # of the three passes whose memory is counted as one
     blocks = shape.num_hidden_layers
-    memory = BLOCK_BYTES * shape.hidden_size * blocks * (forwards + again / 3)
+    memory = block_bytes(load) * blocks * (forwards + again / 3)
     memory += adapter_bytes(load) * blocks * (2.5 + again)
     memory += 0 if load.scores else HEAD_BYTES * shape.vocab_size
     four_bit = load.adapter is not None and load.adapter.four_bit
@@ -74,11 +85,13 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
     )
     bytes_s = gpu.memory_gb_s * 1e9
     taught = teacher_time(load, length, gpu)
+    products = matrix_flops(load) * tokens * wave_slowdown(load, tokens / passes, gpu)
     return Compute(
-        matrices_s=taught.matrices_s + matrix_flops(load) * tokens / (gpu.tflops * 1e12 * gpu.matrix_share),
+        matrices_s=taught.matrices_s + products / (gpu.tflops * 1e12 * gpu.matrix_share),
         attention_s=taught.attention_s
         + attention_flops(load, length)
         * (3.5 + again + load.extra_passes)
+        * (2 if load.masked else 1)
         * tokens
         / (gpu.tflops * 1e12 * gpu.attention_share),
         memory_s=taught.memory_s + memory * tokens / bytes_s,
@@ -87,8 +100,36 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
         launch_s=taught.launch_s + passes * blocks * PASS_S * (forwards + again / 3),
         generate_s=generate_time(load, gpu),
         started_s=taught.started_s
-        + passes * blocks * block_operations(load) * (3 + again + load.extra_passes) * OPERATION_S,
+        + passes
+        * blocks
+        * block_operations(load)
+        * (3 + repeated_forwards(load) + load.extra_passes)
+        * OPERATION_S,
     )
+
+
+def repeated_forwards(load: Load) -> int:
+    """Forward passes of a block that checkpointing costs the host besides, in the time in which it starts operations."""
+    if not load.checkpointing:
+        return 0
+    return 1 if load.reentrant else HOOKED_FORWARDS
+
+
+def block_bytes(load: Load) -> float:
+    """Bytes per token that a block's norms, positions, residuals and activation functions read and write, forward and
+    backward: BLOCK_BYTES, less what fused kernels save. These are liger's, or what torch.compile makes of the operations.
+    """
+    shape, all_bytes = load.shape, BLOCK_BYTES * load.shape.hidden_size
+    fused = ("rms_norm", "rope", "glu") if load.compiled else load.kernels
+    turned = (shape.num_attention_heads + shape.num_key_value_heads) * head_dim(shape)
+    wide = shape.intermediate_size * ((shape.num_experts_per_tok or 2) if shape.num_experts else 1)
+    saved = {
+        "rms_norm": 2 * NORM_BYTES * shape.hidden_size,
+        "rope": ROTARY_BYTES * turned,
+        "glu": GLU_BYTES * wide,
+    }
+    least = 2 * 10 * shape.hidden_size + 8 * turned + 16 * wide  # what the fused kernels themselves take
+    return max(all_bytes - sum(saved.get(name, 0) for name in fused), min(least, all_bytes))
 
 
 def teacher_time(load: Load, length: int, gpu: Gpu) -> Compute:

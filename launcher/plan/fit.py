@@ -56,6 +56,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         generates_here=plan.generation is None,
         measured=max((plugin.measures_tokens for plugin in plan.plugins.values()), default=0),
         offloads_activations=config.trainer.activation_offloading,
+        compiled=config.trainer.torch_compile,
+        reentrant=any(plugin.reentrant for plugin in plan.plugins.values()),
         fragmentation=config.cluster.fragmentation,
     )
 

@@ -21,6 +21,8 @@ class Gpu:
     """Share of tflops that products of matrices reach."""
     attention_share: float
     """Share of tflops that causal attention reaches, of the half of the products that are not masked."""
+    multiprocessors: int = 108
+    """Streaming multiprocessors, by the data sheet."""
     fitted: bool = False
     """Whether its shares and its link are fitted to published rows; otherwise they are assumed."""
 
@@ -31,29 +33,35 @@ to 65,536 tokens, 8 to 512 GPUs. The rows are of these two; another GPU gets the
 
 
 def _gpu(
-    name: str, tflops: float, memory: float, link: float, shares: tuple[float, float], fitted: bool = False
+    name: str,
+    tflops: float,
+    memory: float,
+    link: float,
+    multiprocessors: int,
+    shares: tuple[float, float],
+    fitted: bool = False,
 ) -> Gpu:
     return Gpu(
         name=name, tflops=tflops, memory_gb_s=memory, link_gb_s=link, matrix_share=shares[0], attention_share=shares[1],
-        fitted=fitted,
+        multiprocessors=multiprocessors, fitted=fitted,
     )  # fmt: skip
 
 
-# TFLOP/s and GB/s of memory by NVIDIA's data sheets.
+# TFLOP/s, GB/s of memory and multiprocessors by NVIDIA's data sheets.
 GPUS = (
-    _gpu("GH200", 989, 4000, 312, _H100),
-    _gpu("B200", 2250, 8000, 624, _H100),
-    _gpu("H200", 989, 4800, 312, _H100),
-    _gpu("H100 PCIe", 756, 2000, 20, _H100),
-    _gpu("H100", 989, 3350, 312, _H100, fitted=True),
-    _gpu("A100", 312, 2039, 208, _A100, fitted=True),
-    _gpu("L40S", 362, 864, 20, _A100),
-    _gpu("4090", 165, 1008, 10, _A100),
-    _gpu("A6000", 155, 768, 20, _A100),
-    _gpu("A10", 125, 600, 10, _A100),
-    _gpu("L4", 121, 300, 10, _A100),
-    _gpu("V100", 125, 900, 100, _A100),
-    _gpu("T4", 65, 320, 10, _A100),
+    _gpu("GH200", 989, 4000, 312, 132, _H100),
+    _gpu("B200", 2250, 8000, 624, 148, _H100),
+    _gpu("H200", 989, 4800, 312, 132, _H100),
+    _gpu("H100 PCIe", 756, 2000, 20, 114, _H100),
+    _gpu("H100", 989, 3350, 312, 132, _H100, fitted=True),
+    _gpu("A100", 312, 2039, 208, 108, _A100, fitted=True),
+    _gpu("L40S", 362, 864, 20, 142, _A100),
+    _gpu("4090", 165, 1008, 10, 128, _A100),
+    _gpu("A6000", 155, 768, 20, 84, _A100),
+    _gpu("A10", 125, 600, 10, 72, _A100),
+    _gpu("L4", 121, 300, 10, 58, _A100),
+    _gpu("V100", 125, 900, 100, 80, _A100),
+    _gpu("T4", 65, 320, 10, 40, _A100),
 )
 """The order counts: a device is the first of these whose name is part of the device's name."""
 DEFAULT = next(one for one in GPUS if one.name == "A100")

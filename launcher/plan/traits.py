@@ -15,6 +15,8 @@ class Traits:
     """It reads the results of evaluations: data.eval_path and trainer.eval_steps must be set."""
     needs_token_predictions: bool = False
     """It measures how well the model predicts tokens, which a reward model does not do."""
+    reentrant: bool = False
+    """Whether it computes blocks again without hooks on what autograd saves, which takes the host less time."""
     measures_tokens: int = 0
     """Tokens whose logits it computes at once between two steps, without gradients."""
     saves: bool = False

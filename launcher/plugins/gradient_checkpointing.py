@@ -29,7 +29,7 @@ class GradientCheckpointing(Plugin):
     @property
     def traits(self) -> Traits:
         """It changes only memory and speed."""
-        return Traits(same_training=True)
+        return Traits(same_training=True, reentrant=self.use_reentrant)
 
     @property
     def sharing(self) -> Sharing:

@@ -70,7 +70,8 @@ class Lifetimes(TorchDispatchMode):
                     self._take(storage, Held(size, held.made_by, held.shape, held.dtype, self.phase))
             return done
 
-        torch.UntypedStorage.resize_ = resize_
+        storages: Any = torch.UntypedStorage
+        storages.resize_ = resize_
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if (known := self._known_value(func, args)) is not None:
@@ -109,7 +110,7 @@ class Lifetimes(TorchDispatchMode):
             return ((not self.documents) if dtype is torch.bool else 1.0 if dtype.is_floating_point else 1,)
         if func is aten.nonzero.default:
             return (args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.int64),)
-        masks = args[1] if func is aten.index.Tensor else ()
+        masks: Any = args[1] if func is aten.index.Tensor else ()
         if any(mask is not None and mask.dtype is torch.bool for mask in masks):
             values, mask = args[0], masks[0]
             count = values.shape[: mask.dim()].numel()

@@ -83,6 +83,11 @@ class Load:
     """Tokens whose logits a plugin computes at once between steps."""
     offloads_activations: bool = False
     """Whether activations are kept in host memory until the backward pass."""
+    compiled: bool = False
+    """Whether torch.compile fuses what is between the products. It counts for the time only."""
+    reentrant: bool = False
+    """Whether blocks are computed again by the older kind of checkpointing (use_reentrant), which has no hooks on what
+    autograd saves. It counts for the time only."""
     fragmentation: float = FRAGMENTATION
     """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
 
