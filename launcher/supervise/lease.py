@@ -20,12 +20,12 @@ from typing import Any
 from launcher.errors import AlreadyRunning, RunError
 from launcher.run import RunDir, now, write_text
 from launcher.run.nonce import join_nonce, leased_to, split_nonce
-from launcher.timeouts import BEAT_S
+from launcher.timeouts import LEASE_HEARTBEAT_S
 
 _SETTLE_S = 0.2
 _WAIT_S = 900.0
 _ASK_S = 3.0
-_LOOK_S = BEAT_S
+_LOOK_S = LEASE_HEARTBEAT_S
 _FIELDS = ("job_id", "restart", "host", "pid", "started")
 """What lease.json says of its holder."""
 
@@ -180,7 +180,7 @@ def holder_of(run: RunDir) -> str | None:
     return None if holder is None else str(holder["nonce"])
 
 
-def beat_of(run: RunDir) -> int | None:
+def newest_heartbeat(run: RunDir) -> int | None:
     """The time of the newest heartbeat, to be compared only with an earlier one; None if it cannot be read."""
     try:
         # NFS asks its server for the time when a file is opened (close-to-open consistency)

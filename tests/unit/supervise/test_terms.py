@@ -22,7 +22,7 @@ from launcher.run.events import supervisor as noted
 from launcher.run.nonce import leased_to
 from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.leader_file import Leader, read_leader, write_leader
-from launcher.supervise.lease import Lease, beat_of, newest_term, read_holder
+from launcher.supervise.lease import Lease, newest_heartbeat, newest_term, read_holder
 from launcher.supervise.node_pool import StepOutput
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.supervisor import final_code
@@ -107,14 +107,14 @@ def test_the_lease_is_given_up_with_all_of_its_claims(first: Lease):
 def test_the_holder_beats_and_a_resting_one_does_not(first: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.02)
     first.watch()
-    before = beat_of(first.run)
+    before = newest_heartbeat(first.run)
     time.sleep(0.2)
-    assert beat_of(first.run) != before
+    assert newest_heartbeat(first.run) != before
     first.resting = True
     time.sleep(0.1)
-    before = beat_of(first.run)
+    before = newest_heartbeat(first.run)
     time.sleep(0.2)
-    assert beat_of(first.run) == before
+    assert newest_heartbeat(first.run) == before
     first.release()
 
 
