@@ -33,6 +33,8 @@ def test_a_kept_history_is_the_same_as_one_that_is_read_whole(tmp_path):
         kept, whole = reader.read(), read_history(run)
         assert kept.events == whole.events
         assert kept.course.step_s == whole.course.step_s
+        assert isinstance(kept.course, Course)
+        assert isinstance(whole.course, Course)
         assert [*kept.course.losses()] == [*whole.course.losses()]
         assert kept.course.eval_losses == whole.course.eval_losses
         assert kept.course.last_sign() == whole.course.last_sign()
@@ -50,6 +52,7 @@ def test_a_history_begins_again_where_a_file_was_replaced(tmp_path):
     run.log(logged(9, 9))
     history = reader.read()
     assert [event.kind for event in history.events] == ["saved"]
+    assert isinstance(history.course, Course)
     assert [step for step, _ in history.course.losses()] == [9]
 
 
