@@ -82,21 +82,24 @@ ANSWERS = ("good", "bad", "g")
 
 
 @pytest.fixture
-def judged(tmp_path: Path, monkeypatch):
+def noted() -> list[tuple[str, dict]]:
+    """The events that were noted."""
+    return []
+
+
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch, noted):
     """The rewards of functions for ANSWERS, and what judged them."""
     (tmp_path / "own_rewards.py").write_text(FUNCTIONS)
     monkeypatch.syspath_prepend(str(tmp_path))
     made: list[Rewards] = []
 
-    def judged(*names: str, if_failed: float | None = None, timeout_s: float = 60, calls: int = 1, **options):
+    def judged(*names: str, if_failed: float | None = None, timeout_s: float = 60, **options):
         configs = [{"_target_": f"own_rewards.{name}", **options} for name in names]
         rewards = Rewards(configs, timeout_s, if_failed, 5, 0)
         made.append(rewards)
-        rewards.events = []
-        rewards.note = lambda event, **facts: rewards.events.append((event, facts))
-        for _ in range(calls):
-            values = judge(rewards)
-        return values, rewards
+        rewards.note = lambda event, **facts: noted.append((event, facts))
+        return judge(rewards), rewards
 
     yield judged
     for one in made:
@@ -116,12 +119,12 @@ def judge(rewards: Rewards, step: int = 4, log_metric=None) -> list[list[float |
     ]  # fmt: skip
 
 
-def test_several_functions_judge_the_answers_with_their_arguments_columns_and_the_step(judged):
+def test_several_functions_judge_the_answers_with_their_arguments_columns_and_the_step(judged, noted):
     values, rewards = judged("length", "none_for_short", "waited", plus=0)
     assert values == [[4.0, 3.0, 1.0], [1.0, 1.0, None], [7.0, 7.0, 7.0]]
     assert judged("length", plus=10)[0] == [[14.0, 13.0, 11.0]]
     assert judged("columns")[0] == [[5.0, 6.0, 7.0]]
-    assert rewards.figures()["rewards_failed"] == 0 and rewards.events == []
+    assert rewards.figures()["rewards_failed"] == 0 and noted == []
 
 
 def test_functions_of_one_name_have_names_of_their_own_in_the_logs(judged):
@@ -153,7 +156,7 @@ def test_a_metric_that_a_function_logs_reaches_the_trainer(judged):
         ("nan", "nan", "returned nan"),
     ],
 )
-def test_a_failure_names_function_and_answer_or_counts_with_the_chosen_value(judged, name, kind, said):
+def test_a_failure_names_function_and_answer_or_counts_with_the_chosen_value(judged, noted, name, kind, said):
     timeout_s = 2.4 if kind == "timeout" else 60
     with pytest.raises(RewardError) as failed:
         judged(name, timeout_s=timeout_s)
@@ -166,7 +169,7 @@ def test_a_failure_names_function_and_answer_or_counts_with_the_chosen_value(jud
     figures = rewards.figures()
     assert figures["rewards_failed"] == figures[f"rewards_failed/{kind}"] == 1
     facts = {"step": 4, "function": f"own_rewards.{name}", "why": kind, "answers": 1}
-    assert ("reward_failed", facts) in rewards.events
+    assert ("reward_failed", facts) in noted
     assert judge(rewards)[0] == [1.0, -2.0, 1.0], "its process was replaced"
     assert rewards.figures()["rewards_failed"] == 1
 
