@@ -28,5 +28,5 @@ def test_a_value_that_cannot_work_is_refused(plan, typed: str, said: str):
 
 def test_the_time_limit_follows_the_limit_of_a_hang_and_both_can_be_raised_together(plan, compose):
     assert reward_timeout_s(compose("+experiment=tiny", *GRPO)) == 20
-    longer = (*GRPO, "trainer.reward_timeout_s=60", "resources.hang_timeout_s=180")
+    longer = (*GRPO, "data.eval_path=null", "trainer.reward_timeout_s=60", "resources.hang_timeout_s=180")
     assert plan("+experiment=tiny", *longer).hang_timeout_s == 180
