@@ -16,7 +16,7 @@ from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
-from launcher.supervise.progress import Progress
+from launcher.supervise.progress import RankProgress
 from launcher.supervise.shutdown_order import ShutdownOrder
 
 _POLL_S = 0.05
@@ -34,7 +34,7 @@ class AttemptRunner:
         generation = self.plan.generation
         self._server = GenerationServer(pool, generation) if generation and generation.is_server else None
         self._ranks = AttemptNodes(pool, lease)
-        self._progress = Progress(self.plan)
+        self._progress = RankProgress(self.plan)
         self._ended: dict[int, int] = {}
         """Exit codes of the ranks of this attempt that have ended."""
         self._next_count = 0.0

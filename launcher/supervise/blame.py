@@ -10,7 +10,7 @@ from launcher.run import RunDir
 from launcher.run.events.ranks import Crashed
 from launcher.supervise.attempt_nodes import AttemptNodes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
-from launcher.supervise.progress import Progress
+from launcher.supervise.progress import RankProgress
 from launcher.timeouts import AGENT_QUIET_S, ANSWER_S
 
 _POLL_S = 0.05
@@ -58,7 +58,9 @@ def blame_silence(ranks: AttemptNodes, hung: str) -> EndedAttempt | None:
     )
 
 
-def blame_hang(ranks: AttemptNodes, progress: Progress, context: AttemptContext, hung: str) -> EndedAttempt:
+def blame_hang(
+    ranks: AttemptNodes, progress: RankProgress, context: AttemptContext, hung: str
+) -> EndedAttempt:
     """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""
     states = _dump_stacks(ranks, context.folder)
     stuck = [rank for rank, state in states.items() if state in "TD"] or progress.behind()

@@ -13,7 +13,7 @@ _SLOW_S = 150e-6
 """Seconds between two searches for slow hosts, for each rank: 5 s with 32,768 ranks."""
 
 
-class Progress:
+class RankProgress:
     """The progress of the ranks. What it has learned of the length of phases holds for all attempts of the job."""
 
     def __init__(self, plan: LaunchPlan) -> None:
