@@ -19,9 +19,10 @@ from launcher.processes import start_ticks
 from launcher.render import render_script
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
+from launcher.run.nonce import leased_to
 from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.leader_file import Leader, read_leader, write_leader
-from launcher.supervise.lease import Lease, beat_of, newest_term
+from launcher.supervise.lease import Lease, newest_heartbeat, newest_term, read_holder
 from launcher.supervise.node_pool import StepOutput
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.supervisor import final_code
@@ -42,10 +43,19 @@ def test_a_successor_fences_the_ones_before_it_and_their_ranks(first: Lease):
     second, third = Lease(first.run, who("n2")), Lease(first.run, who("n3"))
     assert second.succeed(first.first, 2)
     assert (first.held(), second.held()) == (False, True)
-    assert not first.run.leased_to(first.nonce) and first.run.leased_to(second.nonce)
+    assert not leased_to(first.run, first.nonce) and leased_to(first.run, second.nonce)
     assert third.succeed(first.first, 3)
     assert not second.held() and third.held()
     assert newest_term(first.run, first.first) == third.term == 3
+
+
+def test_the_holder_of_a_lease_that_is_gone_or_damaged_is_nobody(first: Lease):
+    holder = read_holder(first.run)
+    assert holder is not None and (holder["nonce"], holder["host"]) == (first.nonce, "n1")
+    first.run.lease.write_text('{"nonce": ')
+    assert read_holder(first.run) is None
+    first.run.lease.unlink()
+    assert read_holder(first.run) is None
 
 
 def test_of_many_that_claim_a_term_at_once_one_has_it(first: Lease):
@@ -97,14 +107,14 @@ def test_the_lease_is_given_up_with_all_of_its_claims(first: Lease):
 def test_the_holder_beats_and_a_resting_one_does_not(first: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.02)
     first.watch()
-    before = beat_of(first.run)
+    before = newest_heartbeat(first.run)
     time.sleep(0.2)
-    assert beat_of(first.run) != before
+    assert newest_heartbeat(first.run) != before
     first.resting = True
     time.sleep(0.1)
-    before = beat_of(first.run)
+    before = newest_heartbeat(first.run)
     time.sleep(0.2)
-    assert beat_of(first.run) == before
+    assert newest_heartbeat(first.run) == before
     first.release()
 
 
