@@ -236,11 +236,64 @@ def test_the_job_script_gives_up_after_three_kills_in_a_row(kept, tmp_path: Path
     assert (job.returncode, (tmp_path / "calls").read_text()) == (137, "\n\n\n")
 
 
+ALL = "TERM INT HUP USR1 USR2"
+"""The signals that a supervisor handles."""
+
+
 @pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
 def test_the_job_script_passes_signals_on_and_waits_for_the_supervisor(kept, tmp_path: Path, name: str):
-    job = kept(f"trap 'sleep 0.3; echo got; exit 74' {name}; touch ready; while :; do sleep 0.05; done")
+    others = ALL.replace(name, "")
+    job = kept(
+        f"trap : {others}; trap 'sleep 0.3; echo got; exit 74' {name}; touch ready; while :; do sleep 0.05; done"
+    )
     while not (tmp_path / "ready").exists():
         time.sleep(0.02)
+    time.sleep(0.5)  # then the script waits for the supervisor alone
     job.send_signal(getattr(signal, f"SIG{name}"))
     said, _ = job.communicate(timeout=20)
     assert (job.returncode, said) == (74, "got\n")
+
+
+NOTES = "; ".join(f"trap 'echo {name} >> got' {name}" for name in ALL.split())
+"""A supervisor that notes the signals that it gets."""
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_a_signal_before_the_supervisor_can_handle_it_reaches_it_once_it_can(kept, tmp_path: Path, name: str):
+    """A supervisor needs a second until it handles signals, and SIGTERM ends a process that does not."""
+    job = kept(f"touch begun; sleep 1; {NOTES}; while [ ! -e got ]; do sleep 0.05; done; sleep 0.5; exit 74")
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    job.send_signal(getattr(signal, f"SIG{name}"))
+    job.communicate(timeout=20)
+    assert (job.returncode, (tmp_path / "got").read_text()) == (74, f"{name}\n")
+
+
+def test_signals_between_two_supervisors_reach_the_second_one_in_their_order(kept, tmp_path: Path):
+    """The first one ends as soon as the script has two signals for it, and before it can handle any."""
+    second = f"{NOTES}; while [ ! -e got ]; do sleep 0.05; done; sleep 0.5; exit 74"
+    job = kept(
+        f"if [ -e begun ]; then {second}; fi; touch begun; while [ ! -e end ]; do sleep 0.05; done; kill -KILL $$"
+    )
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    for name in ("USR1", "TERM"):
+        job.send_signal(getattr(signal, f"SIG{name}"))
+        time.sleep(0.5)
+    (tmp_path / "end").touch()
+    job.communicate(timeout=20)
+    assert (job.returncode, (tmp_path / "got").read_text()) == (74, "USR1\nTERM\n")
+
+
+def test_a_signal_between_the_trap_and_the_start_is_not_lost(tmp_path: Path):
+    """The shell sends itself a signal after each trap, before it has started anything."""
+    text = render_script(
+        "keep.sh.j2", plan=SimpleNamespace(facts=SimpleNamespace(python=str(tmp_path / "python")))
+    )
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\n{NOTES}\nwhile [ ! -e got ]; do sleep 0.05; done; sleep 0.5; exit 74\n")
+    python.chmod(0o755)
+    assert text.count("quick=0\nwhile") == 1
+    text = text.replace("quick=0\nwhile", "kill -s TERM $$\nquick=0\nwhile")
+    done = subprocess.run(["bash", "-c", f"set -euo pipefail\n{text}"], cwd=tmp_path, timeout=20)
+    assert (done.returncode, (tmp_path / "got").read_text()) == (74, "TERM\n")
