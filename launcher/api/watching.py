@@ -46,7 +46,9 @@ class Watch:
         runs, faults = split_readable([RunDir(path) for path in by_path])
         for fault in faults:
             say(f"a job is not looked at: {fault}")
-        readers = [self._readers.setdefault(by_path[run.path]["id"], HistoryReader(run)) for run in runs]
+        readers = [
+            self._readers.setdefault(by_path[run.path]["id"], HistoryReader(run, whole=False)) for run in runs
+        ]
         for run, reader, status in zip(runs, readers, read_statuses(runs, readers), strict=True):
             row = by_path[run.path]
             try:
