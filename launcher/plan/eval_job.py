@@ -43,7 +43,10 @@ def check_eval_job(config: Config, plan: LaunchPlan) -> None:
     _check_metric(config)
     _check_saves(wanted.every, plan)
     check_time(wanted.time)
-    find_cluster(plan.cluster).job_options(eval_request(config, plan, plan.facts.run_dir))
+    try:
+        find_cluster(plan.cluster).job_options(eval_request(config, plan, plan.facts.run_dir))
+    except PlanError as error:  # those of the run itself are checked already
+        raise PlanError(str(error).replace("cluster.sbatch.", "eval_job.sbatch.")) from None
 
 
 def _check_metric(config: Config) -> None:
