@@ -92,7 +92,7 @@ def read_offers(file: Path | None, data_dir: DataDir) -> Offers:
     if at_once is not None and (type(at_once) is not int or at_once < 1):
         raise ConfigError(f"{shown}: at_once={at_once} must be an integer of at least 1")
     config_dir = given.get("config_dir")
-    folder = Path(str(config_dir)).expanduser().absolute() if config_dir else None
+    folder = _from_file(str(config_dir), file) if config_dir else None
     found: dict[str, dict[str, OfferedModel]] = {}
     for name, keys in models.items():
         if not _NAME.fullmatch(name):
@@ -170,4 +170,10 @@ def _resolve_extends(settings: dict[str, Any], file: Path | None) -> None:
     """Makes a file that is extended absolute, since the settings are written elsewhere."""
     value = settings.get("extends")
     if file and isinstance(value, str) and ("/" in value or value.endswith((".yaml", ".yml"))):
-        settings["extends"] = str((file.absolute().parent / Path(value).expanduser()).absolute())
+        settings["extends"] = str(_from_file(value, file))
+
+
+def _from_file(path: str, file: Path | None) -> Path:
+    """The absolute path; a relative one starts from the folder of the operator's file."""
+    folder = file.absolute().parent if file else Path.cwd()
+    return folder / Path(path).expanduser()

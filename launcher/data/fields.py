@@ -1,11 +1,12 @@
 """Reading and writing the fields of rows as plain JSON values; all formats use it."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
+from launcher.data.reorder import naming
+from launcher.data.row import value_in
 from launcher.data.speakers import as_turns
 from launcher.data.transcript import is_chat
 from launcher.data.turns import Message, check_order, read_turn, read_turns
@@ -19,6 +20,8 @@ def read_side(value: Any, key: str, role: str) -> list[Message]:
         raise BrokenRow("format", f"no {key}; give a string or a list of turns")
     if isinstance(value, str):
         return [make_turn(role, value)]
+    if not isinstance(value, list | dict):
+        return [make_turn(role, read_string({key: value}, key))]
     return read_turns([value] if isinstance(value, dict) else value, key)
 
 
@@ -34,7 +37,7 @@ def read_chat(row: Mapping[str, Any], key: str) -> list[Message]:
     beside = read_systems(row)
     if beside and turns[0] != beside[0]:
         turns = [*beside, *turns]
-    check_order(turns)
+    check_order(turns, naming(key, value))
     return turns
 
 
@@ -115,7 +118,7 @@ def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
     tools: Any = row.get(key)
     if isinstance(tools, str) and tools.strip():
         try:
-            tools = json.loads(tools)
+            tools = value_in(tools)
         except ValueError as error:
             raise BrokenRow("type", f"{key} is not JSON ({error})") from None
     if not tools:
