@@ -59,9 +59,19 @@ _NEEDS = {
 _BY_METRIC = ("reduce_lr_on_plateau", "greedy")
 
 
+_MEANT = {
+    "adam": "adamw_torch", "adamw": "adamw_torch", "adam_torch": "adamw_torch", "fused_adam": "adamw_torch_fused",
+    "fusedadam": "adamw_torch_fused", "adamw_fused": "adamw_torch_fused", "adam8bit": "adamw_8bit", "adam_8bit": "adamw_8bit",
+    "paged_adamw": "paged_adamw_32bit", "lion": "lion_32bit",
+}  # fmt: skip
+"""What people mean by the short names of optimizers."""
+
+
 def check_names(trainer: TrainerConfig) -> None:
     """PlanError for an optimizer or schedule that transformers does not know, or a schedule without a required argument."""
     if trainer.optim not in OPTIMIZERS:
+        if meant := _MEANT.get(trainer.optim.lower()):
+            raise PlanError(f"trainer.optim: unknown optimizer '{trainer.optim}'; did you mean {meant}?")
         raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, OPTIMIZERS)}")
     schedule = trainer.lr_scheduler_type
     if schedule not in SCHEDULERS:

@@ -30,6 +30,17 @@ KNOWN = frozenset(
     container-save""".split()  # noqa: SIM905 - a list would take one line per option
 )
 
+_NO_RUN = {
+    "wrap": "would replace the job's script, which the launcher writes",
+    "test-only": "would submit nothing; dry_run=true writes a run without submitting it",
+    "wait": "would keep the launcher until the job has ended; python -m launcher follow does that",
+    "parsable": "is given already",
+    "help": "would submit nothing",
+    "usage": "would submit nothing",
+    "version": "would submit nothing",
+}
+"""Options of sbatch with which no run is submitted. Source: sbatch(1)."""
+
 # Decided by the plan: another value from the site's file would contradict the values that the ranks get.
 _PLANNED = {
     "nodes": "resources.nodes",
@@ -154,6 +165,8 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             raise PlanError(f"{key} is decided by the plan; set {_way_of(flag)}")
         if flag == "array":
             raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
+        if flag in _NO_RUN:
+            raise PlanError(f"{key} {_NO_RUN[flag]}; take it out")
         close = None if flag in KNOWN else nearest(flag, KNOWN)
         if close:
             raise PlanError(f"{key} is not an sbatch option; did you mean cluster.sbatch.{close}?")
