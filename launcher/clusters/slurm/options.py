@@ -147,9 +147,8 @@ def no_memory(options: Mapping[str, str], need_gib: int) -> str | None:
     if {"mem", "mem-per-gpu", "mem-per-cpu", "exclusive"} & options.keys() or not _CORES & options.keys():
         return None
     return (
-        f"resources.memory_gib=null requests no memory from Slurm, and the plan needs {need_gib} GiB of host memory on each "
-        f"node: a job that exceeds the site's default is killed; set resources.memory_gib={need_gib}, or 0 for all memory of "
-        "a node"
+        f"resources.memory_gib=null leaves host memory to the site, and the plan needs {need_gib} GiB of host memory on each "
+        f"node; set resources.memory_gib={need_gib}, or 0 for all of a node"
     )
 
 
