@@ -80,3 +80,12 @@ def test_a_short_option_of_sbatch_is_answered_with_its_key(word: str, key: str):
 def test_a_learning_rate_without_its_exponent_is_a_warning():
     assert "e-4" in str(steep(2.0))
     assert steep(2e-4) is None
+
+
+def test_a_unit_in_a_file_of_ones_own_is_answered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("extends: tiny\nresources: {memory_gib: 64GB}\n")
+    assert main(["plan", "--config", "mine.yaml"]) == 1
+    assert "without a unit; try resources.memory_gib=64" in capfd.readouterr().err
