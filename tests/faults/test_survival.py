@@ -417,7 +417,7 @@ signal.pause()
 
 @pytest.mark.long
 def test_a_supervisor_that_stays_stopped_is_replaced_and_writes_nothing_when_it_wakes_up(lab, start, folder):
-    run = start("resources.spares=1", "trainer.max_steps=1500")
+    run = start("resources.spares=1", "trainer.max_steps=600")
     job, host = lab.job(run), lab.hosts(run)[0]
     (folder / "freeze.py").write_text(FREEZE)
     freeze = f"{sys.executable} {folder}/freeze.py {supervisor_pid(lab, host)}"
