@@ -26,7 +26,7 @@ from launcher.status.learning import (
     general,
     overfitting,
 )
-from launcher.status.record import attempt_rows, failed_check, failed_push, next_save
+from launcher.status.record import attempt_rows, failed_check, failed_evaluations, failed_push, next_save
 from launcher.status.run_status import FIGURES, Estimated, Status
 
 _STATES = {
@@ -144,6 +144,7 @@ def read_status(
                     starving(server, history),
                     failed_check(history.newest(Exported)),
                     failed_push(history, run.name),
+                    failed_evaluations(history),
                 )
                 if one
             ),
