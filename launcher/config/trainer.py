@@ -90,6 +90,9 @@ class TrainerConfig:
     class_weight: Optional[str] = None  # noqa: UP045
     """classify: `balanced` weights rows so that all classes count equally in the loss, however many rows they have; null
     weights all rows equally."""
+    router_aux_loss_coef: Optional[float] = None  # noqa: UP045
+    """sft, pretrain, with a mixture of experts: weight of the router's load-balancing loss, which is added to the loss;
+    0.001 to 0.02 is usual. It is computed for each row and averaged over the rows of the global batch. null adds none."""
     teacher: Optional[str] = None  # noqa: UP045
     """distill: the model whose predictions are imitated: a hub id or a folder. It needs the trained model's tokenizer."""
     teacher_revision: Optional[str] = None  # noqa: UP045

@@ -55,8 +55,10 @@ class Combination:
     """Key-value heads of the model; None as for heads."""
     sees_less: bool = False
     """Whether some layers have a sliding window or linear attention."""
-    experts: bool = False
-    """Whether the model is a mixture of experts."""
+    experts: bool | None = None
+    """Whether the model is a mixture of experts; None if its shape is not known."""
+    balances: bool = False
+    """Whether a loss balances the routers (trainer.router_aux_loss_coef)."""
     compiled: bool = False
     """Whether torch.compile compiles the model."""
     trains_head: bool = False
@@ -254,11 +256,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=23,
-        what="strategy.sequence_parallel_size with a mixture of experts",
-        reason="each rank would balance the router over its own part of the tokens (trl 1.16 adds that loss by itself)",
-        way_out="use strategy.sequence_parallel_size=1, or a dense model",
+        what="strategy.sequence_parallel_size with trainer.router_aux_loss_coef",
+        reason="each rank would balance the routers over its own part of a row",
+        way_out="use strategy.sequence_parallel_size=1, or trainer.router_aux_loss_coef=null",
         values=_shared,
-        broken=lambda run: run.degrees.sequence > 1 and run.experts,
+        broken=lambda run: run.degrees.sequence > 1 and run.balances,
     ),
     Rule(
         number=24,
@@ -314,6 +316,20 @@ RULES: tuple[Rule, ...] = (
         reason="vLLM inside of the ranks shares their GPUs",
         way_out="use generation.mode=none, or resources.device=cuda",
         broken=lambda run: run.generates == "colocate" and run.device == "cpu",
+    ),
+    Rule(
+        number=31,
+        what="trainer.router_aux_loss_coef with trainer.torch_compile=true",
+        reason="the routers' choices are read by hooks, which would be part of the compiled graph; nothing has shown that",
+        way_out="use trainer.torch_compile=false, or trainer.router_aux_loss_coef=null",
+        broken=lambda run: run.balances and run.compiled,
+    ),
+    Rule(
+        number=32,
+        what="trainer.router_aux_loss_coef with a model without experts",
+        reason="it has no router that this loss could balance",
+        way_out="use trainer.router_aux_loss_coef=null, or a mixture of experts such as model=qwen3_30b_a3b",
+        broken=lambda run: run.balances and run.experts is False,
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

@@ -58,6 +58,7 @@ class Resumable(TrainerHooks):
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
+        recorder.routers = getattr(self, "routers", None)
         if "seq_lengths" in self.train_dataset.column_names:
             recorder.tally = Tally(
                 plan, self.train_dataset, self.order, recorder.peak_tflops, recorder.extra_passes

@@ -34,6 +34,7 @@ from rich.table import Table
 from launcher.__main__ import main as launcher
 from launcher.run import RunDir
 from tests.support.paths import ROOT
+from tests.support.tiny_model import write_experts
 from tests.support.warm import Warm
 
 BAR = 1e-6
@@ -68,6 +69,8 @@ class Case:
     checkpointing: bool = False
     also: tuple[str, ...] = ()
     """Overrides of this run and of the one on one rank."""
+    experts: bool = False
+    """Whether the model is a mixture of experts."""
     sampled: bool = False
     """Whether --sample, and the test in CI, has it."""
 
@@ -76,7 +79,7 @@ class Case:
         """The cells of its line."""
         degrees = " ".join(one.removeprefix("strategy.") for one in self.degrees)
         also = (one.removeprefix("plugins.") for one in self.also)
-        recomputed = " ".join(["recomputed"] * self.checkpointing + [*also])
+        recomputed = " ".join(["recomputed"] * self.checkpointing + ["experts"] * self.experts + [*also])
         return (
             self.strategy, str(self.ranks), degrees, self.method, self.rows, self.optimizer, recomputed,
         )  # fmt: skip
@@ -96,10 +99,13 @@ class Case:
         """What both have in common."""
         plugins = [METHODS[self.method], "gradient_checkpointing" if checkpointing else ""]
         return [
+            *(EXPERTS if self.experts else ()),
             f"plugin=[{','.join(filter(None, plugins))}]", *ROWS[self.rows], *OPTIMIZERS[self.optimizer], *self.also,
         ]  # fmt: skip
 
 
+EXPERTS = ("model.init=pretrained", "model.architecture=null", "model.name_or_path=FOLDER/experts")
+"""A mixture of experts, which Bench writes into its FOLDER."""
 FP32_ADAPTERS = {
     **dict.fromkeys(STRATEGIES, ("plugins.qlora.modules_to_save=[lm_head]",)),
     "fsdp2": ("plugins.qlora.use_dora=true",),
@@ -177,7 +183,29 @@ def hybrid() -> Iterator[Case]:
             yield Case(strategy=strategy, ranks=4, degrees=shared, method=method, rows="packed")
 
 
-CASES = (*data_parallel(), *sequence_parallel(), *hybrid())
+BALANCED = "trainer.router_aux_loss_coef=0.1"
+
+
+def experts() -> Iterator[Case]:
+    """A mixture of experts: its routers balanced over ranks that take different samples, and over micro-batches; with
+    adapters on experts and routers; and ranks that share sequences."""
+    for strategy, (method, also), (rows, checkpointing) in itertools.product(
+        STRATEGIES,
+        (("full", ()), ("lora", ("plugins.lora.router=true",))),
+        (("packed", False), ("masked", True)),
+    ):
+        yield Case(
+            strategy=strategy, ranks=2, method=method, rows=rows, checkpointing=checkpointing, also=(*also, BALANCED),
+            experts=True, sampled=(strategy, method, checkpointing) in (("zero3", "full", True), ("fsdp2", "lora", True)),
+        )  # fmt: skip
+    for strategy in STRATEGIES:
+        yield Case(
+            strategy=strategy, ranks=2, rows="packed", experts=True, degrees=("strategy.sequence_parallel_size=2",),
+            sampled=strategy == "zero2",
+        )  # fmt: skip
+
+
+CASES = (*data_parallel(), *sequence_parallel(), *hybrid(), *experts())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +265,9 @@ class Bench:
 
     def train(self, overrides: list[str]) -> Trained:
         """Plans a run and trains it on this machine's cores."""
+        if EXPERTS[-1] in overrides and not (self.folder / "experts").exists():
+            write_experts(self.folder / "experts", seed=0)
+        overrides = [one.replace("FOLDER", str(self.folder)) for one in overrides]
         arguments = [
             "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "resources.device=cpu",
             f"runs_dir={self.folder}/runs", f"cache_dir={self.cache}", f"trainer.max_steps={STEPS}",
