@@ -49,7 +49,9 @@ class TrainerConfig:
     """A loss above this many times the largest of the last 64 losses is a spike: the run returns to its newest checkpoint and
     skips the batch, at most twice. With null, only a NaN or infinite loss is treated so."""
     optim: str = "adamw_torch"
-    """Optimizer, by its name in transformers. adamw_8bit and other 8-bit kinds need a quarter of the memory of adamw_torch."""
+    """Optimizer, by its name in transformers, or muon. adamw_8bit and other 8-bit kinds need a quarter of the memory of
+    adamw_torch. muon trains the matrices of hidden layers by Muon, with half of AdamW's state, and the embedding, the head,
+    biases, norms and stacked experts by AdamW, all with the same learning rate (ddp and fsdp2)."""
     logging_steps: int = 1
     """Steps between two lines of metrics.jsonl."""
     eval_steps: Any = None  # OmegaConf 2.3 fails to merge a union that is null; the plan checks the value

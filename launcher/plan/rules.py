@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from launcher.errors import PlanError
 from launcher.methods.base import Method
 from launcher.methods.registry import METHODS, find_method
-from launcher.plan.names import ADAMW, BITSANDBYTES
+from launcher.plan.names import ADAMW, BITSANDBYTES, MUON
 from launcher.rule import TRAINER, Rule
 from launcher.strategies import Degrees, Strategy
 
@@ -159,10 +159,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=10,
-        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW or bitsandbytes' AdamW and Lion",
+        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW, muon, or bitsandbytes' AdamW and Lion",
         reason="checkpoints do not hold the state of any other optimizer, so the run could not resume from them",
         way_out="use trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
-        broken=lambda run: run.saves and run.optimizer not in (*ADAMW, *BITSANDBYTES),
+        broken=lambda run: run.saves and run.optimizer not in (*ADAMW, *BITSANDBYTES, MUON),
     ),
     Rule(
         number=11,
@@ -330,6 +330,13 @@ RULES: tuple[Rule, ...] = (
         reason="it has no router that this loss could balance",
         way_out="use trainer.router_aux_loss_coef=null, or a mixture of experts such as model=qwen3_30b_a3b",
         broken=lambda run: run.balances and run.experts is False,
+    ),
+    Rule(
+        number=33,
+        what="trainer.optim=muon with DeepSpeed (zero1, zero2, zero3) or with offloading",
+        reason="Muon orthogonalizes whole matrices, and ZeRO's optimizer sees flat shards; on the host it would take too long",
+        way_out="use strategy=fsdp2 or ddp, or trainer.optim=adamw_torch",
+        broken=lambda run: run.optimizer == MUON and (run.strategy.flat_copy or run.strategy.offloads),
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 from launcher.errors import ConfigError
+from launcher.train.upstream.transformers_model_facts import router_classes
 
 
 class Routers:
@@ -96,13 +97,7 @@ def find_routers(model: Any, rows: int, coefficient: float) -> Routers | None:
     ConfigError for a coefficient where there are none. A router that transformers can record returns logits, weights and the
     numbers of the chosen experts, each [tokens, ...].
     """
-    recorded: set[type] = set()
-    for module in model.modules():
-        recorders = getattr(type(module), "_can_record_outputs", None) or {}
-        known = recorders.get("router_logits")
-        for one in known if isinstance(known, list) else [known]:
-            if getattr(one, "index", None) == 0:
-                recorded.add(one.target_class)
+    recorded = router_classes(model)
     found = [module for module in model.modules() if type(module) in recorded and hasattr(module, "top_k")]
     experts = {getattr(module, "num_experts", None) for module in found}
     if found and len(experts) == 1 and isinstance(number := experts.pop(), int):

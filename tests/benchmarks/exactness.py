@@ -51,6 +51,12 @@ ROWS = {
 OPTIMIZERS = {
     "sgd": ("trainer.optim=sgd", "trainer.learning_rate=0.1", "trainer.max_grad_norm=1e6"),
     "adamw": ("trainer.learning_rate=1e-3", "trainer.adam_epsilon=1e-3", "trainer.max_grad_norm=0.5"),
+    "muon": (
+        "trainer.optim=muon",
+        "trainer.learning_rate=1e-3",
+        "trainer.adam_epsilon=1e-3",
+        "trainer.weight_decay=0.1",
+    ),
 }
 """With AdamW's own epsilon, the update of a weight with a gradient near 0 would be the sign of a rounding error."""
 
@@ -205,7 +211,18 @@ def experts() -> Iterator[Case]:
         )  # fmt: skip
 
 
-CASES = (*data_parallel(), *sequence_parallel(), *hybrid(), *experts())
+def muon() -> Iterator[Case]:
+    """Muon on ranks that hold whole matrices, shard them, and hold two copies of the shards."""
+    for (strategy, ranks, degrees), method in itertools.product(
+        (("ddp", 2, ()), ("fsdp2", 2, ()), ("fsdp2", 4, ("strategy.dp_replicate_size=2",))), ("full", "lora")
+    ):
+        yield Case(
+            strategy=strategy, ranks=ranks, degrees=degrees, method=method, optimizer="muon",
+            sampled=method == "full" and ranks == 2,
+        )  # fmt: skip
+
+
+CASES = (*data_parallel(), *sequence_parallel(), *hybrid(), *experts(), *muon())
 
 
 @dataclass(frozen=True, kw_only=True)

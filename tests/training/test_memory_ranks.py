@@ -29,6 +29,13 @@ CASES = [
     ),
     *(
         Case(
+            model="tiny", method="full", strategy=strategy, checkpointing=False, length=128, ranks=2,
+            more=("trainer.optim=muon",),
+        )
+        for strategy in ("ddp", "fsdp2")
+    ),
+    *(
+        Case(
             model="tiny", method=method, strategy=strategy, checkpointing=False, length=128, ranks=4,
             more=(HYBRID[strategy], "batch.global_batch_size=16"),
         )

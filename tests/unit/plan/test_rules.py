@@ -63,6 +63,7 @@ BROKEN = {
     30: ("cpu", [*GENERATED, "generation=colocate"]),
     31: ("cuda", [*EXPERTS, "trainer.router_aux_loss_coef=0.01", "trainer.torch_compile=true"]),
     32: ("cuda", ["trainer.router_aux_loss_coef=0.01"]),
+    33: ("cuda", ["trainer.optim=muon", "strategy=zero2"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -98,6 +99,7 @@ MENDED = {
     30: [*GENERATED],
     31: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
     32: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
+    33: ["trainer.optim=muon", "strategy=fsdp2"],
 }
 """What is typed for the rule's way out."""
 
