@@ -167,7 +167,9 @@ class LoRA(LoRAOptions, Plugin):
                 {
                     ".".join(name.split(".")[-2:])
                     for name, one in model.named_parameters()
-                    if is_router(name) and name.endswith(".weight") and one.ndim == 2
+                    if is_router(name)
+                    and name.endswith(".weight")
+                    and len(getattr(one, "ds_shape", one.shape)) == 2
                 }
                 - set(named)
                 - {".".join(name.split(".")[-2:]) for name in layers}

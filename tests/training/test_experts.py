@@ -99,8 +99,8 @@ def test_a_run_with_an_adapted_router_logs_its_experts_and_its_export_is_what_it
 ):
     run = planned(
         tmp_path, cache, f"model.name_or_path={base}", "model.init=pretrained", "model.architecture=null",
-        "plugin=[lora]", "plugins.lora.router=true", "trainer.router_aux_loss_coef=0.5", "trainer.max_steps=10",
-        "trainer.learning_rate=0.05", "trainer.max_grad_norm=1000",
+        "plugin=[lora,sharded_checkpoint]", "plugins.lora.router=true", "trainer.router_aux_loss_coef=0.5",
+        "trainer.max_steps=10", "trainer.learning_rate=0.05", "trainer.max_grad_norm=1000",
     )  # fmt: skip
     assert warm.run(run.path)["codes"] == [0], run.logs()
     lines = [line for line in run.metrics() if line.get("loss") is not None]
