@@ -115,6 +115,12 @@ class Forgot(LauncherError):
     exit_code: Exit = Exit.FORGOT
 
 
+class RewardError(LauncherError):
+    """A reward function could not judge an answer, and no value was chosen for that."""
+
+    exit_code: Exit = Exit.FAILED
+
+
 class AlreadyRunning(LauncherError):
     """Another job uses the run dir."""
 

@@ -23,15 +23,15 @@ for a fork then, so that it is only more than a heartbeat."""
 SUPERVISOR_LOST_S = 15.0
 """Time without a message after which an agent ends its ranks and itself. It is more than AGENT_LOST_S, so that no agent ends
 ranks that the supervisor still considers alive."""
-BEAT_S = 1.0
+LEASE_HEARTBEAT_S = 1.0
 """Interval between two heartbeats of the supervisor on the file system, by the time of lease.json."""
 LEADER_SUSPECT_S = 2.0
 """Time without a message after which an agent of a job that outlives its batch host looks at that heartbeat."""
 LEADER_SILENT_S = 5.0
 """Time without a message after which the supervisor of such a job counts as dead, if its heartbeat has also stood still for
-BEAT_STILL_S. It is less than SUPERVISOR_LOST_S, because two signs agree."""
-BEAT_STILL_S = 3.0
-"""Time for which an agent must have seen no heartbeat before another supervisor may take over; several BEAT_S."""
+HEARTBEAT_STILL_S. It is less than SUPERVISOR_LOST_S, because two signs agree."""
+HEARTBEAT_STILL_S = 3.0
+"""Time for which an agent must have seen no heartbeat before another supervisor may take over; several LEASE_HEARTBEAT_S."""
 LEADER_STOPPED_S = 1.5
 """Time without a message after which an agent looks whether a supervisor on its own host is stopped (SIGSTOP)."""
 TURN_S = 2.0
@@ -49,7 +49,7 @@ STAND_BY_S = 12.0
 to choose one."""
 MINORITY_S = 20.0
 """Time for which a supervisor that has lost more than half of its agents waits whether these choose another one. It is more
-than SUPERVISOR_LOST_S - AGENT_LOST_S + BEAT_STILL_S + ADOPT_S."""
+than SUPERVISOR_LOST_S - AGENT_LOST_S + HEARTBEAT_STILL_S + ADOPT_S."""
 END_JOB_S = 3.0
 """Time for which a supervisor outside of the batch script waits whether the script ends the job, before it does that itself."""
 

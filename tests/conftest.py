@@ -16,7 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from launcher.config import Config, ContainerRuntime, register
 from launcher.launching.chat_template import read_format
-from launcher.launching.compose import to_config
+from launcher.launching.composed import to_config
 from launcher.plan import Facts, LaunchPlan
 from launcher.plugins.decide import decide
 from launcher.resources import resource_dir

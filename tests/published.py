@@ -3,7 +3,7 @@
 python -m tests.published
 """
 
-from tests.support.published import summary, table
+from tests.support.published_tables import summary, table
 
 if __name__ == "__main__":
     print(table())

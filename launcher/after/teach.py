@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from launcher.after.tokenize import cores, make_cache, ranks_python, shown
 from launcher.after.worker import worker
 from launcher.errors import ConfigError
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.methods.registry import find_method
 from launcher.output import align
 from launcher.plan import LaunchPlan

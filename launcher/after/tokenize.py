@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from launcher.after.worker import worker
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError, RunError
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import for_plan
 from launcher.launching.tokens_made import note_tokens

@@ -10,7 +10,7 @@ from launcher.clusters.base import AGAIN, Refused
 from launcher.clusters.job import CpuRequest
 from launcher.clusters.registry import make_cluster
 from launcher.errors import ClusterError, RunError, UsageError
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.output import align
 from launcher.plan import LaunchPlan
 from launcher.render import render_script

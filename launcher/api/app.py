@@ -1,5 +1,4 @@
-"""The application: its routes, who is asked for a key, and what every request has: an id, a line in the log, errors of the
-API's shape."""
+"""The application: its routes, and what every request has: an id, a line in the log, and errors of the API's shape."""
 
 import contextlib
 import re
@@ -116,7 +115,6 @@ async def _not_served(request: Request, error: Any) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     del error  # uvicorn writes the traceback
     request_id = request.state.request_id
-    said = f"the server has failed on this request; its log says why, after the line of {request_id}"
-    return JSONResponse(
-        error_body(said, 500), 500, {REQUEST_ID: request_id}
-    )  # it is sent outside of _RequestLog
+    said = f"the server failed to answer this request; its log has the reason after the line of {request_id}"
+    # this answer is sent outside of _RequestLog, which would add the header
+    return JSONResponse(error_body(said, 500), 500, {REQUEST_ID: request_id})

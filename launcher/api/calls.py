@@ -1,5 +1,8 @@
-"""Calls of the launcher's own verbs in a process of their own: a data file that exhausts memory, or a fault of one launch,
-then ends that process and not the server. The words are made by the server; a call never goes through a shell."""
+"""Calls of the launcher's own verbs, each in a process of its own.
+
+A data file that exhausts the memory, or a fault of a launch, ends that process and not the server. The words are made by the
+server, and no shell reads them.
+"""
 
 import json
 import subprocess
@@ -16,11 +19,11 @@ _SHOWN = 300
 
 
 class CallFailed(LauncherError):
-    """The verb gave no answer: it was killed, or ran into its time limit."""
+    """The verb gave no answer: it was killed, it failed, or it exceeded its time limit."""
 
 
 class Refusal(LauncherError):
-    """The verb has refused, with its own sentence."""
+    """The verb has refused what was asked; the message is its own."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -36,7 +39,8 @@ def call(words: Sequence[str], folder: Path) -> dict[str, Any]:
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_TIMEOUT_S,
             preexec_fn=death_with_parent(),
             start_new_session=True,  # Ctrl-C must reach only the server

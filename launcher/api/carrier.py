@@ -25,13 +25,15 @@ _LOOK_S = 3.0
 _AGAIN_S = 30.0
 """Seconds until a step is tried again that has failed for a reason that may pass."""
 _MOST_TRIES = 5
+"""Tries of a step that fails for a reason that will not pass by itself."""
 _THREADS = 2
+"""Threads that take steps, each of which waits for a process."""
 _ACTIVE = ("start", "watch", "stopping")
 """Stages in which a job counts against at_once."""
 
 
 class Carrier:
-    """Carries jobs until it is closed."""
+    """Takes the steps of all jobs until it is closed."""
 
     def __init__(
         self, store: Store, data_dir: DataDir, steps: Steps, files: StoredFiles, *, at_once: int, queued: bool
@@ -51,7 +53,7 @@ class Carrier:
         self._thread = threading.Thread(target=self._carry, name="carrier", daemon=True)
 
     def start(self) -> None:
-        """Begins to carry."""
+        """Starts the thread."""
         self._thread.start()
 
     def wake(self) -> None:
@@ -67,7 +69,8 @@ class Carrier:
         """The same, and returns when the steps that have begun are done: another server may then have the folder."""
         self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _carry(self) -> None:
         while not self._closed:
@@ -90,9 +93,7 @@ class Carrier:
             self._take(row, self._steps.start)
         for row in self._next():
             self._take(row, self._steps.plan if row["stage"] == "plan" else self._steps.go_on)
-        for row in self._store.rows(
-            "SELECT * FROM jobs WHERE stage = 'check' AND wish = 'run' ORDER BY number LIMIT ?", 2 * _THREADS
-        ):
+        for row in self._unchecked():
             self._take(row, self._steps.check)
 
     def _at(self, *stages: str) -> list[Row]:
@@ -103,6 +104,7 @@ class Carrier:
         """The waiting jobs for which there is room: those of tenants with the fewest active jobs first, then the oldest."""
         with self._lock:
             busy = dict(self._busy)
+        skipped = self._skipped()
         planned = sum(stage in ("plan", "stopped") for stage in busy.values())
         # no more than the threads can take: who is next is decided when a thread is free
         free = min(self._at_once - len(self._at(*_ACTIVE)) - planned, _THREADS - planned)
@@ -116,16 +118,27 @@ class Carrier:
                 ) AS place FROM jobs WHERE stage IN ('plan', 'stopped') AND wish = 'run'
             ) ORDER BY place, number LIMIT ?""",
             *_ACTIVE,
-            free + len(busy),
+            free + len(skipped),
         )
-        return [row for row in rows if row["id"] not in busy][:free]
+        return [row for row in rows if row["id"] not in skipped][:free]
 
-    def _is_free(self, row: Row) -> bool:
+    def _unchecked(self) -> list[Row]:
+        """The oldest jobs whose files are to be checked now."""
+        skipped = self._skipped()
+        rows = self._store.rows(
+            "SELECT * FROM jobs WHERE stage = 'check' AND wish = 'run' ORDER BY number LIMIT ?",
+            2 * _THREADS + len(skipped),
+        )
+        return [row for row in rows if row["id"] not in skipped][: 2 * _THREADS]
+
+    def _skipped(self) -> set[str]:
+        """The jobs that take no step now: a thread works on them, or their last step has failed and is tried again later."""
+        moment = time.monotonic()
         with self._lock:
-            return row["id"] not in self._busy and self._later.get(row["id"], 0.0) <= time.monotonic()
+            return {*self._busy, *(job for job, until in self._later.items() if until > moment)}
 
     def _take(self, row: Row, step: Callable[[Row], None]) -> None:
-        if not self._is_free(row) or self._closed:
+        if row["id"] in self._skipped() or self._closed:
             return
         with self._lock:
             self._busy[row["id"]] = row["stage"]
@@ -138,6 +151,8 @@ class Carrier:
             if newest is not None and newest["stage"] == row["stage"]:  # else the step was taken meanwhile
                 step(newest)
             self._tries.pop(row["id"], None)
+            with self._lock:
+                self._later.pop(row["id"], None)
         except Exception as error:
             self._failed(row, error)
         finally:
@@ -146,7 +161,10 @@ class Carrier:
             self.wake()
 
     def _failed(self, row: Row, error: Exception) -> None:
-        """Tries the step again later; a job whose step never works fails, with the reason in the log alone."""
+        """Notes when the step is tried again; a job whose step has failed too often fails. The reason is only in the log."""
+        newest = self._store.row("SELECT stage FROM jobs WHERE id = ?", row["id"])
+        if newest is None or newest["stage"] != row["stage"]:  # it was cancelled meanwhile
+            return
         said = f"{type(error).__name__}: {error}"
         tries = self._tries[row["id"]] = self._tries.get(row["id"], 0) + 1
         is_certain = not isinstance(error, (LauncherError, OSError)) or isinstance(error, CallFailed)
@@ -155,6 +173,9 @@ class Carrier:
             self._steps.fail(
                 row, "server_error", "The server could not carry the job; its log has the reason"
             )
+            with self._lock:
+                self._later.pop(row["id"], None)
+            del self._tries[row["id"]]
             return
         say(f"{row['id']}: stage {row['stage']} failed and is tried again in {_AGAIN_S:g} s: {said}")
         with self._lock:

@@ -1,4 +1,4 @@
-"""Trained models that are loaded and answer: one process each, the least recently asked makes room for another."""
+"""Trained models that are loaded and answer: one process each; the least recently asked is ended if another needs room."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,14 @@ LONGEST = 1024
 """Most tokens of an answer."""
 _WAITING = 16
 """Requests that wait for one model, or for room for another."""
-_ROOM_S, _PATIENCE_S, _LOOK_S, _CONNECTED_S = 60.0, 10.0, 0.1, 0.5
+_ROOM_S = 60.0
+"""Seconds for which a request waits for room."""
+_PATIENCE_S = 10.0
+"""Seconds for which a request waits for room before requests for loaded models wait behind it."""
+_LOOK_S = 0.1
+"""Seconds between two looks for room."""
+_CONNECTED_S = 0.5
+"""Seconds between two looks whether the client is connected."""
 
 
 class _Loaded:
@@ -32,7 +39,7 @@ class _Loaded:
     def __init__(self, trained: TrainedModel) -> None:
         self.trained = trained
         self.users = 0
-        """Requests that are about to ask it."""
+        """Requests that use it or wait until it is loaded."""
         self.ready: asyncio.Future[RequestQueue] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._end = threading.Event()
@@ -41,7 +48,7 @@ class _Loaded:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody uses it, and no request is in its queue."""
+        """Whether no request uses it or is in its queue."""
         return (
             not self.users
             and self.ready.done()
@@ -72,7 +79,7 @@ class _Loaded:
                 wait_until_ready(work)
                 self._loop.call_soon_threadsafe(self._set_ready, work)
                 self._end.wait()
-        except LauncherError as error:
+        except (LauncherError, OSError) as error:
             say(f"the model of {self.trained.run.parent.name} could not be loaded: {error}")
             refused = RequestRefused("the model could not be loaded; the server's log says why", status=503)
             self._loop.call_soon_threadsafe(self._set_failed, refused)
@@ -86,7 +93,7 @@ class _Loaded:
     def _set_failed(self, error: RequestRefused) -> None:
         if not self.ready.done():
             self.ready.set_exception(error)
-            self.ready.exception()  # it is told to whoever asks; nobody may
+            self.ready.exception()  # marks it as seen: asyncio warns of an exception that nobody has asked for
 
 
 class Chats:
@@ -111,11 +118,11 @@ class Chats:
     async def using(self, trained: TrainedModel, request: Request) -> AsyncGenerator[RequestQueue]:
         """The queue in front of a model, which is loaded if it is not, and stays for the block.
 
-        RequestRefused if there is no room within a minute, or if the client has gone.
+        RequestRefused if there is no room within a minute, or if the client has disconnected.
         """
-        found = await _while_connected(request, self._get(trained))
+        found = await while_connected(request, self._get(trained))
         try:
-            yield await _while_connected(request, asyncio.shield(found.ready))
+            yield await while_connected(request, asyncio.shield(found.ready))
         finally:
             found.users -= 1
 
@@ -168,13 +175,14 @@ class Chats:
             await asyncio.sleep(_LOOK_S)
 
 
-async def _while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The result of the work; RequestRefused if the client goes meanwhile."""
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The result of the work; RequestRefused, and the work is cancelled, if the client disconnects before it is done."""
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait({task}, timeout=_CONNECTED_S))[0]:
-            if await request.is_disconnected():
-                raise RequestRefused("the client has gone", status=499)
+            # the work can be done by now, and then its result counts: a user of a model that nobody takes off again
+            if await request.is_disconnected() and not task.done():
+                raise RequestRefused("the client has disconnected", status=499)
         return task.result()
     finally:
         task.cancel()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.api.calls import Refusal, call
+from launcher.api.calls import CallFailed, Refusal, call
 from launcher.api.store import Store
 from launcher.data.findings import said_line
 
@@ -21,7 +21,10 @@ class Checked:
 
 
 def check_file(store: Store, path: Path, sha256: str, method: str, *, least: int) -> Checked:
-    """The outcome for a file of that content, which is checked once for each method."""
+    """The outcome for a file of that content, which is checked once for each method.
+
+    CallFailed if the check itself has failed: nothing is then known of the file.
+    """
     known = store.row("SELECT rows, fault FROM checks WHERE sha256 = ? AND method = ?", sha256, method)
     if known is None:
         rows, fault = _look(path, method)
@@ -41,6 +44,10 @@ def _look(path: Path, method: str) -> tuple[int, str | None]:
     try:
         report = call(["data", "check", path.name], path.parent)
     except Refusal as error:
+        if (
+            error.kind != "DataError" or not path.exists()
+        ):  # the folder of a cancelled job is deleted at any time
+            raise CallFailed(f"the data check of {path}: {error}") from None
         return 0, str(error).replace(f"{path.name}: ", "").replace(str(path.parent), "")
     errors: list[Any] = [one for one in report["findings"] if one["level"] == "error"]
     if errors:

@@ -80,14 +80,19 @@ class DataDir:
             ) from None
 
     def lock(self) -> IO[str]:
-        """The open lock file; ClusterError if another server has this folder."""
+        """The open lock file; ClusterError if another server has this folder, RunError if the file system has no locks."""
         file = (self.folder / "server.lock").open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.close()
             raise ClusterError(
                 f"--data-dir {self.folder} is in use by another server; end that one, or choose another folder"
+            ) from None
+        except OSError as error:
+            file.close()
+            raise RunError(
+                f"--data-dir {self.folder} is on a file system without locks ({error.strerror}); choose a folder on another one"
             ) from None
         return file
 
@@ -106,7 +111,7 @@ class DataDir:
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a folder, if it is there."""
+    """Deletes a file or a folder, if it is there. What of a folder cannot be deleted stays for `remove_leftovers`."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -114,7 +119,7 @@ def remove(path: Path) -> None:
 
 
 def _checked(name: str) -> str:
-    """The id; ValueError for what is none, so that no other text can become a part of a path."""
+    """The id; ValueError for any other text, so that none can become a part of a path."""
     if not _ID.fullmatch(name):
         raise ValueError(f"{name!r} is not an id of this server")
     return name

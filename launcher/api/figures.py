@@ -7,9 +7,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 
-from launcher.api.store import Store
-
-_STATUSES = ("validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled")
+from launcher.api.store import STATUSES, Store
 
 
 class Figures:
@@ -62,7 +60,7 @@ class Figures:
                 "launcher_api_jobs",
                 "gauge",
                 "Fine-tuning jobs by status.",
-                {f'{{status="{status}"}}': jobs.get(status, 0) for status in _STATUSES},
+                {f'{{status="{status}"}}': jobs.get(status, 0) for status in STATUSES},
             ),
             *_metric("launcher_api_files", "gauge", "Stored files.", {"": files["n"]}),
             *_metric("launcher_api_file_bytes", "gauge", "Their bytes.", {"": files["size"]}),

@@ -16,7 +16,7 @@ _LONGEST_SUFFIX = 64
 
 
 class Finisher:
-    """Ends jobs. A repeated call finds the job over and changes nothing."""
+    """Ends jobs. A repeated call changes nothing, because the job is over."""
 
     def __init__(self, store: Store, data_dir: DataDir) -> None:
         self._store, self._data_dir = store, data_dir

@@ -13,13 +13,12 @@ from launcher.api.data_dir import DataDir, new_id, remove
 from launcher.api.documents import Document, event_document, job_document
 from launcher.api.files import StoredFiles, link_or_copy
 from launcher.api.pages import ListPage, read_page
-from launcher.api.store import Row, Store
+from launcher.api.store import OVER, Row, Store
 from launcher.api.tenants import Tenant, check_jobs
 
 if TYPE_CHECKING:  # pydantic, which is installed only where requests are read
     from launcher.api.job_request import FineTuneRequest
 
-OVER = ("succeeded", "failed", "cancelled")
 AT_REST = ("check", "plan", "stopped")
 """Stages in which nothing of the job is in a queue or running."""
 TRAINING_DATA, VALIDATION_DATA = "train.jsonl", "eval.jsonl"
@@ -120,7 +119,7 @@ class Jobs:
         """The document of a job that ends as soon as it can."""
         row = self.find(tenant, job_id)
         with self._store.change() as db:
-            row = _still(db, row, "cancelled")
+            row = _not_ended(db, row, "cancelled")
             if row["stage"] in AT_REST:
                 end_job(db, row, "cancelled", "The job was cancelled")
             else:  # the API shows what was asked for; the run ends within its grace period
@@ -129,13 +128,17 @@ class Jobs:
                     (int(time.time()), row["id"]),
                 )
                 add_event(db, row["id"], "cancel", "The job is being cancelled")
+        if (
+            row["stage"] in AT_REST
+        ):  # a step that a thread takes now fails, and finds then that the job is over
+            remove(self._data_dir.job(row["id"]))
         return self.document(tenant, job_id)
 
     def pause(self, tenant: Tenant, job_id: str) -> Document:
         """The document of a job that saves and stops as soon as it can."""
         row = self.find(tenant, job_id)
         with self._store.change() as db:
-            row = _still(db, row, "paused")
+            row = _not_ended(db, row, "paused")
             if row["status"] != "paused":
                 db.execute("UPDATE jobs SET wish = 'pause', status = 'paused' WHERE id = ?", (row["id"],))
                 add_event(db, row["id"], f"pause:{row['pauses']}", "The job is being paused")
@@ -145,7 +148,7 @@ class Jobs:
         """The document of a paused job that goes on."""
         row = self.find(tenant, job_id)
         with self._store.change() as db:
-            row = _still(db, row, "resumed")
+            row = _not_ended(db, row, "resumed")
             if row["status"] != "paused":
                 _refuse(f"Job {row['id']} is {row['status']} and not paused", "fine_tuning_job_id")
             status = "validating_files" if row["stage"] == "check" else "queued"
@@ -157,8 +160,8 @@ class Jobs:
         return self.document(tenant, job_id)
 
     def _take(self, tenant: Tenant, file_id: str, param: str, target: Path) -> str:
-        """Gives the job its own link to a file of the tenant, and returns its SHA-256; RequestRefused if there is none of that
-        id."""
+        """The SHA-256 of a file of the tenant, to which the job has its own link from now on; RequestRefused if there is no
+        such file."""
         try:
             path, row = self._files.content(tenant, file_id)
             link_or_copy(path, target)
@@ -187,7 +190,7 @@ def add_event(
     level: str = "info",
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Notes something that happened to a job. The same `source` is noted once, so that a repeated step doubles nothing."""
+    """Notes something that happened to a job. An event with a known `source` is not noted again, as by a repeated step."""
     db.execute(
         "INSERT OR IGNORE INTO events (id, job, source, created_at, level, message, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
@@ -213,7 +216,7 @@ def end_job(db: Any, row: Row, status: str, message: str, error: Mapping[str, An
         add_event(db, row["id"], "end", message, "error" if error else "info")
 
 
-def _still(db: Any, row: Row, what: str) -> Row:
+def _not_ended(db: Any, row: Row, what: str) -> Row:
     """The job's newest row; RequestRefused if it has ended."""
     found = db.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone()
     if found["status"] in OVER:

@@ -6,6 +6,8 @@ from typing import TypedDict
 
 from launcher.api.data_dir import DataDir
 from launcher.api.store import Row, Store
+from launcher.errors import Exit
+from launcher.output import print_json, print_text
 
 
 class ApiKey(TypedDict):
@@ -62,6 +64,13 @@ def open_store(options: argparse.Namespace) -> Store:
     data_dir = DataDir(options.data_dir.absolute())
     data_dir.make()
     return Store(data_dir.folder)
+
+
+def print_key(options: argparse.Namespace, key: str) -> int:
+    """The exit code, after a new key is printed."""
+    made: ApiKey = {"name": options.name, "key": key}
+    print_json(made) if options.json else print_text(key)
+    return Exit.OK
 
 
 def tenant_dict(row: Row) -> ApiTenant:

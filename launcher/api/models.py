@@ -53,7 +53,7 @@ class Models:
         return [*offered, *(_trained_document(row) for row in rows)]
 
     def document(self, tenant: Tenant, name: str) -> Document:
-        """One of them."""
+        """The model of that name; RequestRefused if the tenant may not name it."""
         if name in self._offers.models:
             return model_document(name, self._started, _OFFERED_BY)
         return _trained_document(self._find(tenant, name))

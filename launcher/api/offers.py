@@ -86,17 +86,19 @@ def read_offers(file: Path | None, data_dir: DataDir) -> Offers:
             raise ConfigError(f"{shown}: {unknown('key', str(key), _KEYS)}")
     models = _mapping(given.get("models"), f"{shown}: models")
     if not models:
-        raise ConfigError(f"{shown}: models names none; write models: {{NAME: {{extends: EXPERIMENT}}}}")
+        raise ConfigError(f"{shown}: models has no entry; write models: {{NAME: {{extends: EXPERIMENT}}}}")
     common = _mapping(given.get("run") or {}, f"{shown}: run")
     at_once = given.get("at_once")
     if at_once is not None and (type(at_once) is not int or at_once < 1):
-        raise ConfigError(f"{shown}: at_once: {at_once} must be a whole number of at least 1")
+        raise ConfigError(f"{shown}: at_once={at_once} must be an integer of at least 1")
     config_dir = given.get("config_dir")
-    folder = Path(str(config_dir)).expanduser().absolute() if config_dir else None
+    folder = _from_file(str(config_dir), file) if config_dir else None
     found: dict[str, dict[str, OfferedModel]] = {}
     for name, keys in models.items():
         if not _NAME.fullmatch(name):
-            raise ConfigError(f"{shown}: models: {name} must be letters, digits and . _ - (at most 64)")
+            raise ConfigError(
+                f"{shown}: models: {name} must be 1 to 64 of A-Z a-z 0-9 . _ -, and start with a letter or digit"
+            )
         settings = _merged(common, _mapping(keys, f"{shown}: models.{name}"))
         methods = _mapping(settings.pop("methods", {}), f"{shown}: models.{name}.methods")
         for method in methods:
@@ -106,7 +108,7 @@ def read_offers(file: Path | None, data_dir: DataDir) -> Offers:
         for key in (*_keys(settings), *(key for one in methods.values() for key in _keys(one))):
             if key in _DECIDED:
                 raise ConfigError(
-                    f"{shown}: models.{name}: {key} is set by the server for each job; take it out"
+                    f"{shown}: models.{name}: {key} is set by the server for each job; remove it"
                 )
         found[name] = {}
         for method, kind in METHODS.items():
@@ -168,4 +170,10 @@ def _resolve_extends(settings: dict[str, Any], file: Path | None) -> None:
     """Makes a file that is extended absolute, since the settings are written elsewhere."""
     value = settings.get("extends")
     if file and isinstance(value, str) and ("/" in value or value.endswith((".yaml", ".yml"))):
-        settings["extends"] = str((file.absolute().parent / Path(value).expanduser()).absolute())
+        settings["extends"] = str(_from_file(value, file))
+
+
+def _from_file(path: str, file: Path | None) -> Path:
+    """The absolute path; a relative one starts from the folder of the operator's file."""
+    folder = file.absolute().parent if file else Path.cwd()
+    return folder / Path(path).expanduser()

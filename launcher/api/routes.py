@@ -1,4 +1,4 @@
-"""The routes below /v1. Each asks for the tenant of the key first; whatever is found, is found for that tenant alone.
+"""The routes below /v1. Each finds the tenant of the request's key first, and then only what belongs to that tenant.
 
 Source: OpenAI's openapi.yml 2.3.0.
 """
@@ -104,7 +104,9 @@ class ApiRoutes:
         tenant = tenant_of(request)
         if self._uploads >= _UPLOADS:
             raise RequestRefused(
-                f"{_UPLOADS} uploads arrive already; try again", status=429, code="rate_limit_exceeded"
+                f"{_UPLOADS} uploads are arriving already, the most at a time; try again later",
+                status=429,
+                code="rate_limit_exceeded",
             )
         self._uploads += 1
         try:
@@ -201,7 +203,7 @@ class ApiRoutes:
 
 
 def _metadata(query: Mapping[str, str]) -> dict[str, str] | None:
-    """The wanted values of a job's metadata; None for jobs without metadata. RequestRefused for what is neither."""
+    """The wanted values of a job's metadata; None for jobs without metadata. RequestRefused for another form."""
     given = {name: value for name, value in query.items() if name.startswith("metadata")}
     if given == {"metadata": "null"}:
         return None

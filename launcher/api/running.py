@@ -1,4 +1,7 @@
-"""Jobs that run on the server's own machine: started once, although the server can be killed between a start and its record."""
+"""Jobs that run on the server's own machine.
+
+Each is started once, even if the server is killed between the start and its record.
+"""
 
 import os
 import subprocess
@@ -28,7 +31,7 @@ class Here:
 
 
 def lives_here(run: RunDir) -> bool:
-    """Whether a process of this user on this machine has the run dir among its arguments: its job script or supervisor.
+    """Whether a process of this machine has the run dir among its arguments: its job script or supervisor.
 
     Source: proc(5), /proc/pid/cmdline.
     """

@@ -1,6 +1,7 @@
 """The start of the server, and its end."""
 
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -108,4 +109,4 @@ def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
     if not got:
         raise RunError("the web server could not start, or ended by itself")
     say("the server has ended; jobs in the queue or running go on, and the next server finds them")
-    return Exit.TERMINATED if 15 in got else Exit.INTERRUPTED
+    return Exit.TERMINATED if signal.SIGTERM in got else Exit.INTERRUPTED

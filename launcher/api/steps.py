@@ -1,8 +1,9 @@
 """The steps of a job, each of which can be interrupted at any point and repeated.
 
-check: the data gate. plan: the run dir is written. start: its job is submitted, once. watch: it runs. stopping: it ends by
-request. stopped: it can go on. over. The stage in the database is changed after the effect of a step: a repeated `plan`
-deletes what it has written, and a repeated `start` finds its job (launcher.clusters.submission).
+check: the data check. plan: the run dir is written. start: its job is submitted, once. watch: it is queued or runs.
+stopping: it was told to end. stopped: it can go on. over: nothing follows. The stage in the database is changed after the
+effect of a step: a repeated `plan` deletes what it has written, and a repeated `start` finds its job
+(launcher.clusters.submission).
 """
 
 import json
@@ -117,7 +118,7 @@ class Steps:
                     with submitted(cluster, run):
                         pass
                 elif not self.here.start(run, cluster):
-                    return  # its supervisor lives and will note itself
+                    return  # its supervisor lives and will record itself
             except Refused as error:
                 self.fail(row, "server_error", f"The cluster refused the job: {error}")
                 return

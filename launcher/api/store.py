@@ -14,6 +14,10 @@ from typing import Any
 from launcher.errors import RunError
 
 VERSION = 1
+STATUSES = ("validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled")
+"""The API's statuses of a job, and `paused`."""
+OVER = ("succeeded", "failed", "cancelled")
+"""Those of a job that has ended, or that the API calls ended while its run still saves."""
 _BUSY_S = 30.0
 _TABLES = """
 CREATE TABLE tenants (
@@ -55,14 +59,22 @@ class Store:
     """The database in a data folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens or creates it; RunError for a database of another version of this program."""
+        """Opens or creates it; RunError if it cannot be opened, is no database, or is of another version of this program."""
         self.path = folder / "api.sqlite3"
         self._local = threading.local()
         self._writing = threading.Lock()
-        descriptor = os.open(
-            self.path, os.O_CREAT | os.O_RDWR, 0o600
-        )  # keys' hashes and texts of users are in it
-        os.close(descriptor)
+        try:
+            # only for this user: hashes of keys and texts of users are in it
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._create()
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise RunError(
+                f"{self.path} cannot be used as the database of serve-api: {error}; restore it from a copy, or use another "
+                "--data-dir"
+            ) from None
+
+    def _create(self) -> None:
+        """Makes the tables of a new database; RunError for one of another version."""
         with self.change() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version == 0:

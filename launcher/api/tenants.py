@@ -1,5 +1,7 @@
-"""Who may use the server: names with a key and quotas. Of a key only its SHA-256 is stored; it has 256 random bits, so that no
-slower hash is needed."""
+"""Who may use the server: names with a key and quotas.
+
+Of a key only its SHA-256 is stored. A slower hash is not needed, because a key has 256 random bits.
+"""
 
 import hashlib
 import re
@@ -9,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.after.serve.documents import RequestRefused
-from launcher.api.store import Row, Store
+from launcher.api.store import OVER, Row, Store
 from launcher.errors import UsageError, unknown
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_OVER = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ def add_tenant(store: Store, name: str, quota: Quota) -> str:
     """The key of a new tenant, which is told this once; UsageError for a name that is invalid or taken."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name} must be 1 to 32 small letters, digits and hyphens; it becomes a part of models' names"
+            f"{name} must be 1 to 32 of a-z 0-9 -, and not begin with -; it becomes a part of models' names"
         )
     key = _new_key()
     with store.change() as db:
@@ -75,7 +76,7 @@ def list_tenants(store: Store) -> list[Row]:
             (SELECT COUNT(*) FROM jobs j WHERE j.tenant = t.name AND j.status NOT IN (?, ?, ?)) AS jobs,
             (SELECT COALESCE(SUM(gpu_s), 0) FROM jobs j WHERE j.tenant = t.name) AS gpu_s
             FROM tenants t ORDER BY t.name""",
-        *_OVER,
+        *OVER,
     )
 
 
@@ -111,7 +112,7 @@ def check_bytes(db: Any, tenant: Tenant, more: int) -> None:
 def check_jobs(db: Any, tenant: Tenant) -> None:
     """Raises RequestRefused if the tenant may create no further job now."""
     (jobs,) = db.execute(
-        "SELECT COUNT(*) FROM jobs WHERE tenant = ? AND status NOT IN (?, ?, ?)", (tenant.name, *_OVER)
+        "SELECT COUNT(*) FROM jobs WHERE tenant = ? AND status NOT IN (?, ?, ?)", (tenant.name, *OVER)
     ).fetchone()
     if jobs >= tenant.quota.jobs:
         _refuse(

@@ -19,7 +19,7 @@ _LEAST_S, _MOST_S = 3600, 2592000
 
 
 async def read_upload(request: Request, most: int) -> Upload:
-    """The upload; RequestRefused for one of more than `most` bytes, or that is not as the API has it."""
+    """The upload; RequestRefused for one of more than `most` bytes, or for a form that is not the API's."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RequestRefused("the request must have the header Content-Type: multipart/form-data", status=415)
     announced = request.headers.get("content-length", "")
@@ -66,7 +66,7 @@ def _expires(form: FormData) -> int | None:
 
 
 async def _pieces(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The pieces of the body; RequestRefused if they become too many, or do not arrive."""
+    """The pieces of the body; RequestRefused if it is too large, or if a piece does not arrive in time."""
     size, stream = 0, request.stream().__aiter__()
     while True:
         try:

@@ -12,7 +12,7 @@ from launcher.api.steps import Steps
 from launcher.api.store import Row, Store
 from launcher.api.tenants import Quota, Tenant, has_used_up
 from launcher.clusters.base import RunState
-from launcher.errors import ClusterError, RunError
+from launcher.errors import ClusterError, LauncherError, RunError
 from launcher.launching.ending import cancel
 from launcher.output import say
 from launcher.run import RunDir, now
@@ -24,6 +24,8 @@ _LOST_S = 60.0
 """Seconds for which a job must stay lost before it counts as failed: a file system shows some files late."""
 _CANCEL_AGAIN_S = 120.0
 """Seconds for which a run may save before it is told again to end."""
+_FAILED_AGAIN_S = 15.0
+"""Seconds until a run is told again to end after the cluster has not taken that."""
 
 
 class Watch:
@@ -35,7 +37,8 @@ class Watch:
         self._metric_events: dict[str, MetricEvents] = {}
         self._readers: dict[str, HistoryReader] = {}
         self._lost: dict[str, float] = {}
-        self._cancelled: dict[str, float] = {}
+        self._cancel_at: dict[str, float] = {}
+        """Job -> time.monotonic() from which on it may be told again to end."""
 
     def look(self, rows: Sequence[Row]) -> None:
         """One look at these jobs; the cluster is asked once about all."""
@@ -43,19 +46,28 @@ class Watch:
         runs, faults = split_readable([RunDir(path) for path in by_path])
         for fault in faults:
             say(f"a job is not looked at: {fault}")
-        readers = [self._readers.setdefault(by_path[run.path]["id"], HistoryReader(run)) for run in runs]
+        readers = [
+            self._readers.setdefault(by_path[run.path]["id"], HistoryReader(run, whole=False)) for run in runs
+        ]
         for run, reader, status in zip(runs, readers, read_statuses(runs, readers), strict=True):
             row = by_path[run.path]
-            self._note(row, run, reader)
-            if is_over(status.state):
-                if status.state is not RunState.LOST or self._stays_lost(row, run):
-                    self._end(row, run, status)
-                continue
-            self._lost.pop(row["id"], None)
-            if row["wish"] != "run" or row["stage"] == "stopping":
-                self._stop(row, run)
-            elif status.state is RunState.RUNNING:
-                self._set_running(row)
+            try:
+                self._update(row, run, reader, status)
+            except (LauncherError, OSError) as error:  # the other jobs are looked at all the same
+                say(f"{row['id']}: its state is not stored now, and it is looked at again: {error}")
+
+    def _update(self, row: Row, run: RunDir, reader: HistoryReader, status: Status) -> None:
+        """Brings one job up to date."""
+        self._note(row, run, reader)
+        if is_over(status.state):
+            if status.state is not RunState.LOST or self._stays_lost(row, run):
+                self._end(row, run, status)
+            return
+        self._lost.pop(row["id"], None)
+        if row["wish"] != "run" or row["stage"] == "stopping":
+            self._stop(row, run)
+        elif status.state is RunState.RUNNING:
+            self._set_running(row)
 
     def _note(self, row: Row, run: RunDir, reader: HistoryReader) -> None:
         """Stores what the run has added to its metrics, and what it has used."""
@@ -83,23 +95,26 @@ class Watch:
         if row["status"] != "queued":
             return
         with self._store.change() as db:
-            db.execute(
+            done = db.execute(
                 "UPDATE jobs SET status = 'running' WHERE id = ? AND status = 'queued' AND wish = 'run'",
                 (row["id"],),
-            )
-            add_event(db, row["id"], f"running:{row['pauses']}", "Fine-tuning job started")
+            ).rowcount
+            if done:
+                add_event(db, row["id"], f"running:{row['pauses']}", "Fine-tuning job started")
 
     def _stop(self, row: Row, run: RunDir) -> None:
-        """Ends the run's job, and again while it does not end."""
-        if time.monotonic() - self._cancelled.get(row["id"], -_CANCEL_AGAIN_S) < _CANCEL_AGAIN_S:
+        """Tells the run's job to end; tells it again while it does not end."""
+        if time.monotonic() < self._cancel_at.get(row["id"], 0.0):
             return
         with self._store.change() as db:
             db.execute("UPDATE jobs SET stage = 'stopping' WHERE id = ? AND stage = 'watch'", (row["id"],))
-        self._cancelled[row["id"]] = time.monotonic()
         try:
             cancel(run)
+            again_s = _CANCEL_AGAIN_S
         except (ClusterError, RunError) as error:
-            say(f"{row['id']}: it cannot be ended now, and is tried again: {error}")
+            again_s = _FAILED_AGAIN_S
+            say(f"{row['id']}: it cannot be ended now, and this is tried again in {again_s:g} s: {error}")
+        self._cancel_at[row["id"]] = time.monotonic() + again_s
 
     def _stays_lost(self, row: Row, run: RunDir) -> bool:
         since = self._lost.setdefault(row["id"], time.monotonic())
@@ -107,7 +122,7 @@ class Watch:
 
     def _end(self, row: Row, run: RunDir, status: Status) -> None:
         """Notes the end of the run: of the job, or of the part before a pause."""
-        for known in (self._metric_events, self._readers, self._lost, self._cancelled):
+        for known in (self._metric_events, self._readers, self._lost, self._cancel_at):
             known.pop(row["id"], None)
         if row["wish"] == "cancel":
             self._close(row, "cancelled", "The job was cancelled")

@@ -10,7 +10,7 @@ from typing import Any
 
 from launcher import environment
 from launcher.launching.choose_shape import shape_rows
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe

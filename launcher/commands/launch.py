@@ -7,7 +7,8 @@ from typing import Any
 from launcher.cli.launched import Shown, add_verbose, follow, shown, tell
 from launcher.cli.verb import Verb
 from launcher.errors import ClusterError, ConfigError, Exit
-from launcher.launching.compose import Composed, MultirunRequest, compose
+from launcher.launching.compose import MultirunRequest, compose
+from launcher.launching.composed import Composed
 from launcher.launching.launch import (
     LaunchReport,
     PlannedRun,

@@ -10,6 +10,7 @@ from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
 from launcher.errors import Exit
 from launcher.output import align, fields, print_json, print_text
+from launcher.run.history import HistoryReader
 from launcher.status.generation import generation_line
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
@@ -32,8 +33,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     """The exit code."""
     run = chosen_run(options)
-    status = read_status(run)
-    spent = read_spent(run, running=status.state is RunState.RUNNING)
+    reader = HistoryReader(run, whole=False)
+    status = read_status(run, reader=reader)
+    spent = read_spent(run, running=status.state is RunState.RUNNING, reader=reader)
     waiting = read_waiting(run, status)
     if options.json:
         print_json({**fields(status), "spent": spent, "waiting": waiting})

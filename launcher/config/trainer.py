@@ -127,6 +127,13 @@ class TrainerConfig:
     """grpo: functions that reward answers, each `{_target_: my_rewards.length}`; further keys are passed as arguments."""
     reward_weights: Optional[list[float]] = None  # noqa: UP045
     """grpo: one weight per reward function; null weights all equally."""
+    reward_timeout_s: Optional[float] = None  # noqa: UP045
+    """grpo: seconds that a reward function may take for the answers of a rank. Each function has a process of its own, which is
+    then killed and started again. null: a third of resources.hang_timeout_s. 0: the functions run within the ranks, without a
+    limit."""
+    reward_if_failed: Optional[float] = None  # noqa: UP045
+    """grpo: reward of an answer for which a function takes too long, raises, returns NaN or ends its process. null ends the run
+    with an error that names the function and the answer."""
     args: dict[str, Any] = field(default_factory=dict[str, Any])
     """Fields of transformers' TrainingArguments, and of trl's arguments of the method (SFTConfig, DPOConfig, ...), that have no
     key of their own, by their names, such as trainer.args.eval_delay=100. They are passed on as they are: no estimate and no

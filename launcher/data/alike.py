@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
+from launcher.data.counting import words_in
 from launcher.data.examples import canonical
 from launcher.data.kinds import Example
 from launcher.data.near import SHINGLE, THRESHOLD, grams, sketch, sketched_links
-from launcher.data.part import words_in
 
 _EXACT_WORDS = 100_000
 """Words up to which rows are compared by their sets of shingles, without numpy; more rows are compared by MinHash."""

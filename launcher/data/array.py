@@ -37,7 +37,7 @@ def _items(content: BinaryIO) -> Iterator[Row]:
                 item = _item_start(text, at, separator)
                 if item is None:
                     if file.read().strip():
-                        raise ValueError("there is more behind the closing ]")
+                        raise ValueError("there is more text after the closing ]")
                     return
                 value, end = DECODER.raw_decode(text, item)
             except UnicodeDecodeError as error:
@@ -81,7 +81,7 @@ def _item_start(text: str, at: int, separator: str) -> int | None:
     elif separator == "[" or text[start : start + 1] != "]":
         raise ValueError(f"{separator} is missing")
     if text[start + 1 :].strip():
-        raise ValueError("there is more behind the closing ]")
+        raise ValueError("there is more text after the closing ]")
     return None
 
 

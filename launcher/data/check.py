@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from launcher.data.classes import add_classes
+from launcher.data.counting import Counting, count
 from launcher.data.evaluation import add_evaluation
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
@@ -10,7 +11,7 @@ from launcher.data.findings import ERROR, Finding
 from launcher.data.held_out import choose, group_values
 from launcher.data.kinds import Example
 from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, render_only, stride
-from launcher.data.part import Counting, Part, count
+from launcher.data.part import Part
 from launcher.data.places import find_files
 from launcher.data.portion import CheckOptions
 from launcher.data.printed import ClassCounts, DataReport, Tokens, Used

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.printed import ClassCounts
+from launcher.data.row import value_in
 
 if TYPE_CHECKING:
     from launcher.data.files import Sections
@@ -49,7 +50,7 @@ def read_labels(row: Mapping[str, Any]) -> list[str]:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return value_in(text)
     except ValueError:
         return text
 

@@ -32,7 +32,7 @@ class Cut:
     def fit(self, example: Example, encoded: Encoded, max_length: int) -> list[Encoded]:
         """The documents of one example: several for a long plain text, all of which is trained on; otherwise its beginning.
 
-        None if no token of it would be trained on.
+        Empty if no token of it would be trained on.
         """
         size = len(encoded["input_ids"])
         self.examples += 1

@@ -1,11 +1,11 @@
 """Reading and writing the fields of rows as plain JSON values; all formats use it."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, cast
 
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
+from launcher.data.row import value_in
 from launcher.data.speakers import as_turns
 from launcher.data.transcript import is_chat
 from launcher.data.turns import Message, check_order, read_turn, read_turns
@@ -115,7 +115,7 @@ def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
     tools: Any = row.get(key)
     if isinstance(tools, str) and tools.strip():
         try:
-            tools = json.loads(tools)
+            tools = value_in(tools)
         except ValueError as error:
             raise BrokenRow("type", f"{key} is not JSON ({error})") from None
     if not tools:

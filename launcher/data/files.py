@@ -29,7 +29,7 @@ _LONGEST_LINE = 256 << 20
 
 @dataclass(slots=True)
 class Sections:
-    """Where the rows of each of several files begin, if they are numbered through."""
+    """Where the rows of each of several files begin, if lines are numbered over all of them."""
 
     starts: list[int] = field(default_factory=list[int])
     """Number before the first line of each file, ascending."""
@@ -63,12 +63,12 @@ class Sections:
 
 
 def read_rows(place: str | Path) -> Iterator[Row]:
-    """Every row of the files of a file, a folder, a glob or an address, in order; their lines are numbered through."""
+    """Every row of the files of a file, a folder, a glob or an address, in order; lines are numbered over all of them."""
     return read_numbered(find_files(place), Sections())
 
 
 def read_numbered(files: tuple[str, ...], sections: Sections) -> Iterator[Row]:
-    """Every row of the files, their lines numbered through; `sections` gets where each file begins."""
+    """Every row of the files, lines numbered over all of them; `sections` gets where each file begins."""
     offset, alone = 0, len(files) == 1
     for file in files:
         sections.begin(file, offset)
@@ -81,7 +81,7 @@ def read_numbered(files: tuple[str, ...], sections: Sections) -> Iterator[Row]:
 
 
 def read_file(file: str) -> Iterator[Row]:
-    """Every row of one file; DataError if its content ends within a row of a compressed file, and the like."""
+    """Every row of one file; DataError if it cannot be read, or if a compressed file is damaged or incomplete."""
     kind = storage(file)
     try:
         with open_file(file) as content:
@@ -138,7 +138,7 @@ def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[R
 
 
 def _blocks(content: BinaryIO, file: str) -> Iterator[bytes]:
-    """The file in pieces that end at the end of a line; DataError for a line without measure."""
+    """The file in pieces that end at the end of a line; DataError for a line that is too long."""
     pieces: list[bytes] = []
     while piece := content.read(_BLOCK):
         end = piece.rfind(b"\n") + 1

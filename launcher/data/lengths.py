@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from launcher.data.counting import Counting
 from launcher.data.cut import Cut, Encoded
 from launcher.data.kinds import Example, kind_of
 from launcher.data.mask import IGNORED, check_template, encode
-from launcher.data.part import Counting, Part, bucket, histogram
+from launcher.data.part import Part, bucket, histogram
 from launcher.data.places import find_files, size_of
 from launcher.data.printed import Tokens
 from launcher.data.rendering import problems

@@ -57,6 +57,14 @@ def decode(text: str) -> Any:
     return value
 
 
+def value_in(text: str) -> Any:
+    """The value of JSON that stands within a string or a cell; ValueError if the text is not JSON, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def check_single() -> None:
     """BrokenRow if the value decoded last has a key twice in one object."""
     if _doubled:

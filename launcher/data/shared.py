@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from launcher.data.part import Counting, count
+from launcher.data.counting import Counting, count
 from launcher.data.reading import Reading
 from launcher.data.row import Row
 from launcher.data.survey import survey

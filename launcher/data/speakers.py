@@ -4,10 +4,10 @@ Turns can be {"from", "value"}, tool calls can be turns of their own, texts can 
 question and its answer.
 """
 
-import json
 from typing import Any, cast
 
 from launcher.data.findings import BrokenRow
+from launcher.data.row import value_in
 
 ROLES = ("system", "user", "assistant", "tool")
 _SPELLINGS = {
@@ -97,8 +97,8 @@ def _calls(value: Any) -> list[Any]:
     """The calls of one turn: an object, a list of objects, or either as text."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
+            value = value_in(value)
+        except ValueError as error:
             raise BrokenRow("tool_call", f"a function_call is not JSON ({error})") from None
     return cast("list[Any]", value) if isinstance(value, list) else [value]
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from launcher.data.counting import Counting, count
 from launcher.data.files import Sections, parse_lines, read_numbered
 from launcher.data.near import exact_pairs, sketch, sketched_pairs
 from launcher.data.overlap import EvalHashes, EvalSet
-from launcher.data.part import Counting, Part, count
+from launcher.data.part import Part
 from launcher.data.places import find_files, is_plain, size_of
 from launcher.data.row import Row
 from launcher.data.storage import BOM, storage

@@ -3,7 +3,6 @@
 import csv
 import importlib
 import io
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from launcher.data.astext import holds_turns, holds_value
 from launcher.data.findings import BrokenRow
-from launcher.data.row import Row, not_utf8
+from launcher.data.row import Row, not_utf8, value_in
 from launcher.data.transcript import is_chat
 from launcher.errors import DataError
 from launcher.formats.registry import known_formats
@@ -116,7 +115,7 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
         row[name] = cell
         if name in known.json_columns or (name in known.text_or_turns and holds_turns(cell)):
             try:
-                row[name] = json.loads(cell)
+                row[name] = value_in(cell)
             except ValueError as error:
                 # a list is Python's text, perhaps, and what begins with a letter is another text
                 if not holds_value(cell) and not cell[0].isalpha() and not is_chat(cell):

@@ -4,10 +4,10 @@ The common form is {"role", "content"}, with name, tool_calls, tool_call_id, rea
 has them. content is a string, and the arguments of a tool call are an object, as chat templates expect.
 """
 
-import json
 from typing import Any, cast
 
 from launcher.data.findings import BrokenRow, check_known
+from launcher.data.row import value_in
 from launcher.data.speakers import as_role, join_calls
 
 _THOUGHTS = ("reasoning_content", "thinking")
@@ -193,7 +193,7 @@ def _tool_call(call: Any) -> dict[str, Any]:
     arguments: Any = cast("dict[str, Any]", function).get("arguments", {})
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments or "{}")
+            arguments = value_in(arguments or "{}")
         except ValueError as error:
             raise BrokenRow(
                 "tool_call", f"the arguments of {function['name']} are not JSON ({error})"

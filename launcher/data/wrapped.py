@@ -164,9 +164,13 @@ def _by_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
 
     Source: pandas.DataFrame.to_json, orient columns {name: {index: cell}}, split {columns, index, data}; to_dict of datasets.
     """
-    columns = value.get("columns")
-    if isinstance(columns, list) and isinstance(value.get("data"), list):
-        return [dict(zip(cast("list[str]", columns), cells, strict=False)) for cells in value["data"]]
+    columns, data = (
+        cast("list[Any]", one) if isinstance(one, list) else [] for one in map(value.get, ("columns", "data"))
+    )
+    named = bool(columns) and all(isinstance(name, str | int) for name in columns)
+    if named and data and all(isinstance(cells, list) for cells in data):
+        names = [str(name) for name in columns]  # pandas numbers columns that have no names
+        return [dict(zip(names, cells, strict=False)) for cells in data]
     cells = list(value.values())
     if not cells:
         return None

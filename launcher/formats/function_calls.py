@@ -6,6 +6,7 @@ from typing import Any, cast
 from launcher.data.fields import make_turn, read_systems, with_tools
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
+from launcher.data.row import value_in
 from launcher.data.turns import check_order, read_turns
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
@@ -36,7 +37,7 @@ def _list_of(value: Any, name: str) -> list[dict[str, Any]]:
     """The objects of a list, which can also be given as JSON text."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = value_in(value)
         except ValueError as error:
             raise BrokenRow("type", f"{name} is not JSON ({error})") from None
     items = cast("list[Any]", value) if isinstance(value, list) else [None]

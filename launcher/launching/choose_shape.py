@@ -9,7 +9,7 @@ from omegaconf import open_dict, read_write
 from launcher.clusters.registry import find_cluster
 from launcher.config.resources import is_auto
 from launcher.errors import ConfigError, PlanError
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.facts import count, gather
 from launcher.output import columns, say
 from launcher.plugins.base import make_plugins

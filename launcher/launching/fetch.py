@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from launcher.errors import FetchFailed
 from launcher.hub import HubInputs, cache_folder, find_wanted
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.data_gate import data_paths
 
 

@@ -13,7 +13,7 @@ from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
 from launcher.launching.class_gate import class_note
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import check_host_memory, cpu_note

@@ -9,7 +9,7 @@ from omegaconf import open_dict, read_write
 from launcher.clusters.registry import choose_kind, find_cluster, queue_kind
 from launcher.config import Config, Device
 from launcher.errors import PlanError
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.model import count_parameters
 from launcher.plan.verdict import check_host

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
-from launcher.launching.compose import Composed, compose
+from launcher.launching.compose import compose
+from launcher.launching.composed import Composed
 from launcher.launching.estimates import Estimates, estimate_lines, estimates_dict
 from launcher.launching.plan_warnings import HowMuch, extent_dict
 from launcher.launching.planning import look

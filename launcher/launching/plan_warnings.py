@@ -8,7 +8,7 @@ from launcher.config import Config
 from launcher.config.schema import is_shipped
 from launcher.launching.choose_shape import shape_note
 from launcher.launching.class_gate import class_note
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.launching.package_gate import refusals

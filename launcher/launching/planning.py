@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from launcher.launching.choose_shape import settle_shape
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import check_machine, for_plan
 from launcher.launching.place_gate import check_place, check_plugins

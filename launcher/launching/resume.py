@@ -14,7 +14,8 @@ from launcher.config.kept_yaml import read_mapping, read_words
 from launcher.errors import ConfigError, RunError, UsageError
 from launcher.launching.changed_data import check_data_is_same
 from launcher.launching.choose_shape import settle_shape
-from launcher.launching.compose import Composed, compose
+from launcher.launching.compose import compose
+from launcher.launching.composed import Composed
 from launcher.launching.freeze.differ import code_differences
 from launcher.launching.freeze.enter import is_entered
 from launcher.launching.freeze.freeze import Frozen, freeze, with_code

@@ -15,7 +15,7 @@ from launcher.config import Config
 from launcher.config.kept_yaml import refused
 from launcher.errors import RunError
 from launcher.launching.changed_data import data_states
-from launcher.launching.compose import Composed
+from launcher.launching.composed import Composed
 from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import Frozen
 from launcher.output import warn

@@ -1,11 +1,23 @@
 """Group relative policy optimization."""
 
+import math
 from typing import Any
 
 from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.methods.base import Draws, Key, Method
-from launcher.methods.keys import BETA, DISABLE_DROPOUT, LOSS_TYPE, SAMPLE_PROMPT, TRL_FIELDS, above_0
+from launcher.methods.keys import (
+    BETA,
+    DISABLE_DROPOUT,
+    LOSS_TYPE,
+    SAMPLE_PROMPT,
+    TRL_FIELDS,
+    above_0,
+    at_least_0,
+)
+
+_WAITS = 3
+"""Multiple of trainer.reward_timeout_s that the rewards of a step can take at most."""
 
 
 def _answers(config: Config) -> int:
@@ -62,6 +74,24 @@ def _check_rewards(config: Config) -> None:
         raise PlanError(
             f"trainer.reward_weights has {len(weights)} weights for {len(trainer.reward_functions)} of "
             "trainer.reward_functions; give one for each"
+        )
+    _check_timeout(config)
+
+
+def reward_timeout_s(config: Config) -> float:
+    """Seconds that a reward function may take for the answers of a rank; 0: no limit, within the rank."""
+    seconds = config.trainer.reward_timeout_s
+    return config.resources.hang_timeout_s / _WAITS if seconds is None else seconds
+
+
+def _check_timeout(config: Config) -> None:
+    """A call, the calls of single answers after it, and a new start of the process: the other ranks wait as long."""
+    seconds, limit = reward_timeout_s(config), config.resources.hang_timeout_s
+    if _WAITS * seconds > limit:
+        raise PlanError(
+            f"trainer.reward_timeout_s={seconds:g} lets the ranks wait up to {_WAITS * seconds:g} s for rewards, but they "
+            f"count as hung after resources.hang_timeout_s={limit:g}; use resources.hang_timeout_s={_WAITS * seconds:g}, or "
+            f"trainer.reward_timeout_s={limit / _WAITS:g}"
         )
 
 
@@ -122,6 +152,8 @@ SPEC = Method(
         ),
         Key(name="reward_functions", passed=False),
         Key(name="reward_weights"),
+        Key(name="reward_timeout_s", holds=at_least_0, rule="a number of at least 0", passed=False),
+        Key(name="reward_if_failed", holds=math.isfinite, rule="a finite number", passed=False),
     ),
     losses=("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),  # trl 1.16, grpo_config.py
     arguments=_arguments,

@@ -2,7 +2,8 @@
 
 from launcher.plan.facts import Facts
 from launcher.plan.fit import with_estimates
-from launcher.plan.launch_plan import LaunchPlan, make_plan
+from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.make import make_plan
 from launcher.plan.verdict import check_fits, close_call, few_cores, little_memory
 
 __all__ = [

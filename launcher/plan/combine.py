@@ -5,9 +5,10 @@ from launcher.errors import PlanError, unknown
 from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.blocks import SINKS
+from launcher.plan.combination import Combination
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.names import ATTENTION
-from launcher.plan.rules import Combination, check_rules
+from launcher.plan.rules import check_rules
 
 
 def combination_of(config: Config, plan: LaunchPlan) -> Combination:

@@ -54,8 +54,8 @@ class Generation:
 def make_generation(
     config: Config, facts: Facts, topology: Topology, place: Cluster, python: str
 ) -> Generation | None:
-    """The generation of a run; None if transformers generates on the ranks, or nothing is generated. PlanError for what cannot
-    be."""
+    """The generation of a run; None if transformers generates on the ranks, or nothing is generated. PlanError for
+    settings that do not work together or do not fit."""
     wanted = config.generation
     if wanted.mode is GenerationMode.none:
         return None

@@ -20,9 +20,9 @@ _DEFAULTS = {RopeType.llama3: {"low_freq_factor": 1.0, "high_freq_factor": 4.0}}
 
 
 def read_positions(config_json: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """(the positions that a model has, those that it was first trained on) by its config.json; None for what that does not say.
+    """(the positions that a model has, those that it was first trained on) by its config.json; None where that says nothing.
 
-    They differ in a model that was stretched already, such as Llama 3.1. ConfigError for a value that is no number.
+    They differ in a model that was stretched already, such as Llama 3.1. ConfigError for one that is not an integer above 0.
     """
     longest, rope = config_json.get("max_position_embeddings"), own_rope(config_json)
     original = rope.get(_ORIGINAL) or config_json.get(_ORIGINAL) or longest
@@ -51,7 +51,7 @@ def check_positions(config: Config, facts: Facts) -> None:
             if one.name in (*_OF, _ORIGINAL) and getattr(scaling, one.name)
         ]:
             raise PlanError(
-                f"{key}.{given[0]} needs {key}.factor, how many times as far positions shall reach; set it too"
+                f"{key}.{given[0]} has no effect without {key}.factor, by which positions are stretched; set both"
             )
         return
     if not math.isfinite(scaling.factor) or scaling.factor <= 1:
@@ -86,8 +86,8 @@ def beyond(model: ModelConfig, facts: Facts) -> str | None:
     if model.rope_scaling.factor is not None or not longest or not original or model.max_length <= longest:
         return None
     return (
-        f"model.max_length={model.max_length} is longer than the {longest} positions of this model, and beyond them it reads "
-        f"badly; set model.max_length={longest}, or 'model.rope_scaling={{rope_type: yarn, factor: "
+        f"model.max_length={model.max_length} is longer than the {longest} positions of this model, and its predictions are "
+        f"poor beyond them; set model.max_length={longest}, or 'model.rope_scaling={{rope_type: yarn, factor: "
         f"{math.ceil(model.max_length / original)}}}'"
     )
 

@@ -10,8 +10,7 @@ from launcher.plan.gpu import Gpu, gpu_of
 from launcher.plan.length import count_steps
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.weights import frozen_bytes
-from launcher.strategies.base import share_sent
-from launcher.strategies.trained import Traffic
+from launcher.strategies.trained import Traffic, share_sent
 from launcher.units import significant
 
 NETWORK_GB_S, HOST_LINK_GB_S = 20.0, 20.0

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from launcher.config import Config
 from launcher.config.texts import dataclass_of
 from launcher.errors import LauncherError
-from launcher.launching.own_file.settings import accepts
+from launcher.launching.own_file.values import accepts
 from launcher.launching.own_file.write import Entry
 from launcher.methods.registry import METHODS, find_method
 from launcher.plugins.base import make_plugins

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-from launcher.recipes import parts
+from launcher.recipes import parts, sharding
 from launcher.recipes.base import Draft, Step, absent, is_off, same, to
 
 
@@ -25,10 +25,12 @@ def _distributed(draft: Draft, key: str, value: Any) -> None:
     name = str(value).upper()
     if name == "DEEPSPEED":
         offloads = [not is_off(zero.get(f"offload_{part}_device", "none")) for part in ("optimizer", "param")]
-        parts.set_zero(draft, key, int(zero.get("zero_stage", 2)), optimizer=offloads[0], param=offloads[1])
+        sharding.set_zero(
+            draft, key, int(zero.get("zero_stage", 2)), optimizer=offloads[0], param=offloads[1]
+        )
         draft.carry("deepspeed_config", "strategy.zero_stage", int(zero.get("zero_stage", 2)))
     elif name == "FSDP":
-        parts.fsdp(draft, key, sharded.get("fsdp_offload_params"))
+        sharding.fsdp(draft, key, sharded.get("fsdp_offload_params"))
         draft.carry("fsdp_config", "strategy.engine", "fsdp2")
     else:
         draft.carry(key, "strategy.engine", "ddp")
@@ -46,11 +48,11 @@ def _degrees(draft: Draft, key: str, value: Any) -> None:
     draft.world = math.prod(world_of(draft.recipe, None, None))
     draft.same(key, "each of its keys is listed")
     steps = {
-        "sp_size": parts.sequence_parallel,
-        "cp_size": parts.sequence_parallel,
-        "dp_replicate_size": parts.replicas,
+        "sp_size": sharding.sequence_parallel,
+        "cp_size": sharding.sequence_parallel,
+        "dp_replicate_size": sharding.replicas,
         "dp_shard_size": same("the weights are sharded over all ranks of a copy"),
-        "tp_size": parts.unless_one(
+        "tp_size": sharding.unless_one(
             absent("layers are not split over ranks; strategy=zero3 or fsdp2 shards the weights")
         ),
     }
@@ -84,7 +86,7 @@ ACCELERATE: Mapping[str, Step] = {
 
 
 def _zero(draft: Draft, key: str, value: Any) -> None:
-    parts.deepspeed(draft, key, draft.recipe)
+    sharding.deepspeed(draft, key, draft.recipe)
 
 
 DEEPSPEED: Mapping[str, Step] = {

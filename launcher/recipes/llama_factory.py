@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, cast
 
-from launcher.recipes import arguments, parts
+from launcher.recipes import arguments, parts, sharding
 from launcher.recipes.base import Draft, Step, Tool, absent, is_off, plugin, same, to
 
 _STAGES = {"pt": "pretrain", "rm": "reward"}
@@ -154,9 +154,9 @@ _OWN: Mapping[str, Step] = {
     "pref_ftx": absent("a supervised loss term in addition to the preference loss is not supported"),
     "kto_chosen_weight": to("trainer.desirable_weight", float),
     "kto_rejected_weight": to("trainer.undesirable_weight", float),
-    "deepspeed": parts.deepspeed,
-    "fsdp": lambda draft, key, value: parts.fsdp(draft, key, "offload" in str(value)),
-    "fsdp_config": lambda draft, key, value: parts.fsdp(draft, key, False),
+    "deepspeed": sharding.deepspeed,
+    "fsdp": lambda draft, key, value: sharding.fsdp(draft, key, "offload" in str(value)),
+    "fsdp_config": lambda draft, key, value: sharding.fsdp(draft, key, False),
     "fsdp_transformer_layer_cls_to_wrap": same("the layers are found in the model"),
     "use_galore": _OTHER,
     "val_size": same("it becomes data.eval_fraction"),
@@ -185,7 +185,7 @@ _OWN: Mapping[str, Step] = {
                      "badam_verbose", "galore_layerwise", "galore_target", "galore_rank", "galore_scale", "use_muon",
                      "use_asft_loss", "asft_alpha", "use_dft_loss", "use_eaft_loss", "use_llama_pro", "mixture_of_depths",
                      "oft_block_size", "oft_target", "use_v1_kernels"), _OTHER),
-    "context_parallel_size": parts.sequence_parallel,
+    "context_parallel_size": sharding.sequence_parallel,
     **dict.fromkeys(("tensor_model_parallel_size", "pipeline_model_parallel_size", "expert_model_parallel_size",
                      "sequence_parallel", "use_distributed_optimizer", "bias_activation_fusion",
                      "apply_rope_fusion", "overlap_param_gather", "overlap_grad_reduce", "moe_grouped_gemm",

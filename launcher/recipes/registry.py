@@ -9,5 +9,19 @@ TOOLS = Registry(
     package="launcher.recipes",
     group="launcher.recipes",
     spec=Tool,
-    skipped=frozenset({"base", "registry", "arguments", "beside", "convert", "fit", "parts"}),
+    skipped=frozenset(
+        {
+            "base",
+            "registry",
+            "arguments",
+            "axolotl_keys",
+            "axolotl_rows",
+            "beside",
+            "convert",
+            "fit",
+            "parts",
+            "recognise",
+            "sharding",
+        }
+    ),
 )

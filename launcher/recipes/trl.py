@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from launcher.config import TrainerConfig
 from launcher.methods.registry import find_method
-from launcher.recipes import arguments, parts
+from launcher.recipes import arguments, parts, sharding
 from launcher.recipes.base import Draft, Fate, Step, Tool, absent, is_off, same, to
 
 _DATA_KEYS = ("dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split")
@@ -143,8 +143,8 @@ TABLE: Mapping[str, Step] = {
     "reward_model_name_or_path": absent(
         "functions are named by trainer.reward_functions=[{_target_: MODULE.FUNCTION}]"
     ),
-    "deepspeed": parts.deepspeed,
-    "fsdp": lambda draft, key, value: parts.fsdp(draft, key, "offload" in str(value)),
+    "deepspeed": sharding.deepspeed,
+    "fsdp": lambda draft, key, value: sharding.fsdp(draft, key, "offload" in str(value)),
     "env": absent("cluster.env sets variables of the ranks"),
     "ignore_bias_buffers": same("buffers are equal on every rank"),
     "precompute_ref_log_probs": absent("the reference model is the base without the adapter"),

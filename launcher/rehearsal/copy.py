@@ -12,7 +12,8 @@ from launcher.config import Config
 from launcher.config.spelling import check_time, limit_s
 from launcher.data.files import read_rows
 from launcher.errors import ConfigError
-from launcher.launching.compose import Composed, compose
+from launcher.launching.compose import compose
+from launcher.launching.composed import Composed
 from launcher.launching.data_gate import data_paths
 from launcher.launching.earlier_runs import saves_weights_only
 from launcher.plugins.base import Plugin, make_plugins

@@ -1,6 +1,6 @@
-"""Charts of a run's curves, memory and attempts: values for page.js, each with its numbers as a table."""
+"""Charts of a run's curves: values for page.js, each with its numbers as a table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
@@ -15,16 +15,13 @@ from launcher.report.curves import (
     short,
     smooth,
 )
-from launcher.report.facts import RunFacts, at, mapping
+from launcher.report.facts import RunFacts, at
 from launcher.report.page import Chart, Table
 from launcher.run.attempts import Attempt
-from launcher.run.events.ranks import General, Measured
-from launcher.units import plural
+from launcher.run.events.ranks import General
 
-_SHOWN = 40
+SHOWN = 40
 """Most attempts on the time line."""
-_KINDS = ("start-up", "training", "evaluation", "sample answer", "export", "lost")
-"""Kinds of time on the time line, as page.js colours them."""
 _OTHERS = 12
 """Most charts of measures that this page does not know."""
 _KNOWN = {
@@ -64,7 +61,7 @@ def loss(record: LoggedCurves, attempts: Sequence[Attempt]) -> Chart | None:
     rows = [(int(step), value, by_step.get(step)) for step, value in trained]
     return lines_chart(
         "loss", "Loss", f"{'; '.join(summary)}.", shown, ("step", "training loss", "evaluation loss"), rows,
-        x="step", y="loss", marks=marks[-_SHOWN:], wide=True,
+        x="step", y="loss", marks=marks[-SHOWN:], wide=True,
     )  # fmt: skip
 
 
@@ -161,139 +158,6 @@ def others(record: LoggedCurves) -> list[Chart]:
                             ("step", name), curve, x="step", y=name)
             )  # fmt: skip
     return found[:_OTHERS]
-
-
-def memory(facts: RunFacts) -> Chart | None:
-    """Planned memory of a GPU by kind, and the measured peak of every GPU; on a CPU, the host memory of every rank."""
-    measured = facts.last(Measured)
-    planned = mapping(facts.plan.get("memory"))
-    kinds = {kind: gib for kind, gib in planned.items() if kind != "total" and is_number(gib) and gib > 0}
-    peaks = measured.peak_gib_by_rank if measured else None
-    on_host = not peaks
-    values = list(peaks or (measured.host_gib_by_rank if measured else ()))
-    if not kinds and not values:
-        return None
-    context = measured.context_gib if measured and peaks else None
-    shown = _worst(values)
-    rows = ([] if not kinds else ["planned"]) + [name for name, _ in shown]
-    blank = [None] * len(shown)
-    parts: list[dict[str, Any]] = [
-        {"name": kind, "values": [short(gib), *blank]} for kind, gib in kinds.items()
-    ]
-    before = [None] if kinds else []
-    if shown:
-        label = "measured host memory" if on_host else "measured peak"
-        parts.append({"name": label, "values": [*before, *(short(value) for _, value in shown)]})
-    if shown and is_number(context):
-        parts.append(
-            {"name": "measured outside of torch", "values": [*before, *(short(context) for _ in shown)]}
-        )
-    size = at(facts.plan, "facts", "gpu_memory_gib")
-    summary = f"Planned {sum(kinds.values()):.2f} GiB per GPU. " if kinds else ""
-    if values and not on_host:
-        most = max(values) + (context or 0)
-        summary += f"Measured {most:.2f} GiB on the fullest GPU"
-        summary += f", {units.percent(most / sum(kinds.values()))} of the plan." if kinds else "."
-    elif values:
-        summary += (
-            f"Measured {max(values):.2f} GiB of host memory for the largest of {plural(len(values), 'rank')}."
-        )
-    elif kinds:
-        summary += "Not measured yet."
-    table = Table(
-        columns=("", *(part["name"] for part in parts)),
-        rows=[(row, *(part["values"][at_row] for part in parts)) for at_row, row in enumerate(rows)],
-        note="GiB",
-    )
-    spec = {"rows": rows, "parts": parts, "unit": "GiB", "limit": size if is_number(size) else None}
-    return Chart(id="memory", title="Memory", summary=summary, kind="parts", spec=spec, table=table)
-
-
-def _worst(values: Sequence[float], most: int = 8) -> list[tuple[str, float]]:
-    ranked = sorted(enumerate(values), key=lambda one: -one[1])[:most]
-    return [(f"rank {rank}", value) for rank, value in sorted(ranked)]
-
-
-def timeline(attempts: Sequence[Attempt]) -> Chart | None:
-    """A time line of all attempts."""
-    if not attempts:
-        return None
-    shown = attempts[-_SHOWN:]
-    spans: list[dict[str, Any]] = []
-    ticks: list[dict[str, Any]] = []
-    for row, one in enumerate(shown):
-        for kind, begin, end in (
-            ("start-up", one.began, one.trained),
-            ("training", one.trained, one.kept),
-            ("lost", one.kept, one.ended),
-        ):
-            more = f", {plural(one.lost_steps, 'step')} repeated" if kind == "lost" and one.lost_steps else ""
-            spans += [_span(row, kind, start, stop, more) for start, stop in _without(begin, end, one.apart)]
-        spans += [_span(row, kind, begin, end) for kind, begin, end in one.apart]
-        ticks += [
-            {"row": row, "at": round(time, 3), "text": f"saved step {step:,}"}
-            for time, step in one.saves[-200:]
-        ]
-    lost = sum(one.lost_steps for one in attempts)
-    summary = f"{plural(len(attempts), 'attempt')} in {units.elapsed(attempts[-1].ended)}"
-    summary += f"; {plural(lost, 'step')} lost and repeated." if lost else "; no step was lost."
-    summary += f" The last {_SHOWN} are drawn." if len(attempts) > _SHOWN else ""
-    rows = [f"attempt {one.number}" for one in shown]
-    table = Table(
-        columns=("attempt", *_KINDS),
-        rows=[
-            (one.number, *(round(_seconds(spans, row, kind), 1) for kind in _KINDS))
-            for row, one in enumerate(shown)
-        ],
-        note="seconds",
-    )
-    spec = {"rows": rows, "spans": spans, "ticks": ticks}
-    return Chart(
-        id="timeline", title="Time line", summary=summary, kind="timeline", spec=spec, table=table, wide=True
-    )
-
-
-def _span(row: int, kind: str, begin: float, end: float, more: str = "") -> dict[str, Any]:
-    text = f"{kind}: {units.elapsed(end - begin)}{more}"
-    return {"row": row, "kind": kind, "from": round(begin, 3), "to": round(end, 3), "text": text}
-
-
-def _without(
-    begin: float, end: float, apart: Sequence[tuple[str, float, float]]
-) -> Iterator[tuple[float, float]]:
-    """The parts of a time that are no time of other work."""
-    for _, first, last in apart:
-        if begin < first < end:
-            yield begin, first
-        if first < end:
-            begin = max(begin, last)
-    if begin < end:
-        yield begin, end
-
-
-def _seconds(spans: Sequence[Mapping[str, Any]], row: int, kind: str) -> float:
-    return sum(one["to"] - one["from"] for one in spans if one["row"] == row and one["kind"] == kind)
-
-
-def lengths(report: Mapping[str, Any], number: int) -> Chart | None:
-    """A histogram of the lengths of a data file's examples."""
-    histogram = mapping(at(report, "tokens", "histogram"))
-    if not histogram:
-        return None
-    rows, values = list(histogram), list(histogram.values())
-    summary = f"{units.number(at(report, 'tokens', 'examples') or sum(values))} examples; "
-    summary += f"{units.percent(at(report, 'tokens', 'truncated_share') or 0)} are longer than "
-    summary += f"{units.number(at(report, 'tokens', 'max_length') or 0)} tokens and are cut off."
-    basis = str(at(report, "tokens", "basis") or "")
-    summary += f" Lengths are {basis}." if basis.startswith("estimated") else ""
-    return Chart(
-        id=f"lengths-{number}",
-        title="Length of the examples",
-        summary=summary,
-        kind="bars",
-        spec={"rows": rows, "values": values, "unit": "examples", "name": "tokens", "upright": True},
-        table=Table(columns=("tokens", "examples"), rows=list(zip(rows, values, strict=True))),
-    )
 
 
 def lines_chart(

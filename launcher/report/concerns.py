@@ -8,7 +8,7 @@ from launcher.report.curves import is_number
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.page import BAD, PLAIN, WARN, Notice
 from launcher.run.events.checkpoints import CheckpointBroken, SaveFailed
-from launcher.run.events.ranks import Diverged
+from launcher.run.events.ranks import Diverged, RewardFailed
 from launcher.run.events.supervisor import Slow
 from launcher.units import plural
 
@@ -115,6 +115,17 @@ def _survived(facts: RunFacts) -> list[Notice]:
                 title="The loss diverged",
                 text="The run rolled back to its newest checkpoint and skipped these batches.",
                 items=[f"step {event.step}: {event.why}" for event in diverged],
+            )
+        )
+    rewards = facts.of(RewardFailed)
+    if rewards:
+        found.append(
+            Notice(
+                tone=WARN,
+                title="Reward functions failed",
+                text="Answers that they could not judge got trainer.reward_if_failed, or were judged one at a time (alone); "
+                "rewards_failed in metrics.jsonl counts them.",
+                items=_distinct([f"{event.function}: {event.why}" for event in rewards]),
             )
         )
     slow = {event.host: event.relative for event in facts.of(Slow)}

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher import units
-from launcher.report import charts
+from launcher.report import bars, charts
 from launcher.report.curves import LoggedCurves, is_number
 from launcher.report.facts import RUNNING, RunFacts, at, listing, mapping, what_came_next
 from launcher.report.page import Chart, Section, Table
+from launcher.report.timeline import timeline
 from launcher.run.attempts import Attempt
 from launcher.run.events import Other
 from launcher.run.events.checkpoints import Removed, Saved
@@ -31,7 +32,7 @@ def learning(record: LoggedCurves, attempts: Sequence[Attempt], facts: RunFacts)
 
 
 def machine(record: LoggedCurves, facts: RunFacts) -> Section | None:
-    shown = [chart for chart in (*charts.speed(record, facts), charts.memory(facts)) if chart]
+    shown = [chart for chart in (*charts.speed(record, facts), bars.memory(facts)) if chart]
     measured = facts.last(Measured)
     lines: list[tuple[str, str]] = []
     planned = at(facts.plan, "time", "step_s")
@@ -61,7 +62,7 @@ def machine(record: LoggedCurves, facts: RunFacts) -> Section | None:
 
 
 def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
-    chart = charts.timeline(attempts)
+    chart = timeline(attempts)
     if chart is None:
         return None
     rows = [
@@ -118,7 +119,7 @@ def data(facts: RunFacts) -> Section | None:
         if told := _trained_share(report, read):
             lines.append(("trained on", told))
         lines += [("advice", str(one)) for one in listing(report.get("advice"))]
-        chart = charts.lengths(_counted(report, read), number)
+        chart = bars.lengths(_counted(report, read), number)
         shown += [chart] if chart else []
         for finding in listing(report.get("findings"))[:_FINDINGS]:
             rule = finding.get("rule")

@@ -115,14 +115,17 @@ def _attempt(
     end = _end(own)
     over = end or following
     began, ended = seconds(start.time), seconds(over.time if over else until)
-    lines = history.course.logged(began, ended)
+    logged = history.course.logged(began, ended)
     resumed = _last(own, Resumed)
-    from_step, to_step = resumed.step if resumed else 0, lines[-1][1] if lines else None
+    from_step, to_step = resumed.step if resumed else 0, logged.to_step if logged else None
     stepping = next((event for event in own if isinstance(event, Stepping)), None)
-    trained = seconds(stepping.time) if stepping else lines[0][0] if lines else ended
+    trained = seconds(stepping.time) if stepping else logged.began if logged else ended
     kept_step = _kept_step(known, start, following, to_step, own)
     lost = max(0, to_step - max(kept_step, from_step)) if to_step is not None else 0
-    kept = max((moment for moment, step in lines if step <= kept_step), default=trained) if lost else ended
+    kept = ended
+    if lost:
+        found = logged.time_of(kept_step) if logged else None
+        kept = trained if found is None else found
     how, reason = _how(end, following)
     return Attempt(
         number=start.attempt,

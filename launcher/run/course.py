@@ -3,14 +3,31 @@
 import bisect
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 from launcher.run.metrics import Line
 
-_RECENT = 20
+RECENT = 20
 """Newest lines of which a median is taken."""
+AVERAGED = 1000
+"""Newest lines, at most, over which a mean loss is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """The training lines of a stretch of time."""
+
+    began: float
+    """When the first of them was written; seconds since 1970."""
+    from_step: int
+    """Its step."""
+    to_step: int
+    """The step of the last one."""
+    time_of: Callable[[int], float | None]
+    """Step -> when the newest line up to that step was written; None if all of them are of later steps."""
 
 
 class Course:
@@ -25,7 +42,7 @@ class Course:
         """The newest line with an evaluation loss."""
         self.eval_losses: dict[int, float] = {}
         """Step -> evaluation loss."""
-        self.wait_shares: deque[float] = deque(maxlen=_RECENT)
+        self.wait_shares: deque[float] = deque(maxlen=RECENT)
         """Shares of the time that the ranks waited for a generation server, in the newest lines."""
         self._signs = array("d")
         self._times, self._steps = array("d"), array("q")
@@ -73,10 +90,33 @@ class Course:
         """Median seconds of a step; None before there are two."""
         return self._step_s.value
 
-    def logged(self, begin: float, end: float) -> list[tuple[float, int]]:
-        """(time, step) of the training lines in that stretch of time, both ends included; seconds since 1970."""
+    def mean_losses(self, step: int) -> tuple[float | None, float | None]:
+        """Mean training loss of the newest lines up to a step, and of the newest after it; None without lines.
+
+        The newest: a quarter of all lines, at most AVERAGED.
+        """
+        losses = list(self.losses())
+        count = min(AVERAGED, max(1, len(losses) // 4))
+        place = bisect.bisect_right(losses, step, key=lambda one: one[0])
+        before, after = losses[:place][-count:], losses[place:][-count:]
+        return mean([loss for _, loss in before]), mean([loss for _, loss in after])
+
+    def logged(self, begin: float, end: float) -> Stretch | None:
+        """The training lines in that stretch of time, both ends included, in seconds since 1970; None if there is none."""
         first, last = bisect.bisect_left(self._times, begin), bisect.bisect_right(self._times, end)
-        return list(zip(self._times[first:last], self._steps[first:last], strict=True))
+        if first >= last:
+            return None
+
+        def time_of(step: int) -> float | None:  # from the end: a rollback repeats steps within an attempt
+            found = (at for at in range(last - 1, first - 1, -1) if self._steps[at] <= step)
+            return next((self._times[at] for at in found), None)
+
+        return Stretch(
+            began=self._times[first],
+            from_step=self._steps[first],
+            to_step=self._steps[last - 1],
+            time_of=time_of,
+        )
 
     def last_sign(self, before: float | None = None) -> float | None:
         """When the newest line of any kind was written, of those before that time; None if there is none."""
@@ -103,12 +143,22 @@ class _Median:
         else:
             self._sorted = sorted(self._sorted + self._new)
         self._new.clear()
-        count = len(self._sorted)
-        return (self._sorted[(count - 1) // 2] + self._sorted[count // 2]) / 2 if count else None
+        return median(self._sorted)
 
 
 _FEW = 100
 """Up to so many new values, it is faster to insert each than to sort all."""
+
+
+def median(ascending: Sequence[float]) -> float | None:
+    """The median of sorted values; None without values."""
+    count = len(ascending)
+    return (ascending[(count - 1) // 2] + ascending[count // 2]) / 2 if count else None
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """The mean; None without values."""
+    return sum(values) / len(values) if values else None
 
 
 def seconds(time: str) -> float:

@@ -215,41 +215,6 @@ class RunDir:
             raise RunError(f"{self.plan} does not say where the run was launched; was it edited?")
         return folder
 
-    def leased_to(self, nonce: str | None) -> bool:
-        """Whether no other supervisor holds the lease; true if `nonce` is None, as for a rank that was started by hand.
-
-        lease.json names the job, and a claim of the next term says that another supervisor of the same job has taken over.
-        """
-        if nonce is None:
-            return True
-        first, term = split_nonce(nonce)
-        try:
-            holder = read_json(self.lease)
-        except FileNotFoundError:
-            return not self.path.is_dir()
-        except RunError:
-            return True  # if the file system does not answer, nothing is known about the lease
-        if isinstance(holder, dict) and cast("dict[str, Any]", holder).get("nonce") != first:
-            return False
-        try:
-            return not self.claim(join_nonce(first, term + 1)).exists() and self._led_in_term(first) <= term
-        except OSError:
-            return True
-
-    def _led_in_term(self, first: str) -> int:
-        """The term of the job's newest leader by leader.json, 0 if it does not say. A client of NFS can take a new file for
-        missing for a minute, but sees new content of an existing one at once."""
-        try:
-            told = read_json(self.leader)
-        except (FileNotFoundError, RunError):
-            return 0
-        if not isinstance(told, dict):
-            return 0
-        values = cast("dict[str, Any]", told)
-        term = values.get("term")
-        ours = values.get("first") == first and values.get("claimed") is True
-        return term if ours and isinstance(term, int) else 0
-
     def attempts(self) -> int:
         """How many times the ranks were started."""
         from launcher.run.events.supervisor import Started
@@ -294,17 +259,6 @@ class RunDir:
 
         crashed = (event for event in self.read_events(Crashed) if event.attempt == attempt)
         return next((event.told for event in crashed), None)
-
-
-def split_nonce(nonce: str) -> tuple[str, int]:
-    """The nonce of the job's first supervisor, and the term of the one with this nonce, from 1."""
-    first, _, term = nonce.partition(".")
-    return first, int(term) if term.isdecimal() else 1
-
-
-def join_nonce(first: str, term: int) -> str:
-    """The nonce of the supervisor of a term, in the job whose first supervisor had the nonce `first`."""
-    return first if term == 1 else f"{first}.{term}"
 
 
 def job_number(job_id: str) -> str:

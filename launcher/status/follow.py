@@ -63,7 +63,7 @@ def follow_run(run: RunDir, *, quiet: bool) -> int:
         raise RunError(
             f"{run.name} was only planned (a dry run); start it with python -m launcher resume {run.name} dry_run=false"
         )
-    queried, queried_why, why, reader = 0.0, 0.0, "", HistoryReader(run)
+    queried, queried_why, why, reader = 0.0, 0.0, "", HistoryReader(run, whole=False)
     console = make_console(quiet=quiet)
 
     def ended() -> int | None:

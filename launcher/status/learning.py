@@ -6,6 +6,7 @@ from typing import TypedDict
 from launcher.run.course import Course
 from launcher.run.events.ranks import EarlyStopped, General
 from launcher.run.history import History
+from launcher.run.long_course import LongCourse
 from launcher.units import plural
 
 _RISES = 2
@@ -67,7 +68,7 @@ def general(history: History) -> GeneralText | None:
     return {"before": first, "now": last.perplexity, "step": last.step, "increase": last.increase}
 
 
-def overfitting(course: Course) -> str | None:
+def overfitting(course: Course | LongCourse) -> str | None:
     """One sentence if the evaluation loss has risen while the training loss has fallen; None otherwise."""
     evaluated = course.eval_losses
     if not evaluated:
@@ -77,10 +78,7 @@ def overfitting(course: Course) -> str | None:
     last = max(evaluated)
     if len(since) < _RISES or evaluated[last] <= evaluated[best_step] * (1 + _RISE):
         return None
-    trained = list(course.losses())
-    newest = max(1, len(trained) // 4)
-    before = _mean([loss for step, loss in trained if step <= best_step][-newest:])
-    after = _mean([loss for step, loss in trained if step > best_step][-newest:])
+    before, after = course.mean_losses(best_step)
     if before is None or after is None or after >= before:
         return None
     return (
@@ -116,7 +114,3 @@ def learning_lines(
         text = f"perplexity {forgotten['before']:.4g} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
         lines.append(("general text", f"{text} ({forgotten['increase']:.3g} times)"))
     return lines + [("warning", warning) for warning in warnings]
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

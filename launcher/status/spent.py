@@ -7,7 +7,7 @@ from launcher.plan.queue import expect
 from launcher.plugins.decide import look_at_run
 from launcher.run import RunDir, now
 from launcher.run.events.supervisor import Started
-from launcher.run.history import read_history
+from launcher.run.history import HistoryReader
 from launcher.run.totals import gpu_s
 from launcher.units import significant
 
@@ -26,10 +26,15 @@ class Spent:
     """Their price; None if one of the two is not known."""
 
 
-def read_spent(run: RunDir, *, running: bool) -> Spent | None:
-    """The cost of the run; None for a run on CPUs, and if its files are from another version of this program."""
-    history = read_history(run)
-    if history.newest(Started) is None or run.read_json(run.plan).get("device") != "cuda":
+def read_spent(run: RunDir, *, running: bool, reader: HistoryReader | None = None) -> Spent | None:
+    """The cost of the run; None for a run on CPUs, and if its files are from another version of this program.
+
+    `reader`: that of a caller that has read the run already.
+    """
+    if run.read_json(run.plan).get("device") != "cuda":
+        return None
+    history = (reader or HistoryReader(run, whole=False)).read()
+    if history.newest(Started) is None:
         return None
     try:
         decided = look_at_run(run)

@@ -130,7 +130,7 @@ def split_readable(runs: Sequence[RunDir]) -> tuple[list[RunDir], list[str]]:
 
 def read_statuses(runs: Sequence[RunDir], readers: Sequence[HistoryReader] = ()) -> list[Status]:
     """The status of each run; a cluster is asked once about all jobs. `readers`: those of a caller that asks repeatedly."""
-    readers = readers or [HistoryReader(run) for run in runs]
+    readers = readers or [HistoryReader(run, whole=False) for run in runs]
     jobs = [
         _job(run, history)
         for run, reader in zip(runs, readers, strict=True)
@@ -156,7 +156,7 @@ def read_status(
 
     `known` has the cluster's earlier answers by job id. A caller that asks repeatedly keeps a `reader`.
     """
-    reader = reader or HistoryReader(run)
+    reader = reader or HistoryReader(run, whole=False)
     history = reader.read()
     job = _job(run, history)
     answer, silence = None, ""

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies._deepspeed_keys import check_passed, merged
-from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
+from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees, sequence_groups
-from launcher.strategies.trained import Moment, Trained, Units
+from launcher.strategies.files import Files, StrategyInputs
+from launcher.strategies.trained import Moment, Trained, Units, share_sent, size_of
 
 ENGINE = "deepspeed"
 BUCKET = 500_000_000

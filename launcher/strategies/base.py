@@ -10,44 +10,12 @@ from typing import Any, ClassVar, Literal
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies.degrees import Degrees, sequence_groups
-from launcher.strategies.trained import Moment, Traffic, Trained, Units
+from launcher.strategies.files import Files, StrategyInputs
+from launcher.strategies.settings import check_copies, check_loading
+from launcher.strategies.trained import Moment, Traffic, Trained, Units, share_sent, size_of
 
 Tensors = Iterable[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyInputs:
-    """The values from which a strategy makes its files."""
-
-    nodes: int
-    degrees: Degrees
-    global_batch_size: int
-    micro_batch_size: int
-    gradient_accumulation_steps: int
-    mixed_precision: str
-    """bf16 or no."""
-    max_grad_norm: float
-    optim: str = "adamw_torch"
-    """trainer.optim."""
-    hidden_size: int | None = None
-    """Width of the model; None if its shape is not known."""
-    overlap_comm: bool | None = None
-    """strategy.overlap_comm."""
-    pin_memory: bool
-    """Whether offloaded state is kept in pinned memory, which needs a GPU."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
-    """The settings for accelerate, DeepSpeed and the trainer."""
-
-    accelerate: Mapping[str, Any]
-    """The content of accelerate.yaml."""
-    deepspeed: Mapping[str, Any] | None = None
-    """The content of deepspeed.json; None if DeepSpeed is not used."""
-    trainer_args: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
-    """Keyword arguments of transformers' TrainingArguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +88,8 @@ class Strategy:
         """The strategy with the configured settings; PlanError for settings that exclude each other."""
         self.check(config)
         self._check_deepspeed(config)
-        self._check_loading(config)
-        self._check_copies(config)
+        check_loading(self, config)
+        check_copies(self, config)
         offload = "_offload" if config.offload_optimizer or config.offload_param else ""
         return dataclasses.replace(
             self,
@@ -147,30 +115,6 @@ class Strategy:
             f"strategy.{key}={getattr(config, key)} is for DeepSpeed, which strategy={self.name} does not use; use "
             "strategy=zero2 or zero3, or take it out"
         )
-
-    def _check_loading(self, config: StrategyConfig) -> None:
-        if config.cpu_ram_efficient_loading and not self.cpu_ram_efficient_loading:
-            other = (
-                "where every rank loads its own share"
-                if self.loads_shards
-                else "where every rank needs the whole model"
-            )
-            raise PlanError(
-                f"strategy.cpu_ram_efficient_loading=true has no effect with strategy={self.name}, {other}; use "
-                "strategy=fsdp2, or take it out"
-            )
-
-    def _check_copies(self, config: StrategyConfig) -> None:
-        if config.dp_replicate_size != 1 and not self.copies:
-            raise PlanError(
-                f"strategy.dp_replicate_size={config.dp_replicate_size} works with strategy=fsdp2, but not with {self.name}; "
-                "use strategy=fsdp2, strategy.hpz_size with strategy=zero3, or take it out"
-            )
-        if config.hpz_size != 1 and not self.second_copy:
-            raise PlanError(
-                f"strategy.hpz_size={config.hpz_size} works with strategy=zero3, but not with {self.name}; use strategy=zero3, "
-                "strategy.dp_replicate_size with strategy=fsdp2, or take it out"
-            )
 
     def takes(self, config: StrategyConfig) -> bool:
         """Whether the settings that only some strategies have work with this one."""
@@ -343,16 +287,3 @@ class Strategy:
             "same_network": True,
             **more,
         }
-
-
-def share_sent(ranks: int) -> float:
-    """The share of a tensor that each of `ranks` ranks sends in a reduce-scatter or an all-gather."""
-    return (ranks - 1) / ranks
-
-
-def size_of(dims: tuple[int, ...]) -> int:
-    """Number of elements of a tensor of that shape."""
-    size = 1
-    for dim in dims:
-        size *= dim
-    return size

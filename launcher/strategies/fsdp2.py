@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
-from launcher.strategies.base import Files, Strategy, StrategyInputs, Tensors, share_sent, size_of
+from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees, check_divisor, sequence_groups
-from launcher.strategies.trained import Moment, Traffic, Trained, Units
+from launcher.strategies.files import Files, StrategyInputs
+from launcher.strategies.trained import Moment, Traffic, Trained, Units, share_sent, size_of
 
 _BOTH = "cuda:nccl,cpu:gloo"
 """The process group of a run that offloads: the norm of gradients on the host is summed there, by gloo. accelerate 1.15 chooses

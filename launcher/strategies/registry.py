@@ -18,7 +18,7 @@ STRATEGIES = Registry(
     package="launcher.strategies",
     group="launcher.strategies",
     spec=Strategy,
-    skipped=frozenset({"base", "registry", "degrees", "trained"}),
+    skipped=frozenset({"base", "registry", "degrees", "files", "settings", "trained"}),
 )
 
 

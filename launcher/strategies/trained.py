@@ -195,3 +195,16 @@ class Moment(Enum):
     def in_blocks(self) -> bool:
         """Whether it is the backward pass of a block."""
         return self in (Moment.FIRST_BLOCK, Moment.LAST_BLOCK)
+
+
+def share_sent(ranks: int) -> float:
+    """The share of a tensor that each of `ranks` ranks sends in a reduce-scatter or an all-gather."""
+    return (ranks - 1) / ranks
+
+
+def size_of(dims: tuple[int, ...]) -> int:
+    """Number of elements of a tensor of that shape."""
+    size = 1
+    for dim in dims:
+        size *= dim
+    return size

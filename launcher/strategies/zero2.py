@@ -6,8 +6,7 @@ from typing import ClassVar
 
 from launcher.config import StrategyConfig
 from launcher.strategies._deepspeed import ENGINE, Zero, check_offload
-from launcher.strategies.base import share_sent
-from launcher.strategies.trained import Trained
+from launcher.strategies.trained import Trained, share_sent
 
 
 class Zero2(Zero):

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from launcher.config import StrategyConfig
 from launcher.errors import PlanError
 from launcher.strategies._deepspeed import ENGINE, Zero
-from launcher.strategies.base import Strategy, StrategyInputs, Tensors, share_sent, size_of
+from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees, check_divisor
-from launcher.strategies.trained import Moment, Traffic, Trained, Units
+from launcher.strategies.files import StrategyInputs
+from launcher.strategies.trained import Moment, Traffic, Trained, Units, share_sent, size_of
 
 LIVE = 1_000_000_000
 """stage3_max_live_parameters: the most elements that are gathered at once."""

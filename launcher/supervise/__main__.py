@@ -6,7 +6,7 @@ finish, start the ranks again, queue the job again, or stop and say why.
 
     --kept              job.sbatch has started it, and starts it again if a signal ends it; it ends with that script
     --succeed TERM      an agent has started it, to lead the job in that term (launcher.supervise.job)
-    --beat TIME         with --succeed: the newest heartbeat of the supervisor that is lost
+    --heartbeat TIME         with --succeed: the newest heartbeat of the supervisor that is lost
 """
 
 import argparse
@@ -31,14 +31,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("run_dir", nargs="?", default=".")
     parser.add_argument("--kept", action="store_true")
     parser.add_argument("--succeed", type=int)
-    parser.add_argument("--beat", type=int)
+    parser.add_argument("--heartbeat", type=int)
     given = parser.parse_args(argv)
     run = SteadyRun(Path(given.run_dir).resolve())
     if given.kept:
         death_with_parent()()
     try:
         if given.succeed:
-            return take_over(run, given.succeed, given.beat)
+            return take_over(run, given.succeed, given.heartbeat)
         code = supervise(run, kept=given.kept)
         run.settle()
         return code

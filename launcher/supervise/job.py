@@ -13,7 +13,7 @@ from launcher.run import RunDir
 from launcher.supervise.children import StopSignal
 from launcher.supervise.lead import lead, prepare
 from launcher.supervise.leader_file import read_leader, write_leader
-from launcher.supervise.lease import Lease, beat_of, holder_of, newest_term
+from launcher.supervise.lease import Lease, newest_heartbeat, newest_term, read_holder
 from launcher.supervise.place import holder_lives, lives_here, who
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.succession import Signs
@@ -54,9 +54,9 @@ def supervise(run: SteadyRun, *, kept: bool) -> int:
             lease.release()
 
 
-def take_over(run: SteadyRun, term: int, beat: int | None) -> int:
+def take_over(run: SteadyRun, term: int, heartbeat: int | None) -> int:
     """The exit code of the job if this process leads it, which an agent has started to be the supervisor of that term; FAILED
-    if it does not. `beat`: the newest heartbeat of the one before.
+    if it does not. `heartbeat`: the newest heartbeat of the one before.
 
     It asks for the agents first. One that is cut off itself does not get enough of them, and disturbs nobody.
     """
@@ -67,7 +67,7 @@ def take_over(run: SteadyRun, term: int, beat: int | None) -> int:
     pool = prepared.pool
     assert pool is not None
     write_leader(run, prepared.as_leader(cluster, first, term, claimed=False))
-    if not pool.adopts_quorum() or beat_of(run) != beat or not lease.succeed(first, term):
+    if not pool.adopts_quorum() or newest_heartbeat(run) != heartbeat or not lease.succeed(first, term):
         pool.abandon()
         say(f"it does not become the supervisor number {term} of this job")
         return Exit.FAILED
@@ -91,9 +91,9 @@ def _can_succeed(cluster: Cluster) -> bool:
 
 def _earlier(run: RunDir, lease: Lease) -> str | None:
     """The nonce of the first supervisor of this start of the job; None if this is the first one."""
-    if not run.lease.exists():
+    holder = read_holder(run)
+    if holder is None:
         return None
-    holder = run.read_json(run.lease)
     same = all(holder[key] == lease.mine[key] for key in ("job_id", "restart"))
     return str(holder["nonce"]) if same else None
 
@@ -102,14 +102,14 @@ def _stand_by(run: RunDir, cluster: Cluster, first: str) -> int | None:
     """The term in which this supervisor must lead, since no other one does; None once the job's run is over."""
     term, host = newest_term(run, first), cluster.host(os.environ)
     signs = Signs(heard=time.monotonic())
-    while holder_of(run) == first:
+    # the lease is read once in each round: a leader that ends removes it at any moment
+    while (holder := read_holder(run)) is not None and holder["nonce"] == first:
         term, leader = newest_term(run, first, term), read_leader(run, first)
         if leader is not None and leader.claimed and leader.term == term:
             gone = leader.ended_here(host)
-        else:  # ended before it could say where it is
-            holder = run.read_json(run.lease)
+        else:  # it ended before it could write leader.json
             gone = term == 1 and holder["host"] == socket.gethostname() and not lives_here(holder)
-        signs.look(time.monotonic(), beat_of(run))
+        signs.look(time.monotonic(), newest_heartbeat(run))
         if gone or signs.silent(time.monotonic(), live_s=STAND_BY_S):
             return term + 1
         time.sleep(_LOOK_S)

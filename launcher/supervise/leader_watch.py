@@ -9,7 +9,7 @@ from launcher.output import say
 from launcher.run import RunDir
 from launcher.supervise.connection import ConnectionClosed
 from launcher.supervise.leader_file import read_leader
-from launcher.supervise.lease import beat_of
+from launcher.supervise.lease import newest_heartbeat
 from launcher.supervise.succession import LeaderState, Signs
 from launcher.timeouts import LEADER_STOPPED_S, SUPERVISOR_LOST_S
 
@@ -49,7 +49,7 @@ class LeaderWatch:
             self._next_look = moment + _LOOK_S
             self._continue_stopped()
             if self.signs.state(moment) is not LeaderState.LIVES:
-                self.signs.look(moment, beat_of(self._run))
+                self.signs.look(moment, newest_heartbeat(self._run))
         state = self.signs.state(moment)
         if state is LeaderState.DEAD:
             raise Silent(f"it has sent nothing for {quiet_s:.1f} s, and its heartbeat stands still")

@@ -19,13 +19,15 @@ from typing import Any
 
 from launcher.errors import AlreadyRunning, RunError
 from launcher.run import RunDir, now, write_text
-from launcher.run.dir import join_nonce, split_nonce
-from launcher.timeouts import BEAT_S
+from launcher.run.nonce import join_nonce, leased_to, split_nonce
+from launcher.timeouts import LEASE_HEARTBEAT_S
 
 _SETTLE_S = 0.2
 _WAIT_S = 900.0
 _ASK_S = 3.0
-_LOOK_S = BEAT_S
+_LOOK_S = LEASE_HEARTBEAT_S
+_FIELDS = ("job_id", "restart", "host", "pid", "started")
+"""What lease.json says of its holder."""
 
 
 class Lease:
@@ -112,7 +114,7 @@ class Lease:
 
     def held(self) -> bool:
         """Whether the lease is still held; true if the file system does not answer."""
-        return self.run.leased_to(self.nonce)
+        return leased_to(self.run, self.nonce)
 
     def may_write(self) -> bool:
         """Whether this supervisor may write to the run dir: it holds the lease, or has given it up itself."""
@@ -133,7 +135,7 @@ class Lease:
             return None
         try:
             holder = self.run.read_json(self.run.lease)
-            for key in ("job_id", "restart", "host", "pid", "started"):
+            for key in _FIELDS:
                 holder[key]  # RunError without it
         except RunError as error:
             if not self.run.lease.exists():
@@ -162,15 +164,23 @@ class Lease:
         return self.held()
 
 
-def holder_of(run: RunDir) -> str | None:
-    """The nonce of the first supervisor of the job that has the run dir; None if there is none, or it cannot be read."""
+def read_holder(run: RunDir) -> dict[str, Any] | None:
+    """lease.json, as the first supervisor of the job that has the run dir wrote it; None if there is none, or if it cannot be
+    read."""
     try:
-        return str(run.read_json(run.lease)["nonce"])
+        holder = run.read_json(run.lease)
     except RunError:
         return None
+    return holder if "nonce" in holder else None
 
 
-def beat_of(run: RunDir) -> int | None:
+def holder_of(run: RunDir) -> str | None:
+    """The nonce of the first supervisor of the job that has the run dir; None as for `read_holder`."""
+    holder = read_holder(run)
+    return None if holder is None else str(holder["nonce"])
+
+
+def newest_heartbeat(run: RunDir) -> int | None:
     """The time of the newest heartbeat, to be compared only with an earlier one; None if it cannot be read."""
     try:
         # NFS asks its server for the time when a file is opened (close-to-open consistency)

@@ -20,7 +20,7 @@ from launcher.supervise.addresses import split, why
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import introduce, read_key
 from launcher.supervise.leader_file import Leader, read_leader
-from launcher.supervise.lease import beat_of, holder_of, newest_term
+from launcher.supervise.lease import holder_of, newest_heartbeat, newest_term
 from launcher.supervise.succession import Signs, turn_s
 from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, SUCCESSION_S
 
@@ -54,9 +54,9 @@ class NextLeader:
             poll()
             if holder_of(self.run) != self.first:
                 return None
-            beat = signs.beat
-            signs.look(moment, beat_of(self.run))
-            lives = beat is not None and signs.beat != beat
+            heartbeat = signs.heartbeat
+            signs.look(moment, newest_heartbeat(self.run))
+            lives = heartbeat is not None and signs.heartbeat != heartbeat
             found = read_leader(self.run, self.first)
             # one that this agent has lost is asked again while it lives: the network can be back
             may = found and (found.term > term or (found.claimed and found.term == term and lives))
@@ -82,7 +82,7 @@ class NextLeader:
         self._candidate = subprocess.Popen(
             [
                 *(sys.executable, "-m", "launcher.supervise", str(self.run.path)),
-                *("--succeed", str(term), "--beat", str(signs.beat)),
+                *("--succeed", str(term), "--heartbeat", str(signs.heartbeat)),
             ],
             env={**own, environment.LEASE: self.first},
             stdin=subprocess.DEVNULL,

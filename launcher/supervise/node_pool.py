@@ -74,10 +74,6 @@ class NodePool:
         """Whether all agents are on the machine of this process."""
         return find_cluster(self.plan.cluster).one_machine
 
-    def hosts(self) -> list[str]:
-        """The hosts of all nodes that have ever answered."""
-        return [node.host for _, node in sorted(self.nodes.by_index.items())]
-
     def good(self) -> list[Node]:
         """The nodes that answer and can have ranks."""
         return [node for node in self.nodes.there() if not node.bad]

@@ -20,6 +20,7 @@ from launcher.plan.queue import RESERVE_S
 from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
 from launcher.supervise.addresses import address_of
+from launcher.supervise.avoid import Avoided
 from launcher.supervise.children import StopSignal
 from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.nodes import Nodes
@@ -122,30 +123,34 @@ class Place:
             return False
         return record.ends is None or record.ends - time.time() > notice_s + _WORTH_S
 
-    def requeue(self, exclude: tuple[str, ...]) -> str:
+    def requeue(self, avoid: Avoided) -> str:
         """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.
-        A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the site forbids
-        requeueing, or a requeued job waits for long before it can start, a new job is queued after this one. So is a job of
-        another shape, if that is expected to finish first."""
+        A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the cluster has too
+        few nodes without all bad ones, the new job excludes only the lost ones. If the site forbids requeueing, or a requeued
+        job waits for long before it can start, a new job is queued after this one. So is a job of another shape, if that is
+        expected to finish first."""
         assert self.job
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
-        if other := self._other_shape(cluster, len(exclude)):
+        if other := self._other_shape(cluster, len(avoid.hosts)):
             try:
-                with submitted(cluster, self.run, avoid=exclude, me=me) as new:
+                with submitted(cluster, self.run, avoid=avoid.hosts, me=me) as new:
                     return f"job {new} continues: {other.choice.why}"
             except Refused as error:
                 say(f"{error}; the run keeps its shape")
                 put_back(self.run, other, self.plan, str(error))
                 self._other = None
         if self.job.index is not None:
-            exclude = ()  # a new job would not belong to the array: a sweep's worker would lose its trial
-        if exclude:
+            avoid = (
+                Avoided()
+            )  # a new job would not belong to the array: a sweep's worker would lose its trial
+        if avoid.hosts:
             cluster.forbid_requeue(me)
-            try:
-                with submitted(cluster, self.run, avoid=exclude, me=me) as new:
-                    return f"job {new} continues, without {', '.join(exclude)}"
-            except Refused as error:  # the cluster has too few other nodes
-                say(f"{error}; the next job may get them again")
+            for without in avoid.choices():
+                try:
+                    with submitted(cluster, self.run, avoid=without.hosts, me=me) as new:
+                        return f"job {new} continues, without {without}"
+                except Refused as error:  # the cluster has too few other nodes
+                    say(f"{error}; the next job may get them again")
         elif cluster.may_requeue(self.plan.job_options):
             if self.job.index is None and cluster.requeue_wait_s() > _REQUEUE_WAIT_S:
                 with contextlib.suppress(Refused):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import environment
-from launcher.output import say
 from launcher.protocol.agents import ProbeResult, RankState, ServerAt, Shutdown
-from launcher.protocol.codec import ProtocolError, decode, encode
+from launcher.protocol.channel import received
+from launcher.protocol.codec import encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
 from launcher.run import RunDir
 from launcher.supervise.starters import ColdStarter, WarmStarter, kill
@@ -155,18 +155,7 @@ class Ranks:
         self.ranks = []
 
     def _hear(self, rank: Rank) -> None:
-        while True:
-            try:
-                data = rank.channel.recv(4096)
-            except OSError:
-                return
-            if not data:
-                return
-            try:
-                message = decode(data, FROM_RANK)
-            except ProtocolError as error:
-                say(f"rank {rank.number} sent {error}")
-                continue
+        for message in received(rank.channel, FROM_RANK, f"rank {rank.number}"):
             if isinstance(message, RankHeartbeat):
                 rank.phase, rank.step, rank.probe = message.phase, message.step, message.probe
                 rank.changed, rank.stopped = time.monotonic(), None

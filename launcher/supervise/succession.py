@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from launcher.timeouts import (
-    BEAT_STILL_S,
+    HEARTBEAT_STILL_S,
     JOIN_S,
     LEADER_SILENT_S,
     LEADER_SUSPECT_S,
@@ -37,7 +37,7 @@ class Signs:
 
     heard: float
     """When the newest message came."""
-    beat: int | None = None
+    heartbeat: int | None = None
     """The newest heartbeat; None before the first look."""
     still_since: float | None = None
     """Since when it has not changed at any look; None before the first look."""
@@ -53,16 +53,16 @@ class Signs:
 
     def message(self, moment: float) -> None:
         """Notes a message."""
-        self.heard, self.beat, self.still_since = moment, None, None
+        self.heard, self.heartbeat, self.still_since = moment, None, None
 
-    def look(self, moment: float, beat: int | None) -> None:
+    def look(self, moment: float, heartbeat: int | None) -> None:
         """Notes the heartbeat that was read now; None if it could not be read, which says nothing."""
-        if beat is None:
+        if heartbeat is None:
             self.still_since = None
-        elif beat != self.beat or self.still_since is None:
-            self.beat, self.still_since = beat, moment
+        elif heartbeat != self.heartbeat or self.still_since is None:
+            self.heartbeat, self.still_since = heartbeat, moment
 
-    def silent(self, moment: float, *, live_s: float = BEAT_STILL_S) -> bool:
+    def silent(self, moment: float, *, live_s: float = HEARTBEAT_STILL_S) -> bool:
         """Whether the heartbeat has not changed for `live_s`."""
         return self.still_since is not None and moment - self.still_since >= live_s
 

@@ -18,6 +18,7 @@ from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Faults, faults
 from launcher.supervise import policy
 from launcher.supervise.attempt_runner import AttemptRunner
+from launcher.supervise.avoid import Avoided, hosts_to_avoid
 from launcher.supervise.children import StopSignal, wait_for_all
 from launcher.supervise.hosts import note_faults, recent_suspects
 from launcher.supervise.lease import Lease
@@ -255,12 +256,11 @@ class Supervisor:
             say(str(answer))
             return int(action.code)
 
-    def _to_avoid(self, ended: EndedAttempt) -> tuple[str, ...]:
-        """The hosts of this job that the next one should avoid."""
+    def _to_avoid(self, ended: EndedAttempt) -> Avoided:
         lost = ended.hosts if ended.how is How.LOST else ()
-        suspects = {*policy.suspects(self._faults()), *self._known()}
-        own = self.runner.pool.hosts() if self.runner else ()
-        return tuple(dict.fromkeys([*lost, *(host for host in own if host in suspects)]))
+        nodes = self.runner.pool.nodes.by_index.values() if self.runner else ()
+        own, unfit = [node.host for node in nodes], [node.host for node in nodes if node.bad]
+        return hosts_to_avoid(lost, own, unfit, self._faults(), self._known())
 
     def _saved(self) -> int | None:
         """The newest committed step; None if there is none."""

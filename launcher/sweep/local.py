@@ -14,7 +14,7 @@ from launcher import environment as variables
 from launcher.clusters.registry import make_cluster
 from launcher.config.schema import shipped_dir
 from launcher.errors import Exit
-from launcher.launching.freeze.keep import unpack
+from launcher.launching.freeze.unpack import unpack
 from launcher.output import make_console
 from launcher.processes import death_with_parent
 from launcher.run.code import read_code

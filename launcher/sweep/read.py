@@ -121,7 +121,7 @@ def why_spent(sweep: SweepDir) -> str | None:
         return None  # without a limit, the trials of a large grid need not be read
     begun = read_claims(sweep)
     runs = (sweep.trial(number) for number in begun)
-    used = (gpu_s(run, read_history(run)) for run in runs)
+    used = (gpu_s(run, read_history(run, whole=False)) for run in runs)
     return spent(budget, len(begun), used, datetime.now(timezone.utc))
 
 

@@ -7,9 +7,9 @@ import socket
 import time
 
 from launcher import environment
-from launcher.output import say
 from launcher.protocol.agents import ProbeResult, ServerAt
-from launcher.protocol.codec import ProtocolError, decode, encode
+from launcher.protocol.channel import received
+from launcher.protocol.codec import encode
 from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
 
 _LEAST_S = 0.1
@@ -72,18 +72,9 @@ class Heartbeat:
 
     def _receive(self) -> None:
         """Takes what the agent has sent."""
-        while self._socket is not None:
-            try:
-                data = self._socket.recv(4096)
-            except OSError:
-                return
-            if not data:
-                return
-            try:
-                message = decode(data, TO_RANK)
-            except ProtocolError as error:
-                say(f"the agent of this node sent {error}")
-                continue
+        if self._socket is None:
+            return
+        for message in received(self._socket, TO_RANK, "the agent of this node"):
             if isinstance(message, ServerAt):
                 self._server = message
             else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import hydra
 
 from launcher.config import Config, register
-from launcher.launching.compose import to_config
+from launcher.launching.composed import to_config
 from launcher.plan import Facts
 from launcher.plan.alternatives import find_alternatives
 from launcher.plugins.decide import decide

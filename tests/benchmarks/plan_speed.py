@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launcher.config import Config, register
-from launcher.launching.compose import to_config
+from launcher.launching.composed import to_config
 from launcher.launching.estimates import estimates_dict
 from launcher.plan import Facts
 from launcher.plugins.decide import decide

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import RunError
-from launcher.launching.freeze.keep import changed_files, unpack
+from launcher.launching.freeze.unpack import changed_files, unpack
 from launcher.plan import LaunchPlan
 from launcher.remote import there
 from launcher.render import render

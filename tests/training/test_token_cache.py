@@ -28,7 +28,7 @@ ONE_RUN = """
 import sys
 from pathlib import Path
 import hydra
-from launcher.launching.compose import to_config
+from launcher.launching.composed import to_config
 from launcher.config import register
 from launcher.data.tokenizer import byte_tokenizer
 from launcher.resources import resource_dir

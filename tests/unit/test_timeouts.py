@@ -16,18 +16,18 @@ def test_an_agent_gives_the_supervisor_up_later_than_the_supervisor_gives_up_the
 
 def test_a_supervisor_counts_as_dead_after_many_missed_pings_and_heartbeats():
     assert timeouts.LEADER_SILENT_S >= 5 * timeouts.PING_S
-    assert timeouts.BEAT_STILL_S >= 3 * timeouts.BEAT_S
-    assert timeouts.LEADER_SUSPECT_S + timeouts.BEAT_STILL_S <= timeouts.LEADER_SILENT_S
+    assert timeouts.HEARTBEAT_STILL_S >= 3 * timeouts.LEASE_HEARTBEAT_S
+    assert timeouts.LEADER_SUSPECT_S + timeouts.HEARTBEAT_STILL_S <= timeouts.LEADER_SILENT_S
     assert timeouts.LEADER_SILENT_S < timeouts.SUPERVISOR_LOST_S
 
 
 def test_a_supervisor_in_the_minority_waits_until_the_others_have_chosen():
     cut_off = timeouts.SUPERVISOR_LOST_S - timeouts.AGENT_LOST_S
-    assert cut_off + timeouts.BEAT_STILL_S + timeouts.ADOPT_S < timeouts.MINORITY_S
+    assert cut_off + timeouts.HEARTBEAT_STILL_S + timeouts.ADOPT_S < timeouts.MINORITY_S
 
 
 def test_one_that_stands_by_lets_the_agents_choose_first():
-    choose_s = timeouts.BEAT_STILL_S + 3 * timeouts.TURN_S + timeouts.JOIN_S
+    choose_s = timeouts.HEARTBEAT_STILL_S + 3 * timeouts.TURN_S + timeouts.JOIN_S
     assert choose_s < timeouts.STAND_BY_S
     assert timeouts.SUCCESSION_S > timeouts.STAND_BY_S + timeouts.ADOPT_S
 

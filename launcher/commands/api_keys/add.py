@@ -2,17 +2,18 @@
 
 import argparse
 
-from launcher.api.keys import ApiKey, add_data_dir, open_store
+from launcher.api.keys import ApiKey, add_data_dir, open_store, print_key
 from launcher.api.tenants import Quota, add_tenant
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
-from launcher.errors import Exit, UsageError
-from launcher.output import print_json, print_text
+from launcher.errors import UsageError
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "name", metavar="NAME", help="small letters, digits and hyphens; a part of the names of its models"
+        "name",
+        metavar="NAME",
+        help="lower-case letters, digits and hyphens; a part of the names of its models",
     )
     add_data_dir(parser)
     parser.add_argument(
@@ -34,9 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.gpu_hours is not None and not 0 < options.gpu_hours < float("inf"):
         raise UsageError(f"--gpu-hours {options.gpu_hours:g} must be above 0; leave it out for no limit")
     quota = Quota(bytes=options.mib << 20, jobs=options.jobs, gpu_hours=options.gpu_hours)
-    made: ApiKey = {"name": options.name, "key": add_tenant(open_store(options), options.name, quota)}
-    print_json(made) if options.json else print_text(made["key"])
-    return Exit.OK
+    return print_key(options, add_tenant(open_store(options), options.name, quota))
 
 
 VERB = Verb(

@@ -26,7 +26,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="refuse a user's key from now on; `rotate` gives another one",
+    line="refuse a user's key from now on; `rotate` gives a new one",
     example="api-keys revoke anna --data-dir ~/api",
     add=_add,
     run=_run,

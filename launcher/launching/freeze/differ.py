@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.errors import DataError
-from launcher.launching.freeze.keep import changed_files
 from launcher.launching.freeze.roots import packages
+from launcher.launching.freeze.unpack import changed_files
 from launcher.launching.kept import states
 from launcher.run.code import Code
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.errors import RunError
-from launcher.launching.freeze.keep import keep, unpack
+from launcher.launching.freeze.keep import keep
 from launcher.launching.freeze.look import look
+from launcher.launching.freeze.unpack import unpack
 from launcher.launching.secrets import secrets_of
 from launcher.run import RunDir
 from launcher.run.code import Code

@@ -1,4 +1,4 @@
-"""Archives of code in the cache, named by their content, and their copies: in a run dir, and unpacked for imports."""
+"""Archives of code in the cache, named by their content, and their copies in run dirs."""
 
 import hashlib
 import json
@@ -7,17 +7,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from launcher import environment
 from launcher.errors import ConfigError, RunError
 from launcher.launching.freeze.look import FolderFiles
-from launcher.output import warn
 from launcher.reading import object_in
 from launcher.run import write_text
 from launcher.run.kinds import fits
@@ -25,12 +24,9 @@ from launcher.run.kinds import fits
 _TAR_S = 600.0
 USES = "uses"
 """The folder beside the archives with a file for each: a line for each run dir that has it."""
-_PIECE = 1 << 20
+PIECE = 1 << 20
 _BLOCKS = 512
 """Blocks of 512 bytes that tar writes at once: with its default of 20 it takes a quarter longer for 10,000 files."""
-_DIFFERS = re.compile(r": (Contents|Size|File type|Symlink) differs?$", re.MULTILINE)
-"""Matches what `tar --compare` prints for a file that differs from the archive's, except in owner and mode, which depend on who
-unpacks."""
 _INDEX: Mapping[str, Any] = {
     "archive": str,
     "files": int,
@@ -101,7 +97,7 @@ def _entry(kept: Kept) -> dict[str, object]:
 
 
 def _write(root: Path, paths: Sequence[bytes], cache: Path, secrets: Mapping[str, str]) -> Kept:
-    temporary = cache / f".{os.getpid()}.tar"
+    temporary = cache / f".{unique()}.tar"
     try:
         left_out = _tar(root, paths, temporary)
         encoded = {name: _as_written(value) for name, value in secrets.items()}
@@ -153,7 +149,7 @@ def _tar(root: Path, paths: Sequence[bytes], to: Path) -> dict[str, list[str]]:
 
 def _scan(archive: Path, values: Sequence[bytes]) -> tuple[str, bool]:
     """The SHA-256 of the archive, and whether one of the values is in it."""
-    digest, piece, before = hashlib.sha256(), memoryview(bytearray(_PIECE)), b""
+    digest, piece, before = hashlib.sha256(), memoryview(bytearray(PIECE)), b""
     longest = max(map(len, values), default=0)
     found = False
     with archive.open("rb", buffering=0) as file:
@@ -190,6 +186,11 @@ def _as_written(value: str) -> list[bytes]:
     return [utf_8, low[:-1]] if value.isascii() else [utf_8, low, high]
 
 
+def unique() -> str:
+    """A part of a temporary name. Hosts share the cache, and in containers many processes have the same id."""
+    return f"{os.getpid()}.{os.urandom(4).hex()}"
+
+
 def copy(archive: Path, to: Path) -> None:
     """Puts the archive into a run dir, as a second name of the same file where the file system allows it, and notes beside it
     that the run has it."""
@@ -205,105 +206,3 @@ def copy(archive: Path, to: Path) -> None:
         notes.parent.mkdir(exist_ok=True)
         with notes.open("a", encoding="utf-8", errors="surrogateescape") as file:
             file.write(f"{to}\n")
-
-
-def unpack(folder: str, archive: str) -> None:
-    """Unpacks an archive here, as job.sbatch does on the batch host: under another name first, so that another job never sees
-    a part of it. RunError if it cannot."""
-    to = Path(folder)
-    if not Path(archive).is_file():
-        raise RunError(
-            f"{archive}, the code of the run, is missing; start it with the current code: freeze=false"
-        )
-    _check_members(Path(archive))
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        if to.is_dir() and not _is_same(to, archive):
-            aside = to.with_name(f"{to.name}.changed.{os.getpid()}")
-            to.rename(aside)
-            warn(
-                f"{to}, the copy of the run's code, was changed since; it is unpacked anew, and is now {aside}"
-            )
-        target = to if to.is_dir() else to.with_name(f".{to.name}.{os.getpid()}")
-        target.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["tar", "--skip-old-files", "-xf", archive, "-C", str(target)], capture_output=True, text=True
-        )
-        if done.returncode:
-            first = "".join(done.stderr.strip().splitlines()[:1])
-            raise RunError(
-                f"{archive}, the code of the run, cannot be unpacked to {to} ({first}); start it with the present code: "
-                "freeze=false"
-            )
-        if target != to:
-            with suppress(OSError):  # another process was faster
-                target.rename(to)
-            shutil.rmtree(target, ignore_errors=True)
-    except OSError as error:
-        raise RunError(
-            f"{archive}, the code of the run, cannot be unpacked to {to}: {error.strerror}"
-        ) from None
-
-
-def _check_members(archive: Path) -> None:
-    """RunError for an archive that holds what no launch puts into one: a link, a device, a path outside of its folder."""
-    import tarfile
-
-    with _reading(archive), tarfile.open(archive, "r:") as members:
-        for member in members:
-            path = PurePosixPath(member.name)
-            if not (member.isfile() or member.isdir()) or path.is_absolute() or ".." in path.parts:
-                raise RunError(
-                    f"{archive}, the code of a run, holds {member.name[:100]!r}, which no launch writes; was it edited?"
-                )
-
-
-@contextmanager
-def _reading(archive: Path) -> Generator[None]:
-    """RunError for a file that is not an archive."""
-    import tarfile
-
-    try:
-        yield
-    except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
-        said = str(error).partition("\n")[0]
-        raise RunError(f"{archive}, the code of a run, is not an archive ({said}); was it edited?") from None
-
-
-def _is_same(folder: Path, archive: str) -> bool:
-    """Whether the copy has the files of the archive, and no other file that could be imported. Missing ones do not count:
-    they are written."""
-    told = subprocess.run(
-        ["tar", "--compare", "-f", archive, "-C", str(folder)], capture_output=True, text=True, errors="replace",
-        env={**os.environ, environment.LC_ALL: "C"},
-    )  # fmt: skip
-    if _DIFFERS.search(told.stdout + told.stderr):
-        return False
-    listed = subprocess.run(["tar", "-tf", archive, "--quoting-style=literal"], capture_output=True)
-    known = {os.fsdecode(line) for line in listed.stdout.splitlines()}
-    added = (
-        f"./{path.relative_to(folder)}"
-        for path in folder.rglob("*")
-        if path.is_file() and path.parent.name != "__pycache__"
-    )
-    return all(path in known for path in added)
-
-
-def changed_files(old: Path, new: Path) -> list[str]:
-    """Paths of the files that differ between two archives; RunError if a file is not an archive."""
-    before, after = _digests(old), _digests(new)
-    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-
-
-def _digests(archive: Path) -> dict[str, bytes]:
-    import tarfile
-
-    found: dict[str, bytes] = {}
-    with _reading(archive), tarfile.open(archive, "r:") as members:
-        for member in members:
-            file = members.extractfile(member) if member.isfile() else None
-            digest = hashlib.sha256()
-            while file and (piece := file.read(_PIECE)):
-                digest.update(piece)
-            found[member.name.removeprefix("./")] = digest.digest()
-    return found

@@ -13,7 +13,7 @@ from launcher.resources import resource_dir
 from launcher.run.find import as_name
 
 if TYPE_CHECKING:  # most launches have no file
-    from launcher.launching.own_file.settings import FileSettings, Setting
+    from launcher.launching.own_file.requested import FileSettings, Setting
     from launcher.launching.own_file.source import SourceFile
 
 OPTION = "--config"

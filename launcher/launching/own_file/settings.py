@@ -1,59 +1,24 @@
-"""What one file requests: its keys, checked against the schema, with the line of each."""
+"""Reads what one file requests: its keys, each checked against the schema."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from launcher.config import Config
 from launcher.config.texts import dataclass_of
 from launcher.errors import ConfigError, unknown
 from launcher.launching.explain import expected, named_value, unknown_key
 from launcher.launching.own_file.foreign import recipe_in
+from launcher.launching.own_file.requested import EXTENDS, PLUGIN, PLUGINS, FileSettings, Setting
 from launcher.launching.own_file.source import SourceFile, construct, line_of
+from launcher.launching.own_file.values import accepts, free_value, is_null, value_of
 from launcher.launching.own_file.write import in_grammar
 from launcher.launching.secrets import refers_to_secret
 from launcher.resources import resource_dir
-
-EXTENDS = "extends"
-PLUGIN, PLUGINS = "plugin", "plugins"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """One key with its value."""
-
-    key: str
-    """Dotted, such as trainer.learning_rate."""
-    value: Any
-    source: SourceFile
-    line: int
-    free: bool = False
-    """Whether the key is below a free-form mapping, so that the schema does not list it."""
-
-    def fail(self, message: str) -> None:
-        """Raises ConfigError about the setting."""
-        self.source.fail(self.line, message)
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class FileSettings:
-    """Everything that one file requests."""
-
-    extends: Setting | None = None
-    choices: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
-    """Group -> the file of that group which it takes, such as strategy -> zero3."""
-    plugin_list: Setting | None = None
-    """The whole list of plugins, if `plugin: [...]` gives it."""
-    plugins: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
-    """Plugin -> True if the file names it under `plugins`, False if the file turns it off."""
-    values: dict[str, Setting] = dataclasses.field(default_factory=dict[str, Setting])
-    """Dotted key -> its value, in the order of the file."""
 
 
 class SettingsReader:
@@ -131,7 +96,7 @@ class SettingsReader:
         """A group: one word takes a file of it, keys set values."""
         choices = self.names(name)
         if isinstance(node, yaml.ScalarNode):
-            if _is_null(node):
+            if is_null(node):
                 return
             if not choices:
                 self.source.fail(line, f"{name} holds keys, such as {_first_key(name, self._groups[name])}")
@@ -183,7 +148,7 @@ class SettingsReader:
             for setting in self._free(full, node, text=get_args(hint)[1] is str):
                 self._put(setting)
             return
-        value = _value(hint, node)
+        value = value_of(hint, node)
         self._check(schema, name, full, line, value)
         self._put(Setting(key=full, value=value, source=self.source, line=line))
 
@@ -209,7 +174,7 @@ class SettingsReader:
                 yield from self._free(name, value, text)
             else:
                 yield Setting(
-                    key=name, value=_free_value(value, text), source=self.source, line=line_of(key), free=True
+                    key=name, value=free_value(value, text), source=self.source, line=line_of(key), free=True
                 )
 
     def _plugin_list(self, node: yaml.Node, line: int) -> None:
@@ -231,7 +196,7 @@ class SettingsReader:
             self._plugin_list(node, line)
             return
         if not isinstance(node, yaml.MappingNode):
-            if not _is_null(node):
+            if not is_null(node):
                 self.source.fail(line, "plugins holds names with options, such as lora: {r: 16}")
             return
         known = self.names(PLUGIN)
@@ -248,7 +213,7 @@ class SettingsReader:
         if name not in known and "_target_" not in options:
             self.source.fail(line, unknown_key(f"{prefix}.x" if options else prefix))
         if not isinstance(node, yaml.MappingNode):
-            on = True if _is_null(node) else construct(node)
+            on = True if is_null(node) else construct(node)
             if not isinstance(on, bool):
                 self.source.fail(
                     line, f"{prefix} holds options, such as {{r: 16}}; true and false turn it on and off"
@@ -291,26 +256,9 @@ class SettingsReader:
             )
 
     def _word(self, key: str, node: yaml.Node, line: int) -> Setting:
-        if not isinstance(node, yaml.ScalarNode) or _is_null(node) or not node.value.strip():
+        if not isinstance(node, yaml.ScalarNode) or is_null(node) or not node.value.strip():
             self.source.fail(line, f"{key} must be one name")
         return Setting(key=key, value=node.value, source=self.source, line=line)
-
-
-def accepts(schema: type, name: str, value: Any) -> bool:
-    """Whether a key of a group can hold the value, by OmegaConf's rules."""
-    holder = _holder(schema)
-    try:
-        holder[name] = value
-        OmegaConf.to_container(holder)  # checks what is inside a list
-    except (OmegaConfBaseException, ValueError, TypeError):
-        return False
-    return True
-
-
-@functools.cache
-def _holder(schema: type) -> Any:
-    """A group in which values are tried; a refused one is not kept. Making one takes milliseconds."""
-    return OmegaConf.structured(schema)
 
 
 def read_file(source: SourceFile, root: yaml.MappingNode, config_dir: Path | None) -> FileSettings:
@@ -322,29 +270,6 @@ def read_file(source: SourceFile, root: yaml.MappingNode, config_dir: Path | Non
         source.fail(mark.line + 1 if mark else 1, f"not YAML ({error.problem})")
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source.shown}: {error}") from None
-
-
-def _value(hint: Any, node: yaml.Node) -> Any:
-    """The node's value; plain words stay text where the key holds text, as in `time: 12:00:00` and `revision: 1e5`."""
-    kinds = [one for one in (hint, *get_args(hint)) if one is not type(None)]
-    if isinstance(node, yaml.ScalarNode) and str in kinds and int not in kinds and not _is_null(node):
-        return node.value
-    if isinstance(node, yaml.SequenceNode) and get_origin(hint) is list and get_args(hint)[0] is str:
-        return [_value(str, one) for one in node.value]
-    return construct(node)
-
-
-def _free_value(node: yaml.Node, text: bool) -> Any:
-    """The node's value; as text if YAML would read it as a number with other digits, such as 12:00:00 and 010."""
-    if not isinstance(node, yaml.ScalarNode) or _is_null(node):
-        return construct(node)
-    value = construct(node)
-    rewritten = type(value) is int and str(value) != node.value
-    return node.value if text or rewritten else value
-
-
-def _is_null(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
 def _first_key(group: str, schema: type) -> str:

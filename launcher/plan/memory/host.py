@@ -5,7 +5,7 @@ from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import master_bytes, state_bytes
 from launcher.plan.memory.term import Term
 from launcher.plan.memory.weights import frozen_bytes, sharded_weight_bytes, weight_shards
-from launcher.strategies.base import size_of
+from launcher.strategies.trained import size_of
 
 PROCESS = 2 << 30
 """Memory of a rank's process with the training stack and CUDA loaded. Unverified: an assumption of this project."""

@@ -15,6 +15,15 @@ def from_rank_0(value: Any) -> Any:
     return values[0]
 
 
+def of_all_ranks(value: Any) -> list[Any]:
+    """The value of each rank, in their order, on every rank. Collective."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def sums(values: list[float], device: Any) -> list[float]:
     """Each value summed over all ranks. Collective."""
     tensor = torch.tensor(values, dtype=torch.float64, device=device)

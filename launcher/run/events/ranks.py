@@ -237,6 +237,23 @@ class Sample(Event):
     """The model's answer, at most 64 tokens, decoded greedily."""
 
 
+class RewardFailed(Event):
+    """A reward function failed in this way for the first time in this attempt; metrics.jsonl counts all answers.
+
+    Written by: rank 0.
+    """
+
+    step: int
+    """Steps that are done."""
+    function: str
+    """Its module and name."""
+    why: str
+    """timeout, raised, died (its process), nan (or infinite), wrong (no list of a value per answer); alone: it failed for the
+    answers of a rank together, and not for each of them alone."""
+    answers: int
+    """Answers for which it failed in this step, over all ranks."""
+
+
 class Diverged(Event):
     """The loss or the gradient norm is NaN or infinite, or the loss jumped; the attempt ends and its batches are left out.
 

@@ -57,7 +57,7 @@ ALONE = (
     ),
     Alone(
         what="plugins.lora.load_in=8bit",
-        reason="that LLM.int8() gives each trial the results of a lone run has not been shown",
+        reason="it has not been shown that LLM.int8() gives each trial the results of a lone run",
         holds=lambda config, plan: plan.adapter is not None and plan.adapter.eight_bit,
     ),
     Alone(
@@ -110,7 +110,7 @@ class Fit:
 
 
 def fit_of(config: Config, plan: LaunchPlan, plugins: Sequence[Plugin]) -> Fit:
-    """Where a trial belongs."""
+    """What decides with which other trials this one can train."""
     named = zip(config.plugins, plugins, strict=True)
     free = {*_FREE, *(f"plugins.{name}.{option}" for name, one in named for option in one.sharing.free)}
     if config.model.init is Init.random:

@@ -14,11 +14,12 @@ from launcher.sweep.together.size import Size, asked_trials, choose_size
 from launcher.units import plural
 
 _SHOWN = 4
+"""Most keys, values of a key, and reasons that are printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A planned trial, and where it belongs."""
+    """A planned trial, and what decides its group."""
 
     number: int
     fit: Fit
@@ -83,14 +84,16 @@ class TrialGroups:
             if size.gib is not None:
                 found.append(f"          {size.gib:.1f} GiB of a GPU for all, {size.one_gib:.1f} GiB for one")
         elif keys:
-            found.append("together  no: one trial at a time fits, or there is only one that could")
+            found.append(
+                "together  no: only one trial fits at a time, or only one trial can share its base model"
+            )
         if len(keys) > 1:
             apart = differing([one.fit for one in self.members if one.fit.key])
             named = "; ".join(
                 f"{key}={','.join(values[:_SHOWN])}" for key, values in list(apart.items())[:_SHOWN]
             )
             found.append(
-                f"          {len(keys)} kinds of trials, which must not differ within a group: {named}"
+                f"          {len(keys)} kinds of trials, each in groups of its own, because these keys differ: {named}"
             )
         reasons = list(dict.fromkeys(str(one.fit.why_alone) for one in alone))
         for reason in reasons[:_SHOWN]:
@@ -116,7 +119,7 @@ def wants_groups(settings: SweepConfig) -> bool:
 
 
 def member(number: int, config: Config, plan: LaunchPlan) -> Member:
-    """A planned trial, and where it belongs."""
+    """A planned trial, and what decides its group."""
     return Member(
         number=number, fit=fit_of(config, plan, make_plugins(config.plugins)), config=config, plan=plan
     )

@@ -24,7 +24,7 @@ class Size:
     """The size of the groups of a sweep."""
 
     trials: int
-    """Trials at the same time on one base model; 1 for none."""
+    """Trials at the same time on one base model; 1: no trial shares it."""
     mixed: bool
     """Whether their rows go through it in one pass."""
     why: str

@@ -1,4 +1,4 @@
-"""One trial of a group, on the worker: the begin and the end of its attempts, as a supervisor of its own would record them."""
+"""One trial of a group, on the worker: how its attempts begin and end, as a supervisor of its own would record it."""
 
 import json
 import time

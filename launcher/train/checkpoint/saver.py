@@ -23,6 +23,7 @@ from launcher.plan.save import SavePlan
 from launcher.run import RunDir
 from launcher.run.events import Event
 from launcher.run.events import checkpoints as noted
+from launcher.run.nonce import leased_to
 from launcher.timeouts import SAVER_GIVES_UP
 from launcher.train.checkpoint.shards import Shard, Snapshot
 
@@ -133,7 +134,7 @@ class Saver:
         error = next((reason for _, reason in parts if reason), "")
         manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
         target = None
-        if not error and not self.run.leased_to(self.lease):
+        if not error and not leased_to(self.run, self.lease):
             error = "another job has taken the lease of this run dir"
         if not error and folder is not None:
             try:

@@ -19,8 +19,8 @@ from launcher.train.upstream.transformers_model_facts import attention_of
 
 @dataclass(slots=True)
 class RowOwners:
-    """Whose rows of the batch are whose. Set before a forward pass, and kept until its backward pass has ended, in which
-    gradient checkpointing runs the forward pass again."""
+    """Which rows of the batch belong to which lane. It is set before a forward pass and kept until its backward pass has ended,
+    in which gradient checkpointing runs the forward pass again."""
 
     spans: Sequence[tuple[int, int, int]] = ()
     """(number of the lane, its first row, the row after its last)."""

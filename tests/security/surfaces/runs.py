@@ -14,7 +14,7 @@ from launcher.checkpoint.manifest import read_manifest
 from launcher.checkpoint.pieces import Piece, read_index, write_pieces
 from launcher.config import read_config, register
 from launcher.errors import AlreadyRunning, CheckpointError
-from launcher.launching.freeze.keep import changed_files, unpack
+from launcher.launching.freeze.unpack import changed_files, unpack
 from launcher.plugins.decide import read_run
 from launcher.resources import resource_dir
 from launcher.run import RunDir

@@ -156,6 +156,7 @@ def test_a_waiting_job_is_paused_resumed_and_cancelled(api):
     assert client.fine_tuning.jobs.pause(job.id).status == "paused"
     wait_until(lambda: "The job is paused" in messages(client, job.id))
     assert client.fine_tuning.jobs.retrieve(job.id).status == "paused"
+    assert (api.server.data / "jobs" / job.id / "train.jsonl").exists()
     assert client.fine_tuning.jobs.resume(job.id).status == "queued"
     submitted = '"event": "submitted"'
     wait_until(lambda: sum(path.read_text().count(submitted) for path in runs.glob("*/events.jsonl")) == 2)
@@ -196,6 +197,16 @@ def test_a_request_that_cannot_be_obeyed_is_refused(api, changes, said):
     assert answer.status_code == 400 and said in answer.json()["error"]["message"], answer.text
 
 
+def test_a_job_that_is_cancelled_while_it_waits_keeps_no_copy_of_its_data(api):
+    client = api.client()
+    job = client.fine_tuning.jobs.create(model="tiny", training_file=upload(client))
+    wait_until(lambda: list((api.server.data / "runs" / job.id).glob("*/job.json")))
+    client.fine_tuning.jobs.pause(job.id)
+    wait_until(lambda: "The job is paused" in messages(client, job.id))
+    client.fine_tuning.jobs.cancel(job.id)
+    assert not (api.server.data / "jobs" / job.id).exists()
+
+
 def test_the_same_idempotency_key_is_the_same_job(api):
     client = api.client()
     body, headers = {"model": "tiny", "training_file": upload(client)}, {"Idempotency-Key": "one"}
@@ -227,7 +238,8 @@ def test_every_error_has_the_shape_of_the_api_and_every_answer_an_id_that_is_in_
     for status, answer in answers.items():
         assert answer.status_code == status, answer.text
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
-        assert f"{answer.headers['x-request-id']} " in api.server.log
+        said = f"{answer.headers['x-request-id']} "
+        wait_until(lambda said=said: said in api.server.log)  # it is logged after the answer is sent
     assert api.server.ask(api.anna, "GET", "/files", params={"limit": 0}).status_code == 400
     for key in (api.anna, api.bert, "sk-wrong"):
         assert key not in api.server.log

@@ -50,22 +50,25 @@ def test_a_model_has_the_common_keys_its_own_and_those_of_a_method(data_dir):
 
 def test_a_file_that_is_extended_is_found_beside_the_sites_file(data_dir):
     (data_dir.folder.parent / "base.yaml").write_text("extends: tiny\ntrainer: {learning_rate: 0.5}\n")
-    assert read(data_dir, "models: {m: {extends: base.yaml}}").models["m"]["supervised"].learning_rate == 0.5
+    (data_dir.folder.parent / "site").mkdir()
+    offers = read(data_dir, "models: {m: {extends: base.yaml}}\nconfig_dir: site")
+    assert offers.models["m"]["supervised"].learning_rate == 0.5
+    assert offers.config_dir == data_dir.folder.parent / "site"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("models: {}", "models names none"),
+        ("models: {}", "models has no entry"),
         ("model: {m: {extends: tiny}}", "did you mean models"),
-        ("models: {../m: {extends: tiny}}", "must be letters, digits"),
+        ("models: {../m: {extends: tiny}}", "must be 1 to 64 of A-Z"),
         ("models: {m: {extends: tiny, name: x}}", "name is set by the server"),
         ("models: {m: {extends: tiny, data: {path: x}}}", "data.path is set by the server"),
         ("models: {m: {extends: tiny, trainer.max_steps: 3}}", "trainer.max_steps is set by the server"),
         ("models: {m: {extends: tiny, methods: {kto: {}}}}", "unknown method 'kto'"),
         ("models: {m: {extends: tiny, trainer: {lerning_rate: 1}}}", "did you mean trainer.learning_rate"),
         ("models: {m: {extends: nowhere}}", "nowhere"),
-        ("models: {m: {extends: tiny}}\nat_once: 0", "at_once: 0 must be"),
+        ("models: {m: {extends: tiny}}\nat_once: 0", "at_once=0 must be"),
         ("models: [m]", "must be a mapping"),
     ],
 )

@@ -240,6 +240,15 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
         facts,
         {"time": "t", "event": "slow", "attempt": 3, "host": "n4", "relative": 0.5},
         {"time": "t", "event": "diverged", "attempt": 3, "step": 9, "why": "loss is nan"},
+        {
+            "time": "t",
+            "event": "reward_failed",
+            "attempt": 3,
+            "step": 9,
+            "function": "my.reward",
+            "why": "timeout",
+            "answers": 2,
+        },
         {"time": "t", "event": "save_failed", "attempt": 3, "step": 9, "error": "No space left on device"},
         {"time": "t", "event": "checkpoint_broken", "attempt": 3, "reason": "a bit is flipped"},
         error="rank 1 on n2: it broke",
@@ -248,6 +257,7 @@ def test_the_error_comes_first_and_faults_that_were_survived_are_named(facts: Ru
     assert set(found[1:]) == {
         "Slow hosts",
         "The loss diverged",
+        "Reward functions failed",
         "1 checkpoint could not be written",
         "1 checkpoint found incomplete or damaged",
     }

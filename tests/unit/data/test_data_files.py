@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launcher.data import array, survey
+from launcher.data.counting import Counting
 from launcher.data.files import read_rows
-from launcher.data.part import Counting
 from launcher.errors import DataError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

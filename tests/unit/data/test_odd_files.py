@@ -22,6 +22,48 @@ def checked(path: Path) -> Report:
     return check(CheckOptions(path=path, max_length=2048))
 
 
+DEEP = "[" * 100_000
+CHAT = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+CALL = {"function": {"name": "f", "arguments": DEEP}}
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"messages": CHAT, "tools": DEEP}, "tools is not JSON"),
+        ({"messages": [CHAT[0], {"role": "assistant", "tool_calls": [CALL]}]}, "arguments of f are not JSON"),
+        ({"text": "a", "label": DEEP}, "characters, and the name of a class has at most"),
+        ({"query": "a", "answers": DEEP, "tools": "[]"}, "answers is not JSON"),
+    ],
+)
+def test_json_within_a_text_that_is_nested_too_deeply_is_a_finding_of_its_row(
+    tmp_path: Path, row: Any, said: str
+):
+    (tmp_path / "rows.jsonl").write_text(f"{json.dumps(row)}\n")
+    finding = checked(tmp_path / "rows.jsonl").findings[0]
+    assert said in finding.message and finding.line == 1
+
+
+def test_a_cell_that_is_nested_too_deeply_is_a_finding_of_its_row(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text(f'messages\n"{DEEP}"\n')
+    finding = checked(tmp_path / "rows.csv").findings[0]
+    assert "nested too deeply" in finding.message and finding.line == 2
+
+
+def test_a_table_by_columns_may_have_numbers_for_names(tmp_path: Path):
+    (tmp_path / "rows.json").write_text('{"columns": ["prompt", 1], "data": [["a", "b"]]}')
+    report = checked(tmp_path / "rows.json")
+    assert report.part.formats == {"prompt": 1}
+    assert "keys that are not read, with their number of rows: 1 (1)" in report.findings[0].message
+
+
+@pytest.mark.parametrize("columns", ['["a", "b"]', '[["a"], ["b"]]'])
+def test_an_object_whose_data_are_no_records_is_not_taken_for_a_table(tmp_path: Path, columns: str):
+    (tmp_path / "rows.json").write_text(f'{{"columns": {columns}, "data": [1, 2]}}')
+    finding = checked(tmp_path / "rows.json").findings[0]
+    assert finding.rule == "format" and "columns, data" in finding.message
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

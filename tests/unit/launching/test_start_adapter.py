@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from launcher.errors import ConfigError
-from launcher.launching.compose import Composed
 from launcher.launching.compose import compose as composed_of
+from launcher.launching.composed import Composed
 from launcher.plugins.lora_options import options_of
 
 MADE: dict[str, Any] = {

@@ -1,6 +1,5 @@
 """An incrementally updated history equals one that is read completely."""
 
-import itertools
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -34,6 +33,8 @@ def test_a_kept_history_is_the_same_as_one_that_is_read_whole(tmp_path):
         kept, whole = reader.read(), read_history(run)
         assert kept.events == whole.events
         assert kept.course.step_s == whole.course.step_s
+        assert isinstance(kept.course, Course)
+        assert isinstance(whole.course, Course)
         assert [*kept.course.losses()] == [*whole.course.losses()]
         assert kept.course.eval_losses == whole.course.eval_losses
         assert kept.course.last_sign() == whole.course.last_sign()
@@ -51,6 +52,7 @@ def test_a_history_begins_again_where_a_file_was_replaced(tmp_path):
     run.log(logged(9, 9))
     history = reader.read()
     assert [event.kind for event in history.events] == ["saved"]
+    assert isinstance(history.course, Course)
     assert [step for step, _ in history.course.losses()] == [9]
 
 
@@ -63,11 +65,11 @@ def test_the_median_step_leaves_out_restarts():
 def test_lines_are_found_by_their_time_also_where_a_clock_is_behind():
     course = Course([logged(1, 10), logged(2, 20), logged(3, 15), logged(4, 30)])
     begin = seconds(at(0))
-    found = [step for _, step in course.logged(begin + 20, begin + 30)]
-    assert found == [2, 3, 4]
-    assert all(
-        earlier <= later for (earlier, _), (later, _) in itertools.pairwise(course.logged(0, begin * 2))
-    )
+    found = course.logged(begin + 20, begin + 30)
+    assert found is not None
+    assert (found.from_step, found.to_step, found.began - begin) == (2, 4, 20)
+    assert [found.time_of(step) for step in (1, 2, 3)] == [None, begin + 20, begin + 20]
+    assert course.logged(begin + 31, begin + 40) is None
 
 
 def test_lines_of_metrics_are_read_by_what_they_hold():

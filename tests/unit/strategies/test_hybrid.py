@@ -12,8 +12,8 @@ import yaml
 from launcher.config import ClusterConfig, StrategyConfig
 from launcher.errors import NotAsPlanned, PlanError
 from launcher.methods.registry import find_method
+from launcher.plan.combination import Combination
 from launcher.plan.memory.weights import second_copy_bytes, sharded_weight_bytes
-from launcher.plan.rules import Combination
 from launcher.plan.search import strategies
 from launcher.plan.time import communication_bytes, sent_parts, step_parts
 from launcher.strategies import make_strategy

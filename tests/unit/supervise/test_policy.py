@@ -14,6 +14,7 @@ from launcher.config.spelling import limit_s
 from launcher.errors import AlreadyRunning, Exit
 from launcher.plan.queue import notice_s
 from launcher.run import RunDir
+from launcher.run.nonce import leased_to
 from launcher.run.totals import Faults, faults
 from launcher.supervise.hosts import note_faults, recent_suspects, record_path
 from launcher.supervise.lease import Lease
@@ -318,8 +319,8 @@ def test_a_checkpoint_is_not_committed_under_another_lease(tmp_path):
     run = RunDir(tmp_path)
     lease = Lease(run, who(job_id="1"))
     lease.take(lambda holder: True)
-    assert run.leased_to(lease.nonce) and not run.leased_to("other")
-    assert run.leased_to(None)  # a rank that a person started
+    assert leased_to(run, lease.nonce) and not leased_to(run, "other")
+    assert leased_to(run, None)  # a rank that a person started
     assert json.loads(run.lease.read_text())["job_id"] == "1"
 
 

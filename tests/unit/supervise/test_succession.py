@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from launcher.run import RunDir
-from launcher.supervise.lease import Lease, beat_of, holder_of, newest_term
+from launcher.supervise.lease import Lease, holder_of, newest_heartbeat, newest_term
 from launcher.supervise.succession import LeaderState, Signs, has_gathered, has_quorum, turn_s
 from launcher.timeouts import (
     ADOPT_S,
     AGENT_LOST_S,
-    BEAT_STILL_S,
+    HEARTBEAT_STILL_S,
     LEADER_SILENT_S,
     MINORITY_S,
     STAND_BY_S,
@@ -95,7 +95,7 @@ class Supervisor:
     term: int
     claimed: bool = False
     since: float = 0.0
-    beat: int | None = None
+    heartbeat: int | None = None
     alive: bool = True
     stopped_until: float = 0.0
     heard: dict[int, float] = field(default_factory=dict[int, float])
@@ -173,7 +173,7 @@ class World:
         there = [index for index, heard in one.heard.items() if self.now - heard < AGENT_LOST_S]
         if not one.claimed:
             if has_quorum(len(there), self.nodes):
-                if beat_of(self.run) == one.beat and one.lease.succeed(self.first, one.term):
+                if newest_heartbeat(self.run) == one.heartbeat and one.lease.succeed(self.first, one.term):
                     one.claimed = True
                 else:
                     one.alive = False
@@ -198,16 +198,16 @@ class World:
         if leader is not None:
             ended = not leader.alive and leader.node not in self.dead and self.reach(agent.index, leader.node)
             if agent.signs.state(self.now) is not LeaderState.LIVES:
-                agent.signs.look(self.now, beat_of(self.run))
+                agent.signs.look(self.now, newest_heartbeat(self.run))
             silent = agent.signs.state(self.now) in (LeaderState.DEAD, LeaderState.CUT_OFF)
             if ended or silent:
                 agent.leader, agent.lost_at, agent.closed, agent.old = None, self.now, ended, leader.node
             return
         assert agent.lost_at is not None
-        before = agent.signs.beat
-        agent.signs.look(self.now, beat_of(self.run))
+        before = agent.signs.heartbeat
+        agent.signs.look(self.now, newest_heartbeat(self.run))
         term = newest_term(self.run, self.first)
-        lives = before is not None and before != agent.signs.beat
+        lives = before is not None and before != agent.signs.heartbeat
         for one in reversed(self.supervisors):
             known = one.term > term or (one.claimed and one.term == term and (lives or one.node != agent.old))
             if self.running(one) and known and self.reach(agent.index, one.node):
@@ -215,11 +215,11 @@ class World:
                 one.heard[agent.index] = self.now
                 return
         turn = max(agent.lost_at + turn_s(agent.index, agent.old, closed=agent.closed), agent.retry_at)
-        if self.now > turn and agent.signs.silent(self.now, live_s=BEAT_STILL_S):
+        if self.now > turn and agent.signs.silent(self.now, live_s=HEARTBEAT_STILL_S):
             agent.retry_at = self.now + ADOPT_S + 3
             lease = Lease(self.run, who(f"n{agent.index}"))
             self.supervisors.append(
-                Supervisor(agent.index, lease, term + 1, since=self.now, beat=agent.signs.beat)
+                Supervisor(agent.index, lease, term + 1, since=self.now, heartbeat=agent.signs.heartbeat)
             )
 
     def batch_script(self) -> None:
@@ -229,7 +229,7 @@ class World:
             self.stand_by = None
             return
         self.stand_by = self.stand_by or Signs(heard=self.now)
-        self.stand_by.look(self.now, beat_of(self.run))
+        self.stand_by.look(self.now, newest_heartbeat(self.run))
         term = newest_term(self.run, self.first)
         newest = max((one for one in self.supervisors if one.claimed), key=lambda one: one.term)
         if (newest.node == 0 and not newest.alive) or self.stand_by.silent(self.now, live_s=STAND_BY_S):

@@ -19,9 +19,10 @@ from launcher.processes import start_ticks
 from launcher.render import render_script
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
+from launcher.run.nonce import leased_to
 from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.leader_file import Leader, read_leader, write_leader
-from launcher.supervise.lease import Lease, beat_of, newest_term
+from launcher.supervise.lease import Lease, newest_heartbeat, newest_term, read_holder
 from launcher.supervise.node_pool import StepOutput
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.supervisor import final_code
@@ -42,10 +43,19 @@ def test_a_successor_fences_the_ones_before_it_and_their_ranks(first: Lease):
     second, third = Lease(first.run, who("n2")), Lease(first.run, who("n3"))
     assert second.succeed(first.first, 2)
     assert (first.held(), second.held()) == (False, True)
-    assert not first.run.leased_to(first.nonce) and first.run.leased_to(second.nonce)
+    assert not leased_to(first.run, first.nonce) and leased_to(first.run, second.nonce)
     assert third.succeed(first.first, 3)
     assert not second.held() and third.held()
     assert newest_term(first.run, first.first) == third.term == 3
+
+
+def test_the_holder_of_a_lease_that_is_gone_or_damaged_is_nobody(first: Lease):
+    holder = read_holder(first.run)
+    assert holder is not None and (holder["nonce"], holder["host"]) == (first.nonce, "n1")
+    first.run.lease.write_text('{"nonce": ')
+    assert read_holder(first.run) is None
+    first.run.lease.unlink()
+    assert read_holder(first.run) is None
 
 
 def test_of_many_that_claim_a_term_at_once_one_has_it(first: Lease):
@@ -97,14 +107,14 @@ def test_the_lease_is_given_up_with_all_of_its_claims(first: Lease):
 def test_the_holder_beats_and_a_resting_one_does_not(first: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.02)
     first.watch()
-    before = beat_of(first.run)
+    before = newest_heartbeat(first.run)
     time.sleep(0.2)
-    assert beat_of(first.run) != before
+    assert newest_heartbeat(first.run) != before
     first.resting = True
     time.sleep(0.1)
-    before = beat_of(first.run)
+    before = newest_heartbeat(first.run)
     time.sleep(0.2)
-    assert beat_of(first.run) == before
+    assert newest_heartbeat(first.run) == before
     first.release()
 
 
@@ -226,11 +236,64 @@ def test_the_job_script_gives_up_after_three_kills_in_a_row(kept, tmp_path: Path
     assert (job.returncode, (tmp_path / "calls").read_text()) == (137, "\n\n\n")
 
 
+ALL = "TERM INT HUP USR1 USR2"
+"""The signals that a supervisor handles."""
+
+
 @pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
 def test_the_job_script_passes_signals_on_and_waits_for_the_supervisor(kept, tmp_path: Path, name: str):
-    job = kept(f"trap 'sleep 0.3; echo got; exit 74' {name}; touch ready; while :; do sleep 0.05; done")
+    others = ALL.replace(name, "")
+    job = kept(
+        f"trap : {others}; trap 'sleep 0.3; echo got; exit 74' {name}; touch ready; while :; do sleep 0.05; done"
+    )
     while not (tmp_path / "ready").exists():
         time.sleep(0.02)
+    time.sleep(0.5)  # then the script waits for the supervisor alone
     job.send_signal(getattr(signal, f"SIG{name}"))
     said, _ = job.communicate(timeout=20)
     assert (job.returncode, said) == (74, "got\n")
+
+
+NOTES = "; ".join(f"trap 'echo {name} >> got' {name}" for name in ALL.split())
+"""A supervisor that notes the signals that it gets."""
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_a_signal_before_the_supervisor_can_handle_it_reaches_it_once_it_can(kept, tmp_path: Path, name: str):
+    """A supervisor needs a second until it handles signals, and SIGTERM ends a process that does not."""
+    job = kept(f"touch begun; sleep 1; {NOTES}; while [ ! -e got ]; do sleep 0.05; done; sleep 0.5; exit 74")
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    job.send_signal(getattr(signal, f"SIG{name}"))
+    job.communicate(timeout=20)
+    assert (job.returncode, (tmp_path / "got").read_text()) == (74, f"{name}\n")
+
+
+def test_signals_between_two_supervisors_reach_the_second_one_in_their_order(kept, tmp_path: Path):
+    """The first one ends as soon as the script has two signals for it, and before it can handle any."""
+    second = f"{NOTES}; while [ ! -e got ]; do sleep 0.05; done; sleep 0.5; exit 74"
+    job = kept(
+        f"if [ -e begun ]; then {second}; fi; touch begun; while [ ! -e end ]; do sleep 0.05; done; kill -KILL $$"
+    )
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.02)
+    for name in ("USR1", "TERM"):
+        job.send_signal(getattr(signal, f"SIG{name}"))
+        time.sleep(0.5)
+    (tmp_path / "end").touch()
+    job.communicate(timeout=20)
+    assert (job.returncode, (tmp_path / "got").read_text()) == (74, "USR1\nTERM\n")
+
+
+def test_a_signal_between_the_trap_and_the_start_is_not_lost(tmp_path: Path):
+    """The shell sends itself a signal after each trap, before it has started anything."""
+    text = render_script(
+        "keep.sh.j2", plan=SimpleNamespace(facts=SimpleNamespace(python=str(tmp_path / "python")))
+    )
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\n{NOTES}\nwhile [ ! -e got ]; do sleep 0.05; done; sleep 0.5; exit 74\n")
+    python.chmod(0o755)
+    assert text.count("quick=0\nwhile") == 1
+    text = text.replace("quick=0\nwhile", "kill -s TERM $$\nquick=0\nwhile")
+    done = subprocess.run(["bash", "-c", f"set -euo pipefail\n{text}"], cwd=tmp_path, timeout=20)
+    assert (done.returncode, (tmp_path / "got").read_text()) == (74, "TERM\n")

@@ -9,8 +9,9 @@ import pytest
 
 from launcher.errors import ConfigError, RunError
 from launcher.launching.freeze.git import Git
-from launcher.launching.freeze.keep import changed_files, keep, unpack
+from launcher.launching.freeze.keep import keep
 from launcher.launching.freeze.look import look
+from launcher.launching.freeze.unpack import changed_files, unpack
 
 
 def write(folder: Path, *names: str, text: str = "x = 1\n") -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from launcher.__main__ import main
-from launcher.launching.freeze.keep import copy, keep, unpack
+from launcher.launching.freeze.keep import copy, keep
 from launcher.launching.freeze.look import look
+from launcher.launching.freeze.unpack import unpack
 from launcher.launching.freeze.unused import remove_copies, unused_copies
 from launcher.run.code import Code, Root, write_code
 

@@ -9,7 +9,8 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.errors import LauncherError, UsageError
-from launcher.launching.compose import Composed, compose
+from launcher.launching.compose import compose
+from launcher.launching.composed import Composed
 from launcher.launching.own_file.write import in_grammar
 
 WHOLE = """
