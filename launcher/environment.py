@@ -48,6 +48,13 @@ LEASE = _listed(
     set_by="supervisor",
     read_by="rank",
 )
+SCRIPT_THREADS = _listed(
+    "LAUNCHER_SCRIPT_THREADS",
+    "Names, with commas, of the variables for threads and their binding (OMP_NUM_THREADS, ...) that the job's script had. A "
+    "job that a later supervisor queues has them too; others in a step are srun's.",
+    set_by="supervisor",
+    read_by="supervisor",
+)
 
 # Agent -> rank
 

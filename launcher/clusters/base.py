@@ -321,6 +321,11 @@ class Cluster(ABC):
         del options, environ
         return ["bash", "node.sh"]
 
+    def step_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Variables for that command beside those of the job's script, which `environ` are."""
+        del environ
+        return {}
+
     def first_host(self, environ: Mapping[str, str]) -> str:
         """The address of the job's first node, where the ranks meet if no supervisor leads the nodes."""
         return self.address(environ)

@@ -75,7 +75,7 @@ class Place:
         process, so that the agents do: if srun is killed, Slurm ends its step."""
         own = nodes.environment(self.cluster.address(os.environ)) if nodes else {}
         words = self.cluster.step_command(self.plan.step_options, os.environ)
-        env = {**_user(), **os.environ, **own, **more}
+        env = {**_user(), **os.environ, **self.cluster.step_environment(os.environ), **own, **more}
         if outlives:
             step, step.stderr = start_with_file(words, str(self.run.path), env)
             return step

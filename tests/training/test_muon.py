@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
+from launcher.plan.fit import make_load
+from launcher.plan.memory.optimizer import state_bytes
 from launcher.run import RunDir
 from launcher.train.muon import make_muon
 from tests.support import preloaded
@@ -50,6 +52,17 @@ def test_stacked_experts_are_trained_by_adamw():
     found = trained_by_muon(MixtralForCausalLM(MixtralConfig(**SHAPE, num_local_experts=4)), [])
     assert not any(muon for name, (muon, _) in found.items() if ".experts." in name)
     assert found["model.layers.0.self_attn.q_proj.weight"][0]
+
+
+def test_its_state_has_the_bytes_of_the_plan(compose, plan):
+    overrides = ("+experiment=tiny", "plugin=[]", "trainer.optim=muon")
+    load = make_load(compose(*overrides), plan(*overrides, device="cuda"))
+    assert load is not None
+    shape = {name: getattr(load.shape, name) for name in SHAPE}
+    made = make_muon(LlamaForCausalLM(LlamaConfig(**shape)), [], Arguments)
+    made.make_state()
+    kept = [one for state in made.state.values() for kind, one in state.items() if kind != "step"]
+    assert state_bytes(load, on_gpu=True) == sum(one.numel() * one.element_size() for one in kept) > 0
 
 
 @pytest.mark.parametrize(

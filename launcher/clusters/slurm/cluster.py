@@ -176,6 +176,10 @@ class Slurm(SlurmScript):
         """The argv of srun with node.sh."""
         return step.step_command(options, environ)
 
+    def step_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The names of the script's variables for threads, which a step cannot tell from srun's own."""
+        return shell.threads_of_script(environ)
+
     def first_host(self, environ: Mapping[str, str]) -> str:
         """The first host of SLURM_JOB_NODELIST; ClusterError if scontrol cannot expand it."""
         nodes = step.node_list(environ)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from launcher import environment
+
 _SPECIAL = {
     "SBATCH_TIMELIMIT": "time", "SBATCH_MEM_PER_NODE": "mem", "SBATCH_ARRAY_INX": "array", "SBATCH_REQ_SWITCH": "switches",
     "SBATCH_WAIT4SWITCH": "switches", "SBATCH_DEBUG": "verbose",
@@ -68,19 +70,27 @@ def applied(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str]
 def of_another_job(environ: Mapping[str, str]) -> list[str]:
     """Variables of the job in which the command is typed: its resources, devices, binding and temporary folder.
 
-    Numbers of threads and bindings count only in a step, where srun sets them; in a batch script the user can have set them.
+    Numbers of threads and bindings count only in a step, where srun sets them; in a batch script the user can have set them. In
+    the step of a run, those that its script had are the user's.
     """
     job, step = environ.get("SLURM_JOB_ID"), environ.get("SLURM_STEP_ID")
     found = ["SLURM_EXPORT_ENV"] if "SLURM_EXPORT_ENV" in environ and not job else []
     if not job:
         return found
+    users = environ.get(environment.SCRIPT_THREADS, "").split(",")
     return [
         name
         for name, value in environ.items()
         if (_JOBS_OWN.fullmatch(name) and name not in _CONNECTION)
-        or (step and _BINDING.fullmatch(name))
+        or (step and _BINDING.fullmatch(name) and name not in users)
         or (name == "TMPDIR" and re.search(rf"(?<!\d){re.escape(job)}(?!\d)", value))
     ]
+
+
+def threads_of_script(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variable that tells a step of the job which variables for threads and binding its script had."""
+    names = [name for name in environ if _BINDING.fullmatch(name)]
+    return {environment.SCRIPT_THREADS: ",".join(sorted(names))}
 
 
 def option_of(variable: str) -> str:

@@ -61,6 +61,19 @@ def test_a_job_that_queues_its_successor_keeps_the_users_own_thread_number():
     assert shell.for_sbatch(batch, OPTIONS) == BARE
 
 
+def test_a_supervisor_that_an_agent_has_started_queues_a_job_with_the_users_own_thread_number():
+    """It runs in the step of the job, whose batch host is lost; OMP_PLACES is srun's."""
+    script = {**BARE, "SLURM_JOB_ID": "71"}
+    step = {
+        **script,
+        **find_cluster("slurm").step_environment(script),
+        "SLURM_STEP_ID": "0",
+        "OMP_PLACES": "cores",
+    }
+    kept = shell.for_sbatch(step, OPTIONS)
+    assert {name: kept[name] for name in BARE} == BARE and "OMP_PLACES" not in kept
+
+
 def test_questions_are_asked_without_the_users_filters():
     filters = {
         "SQUEUE_PARTITION": "x",
