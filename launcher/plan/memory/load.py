@@ -75,6 +75,8 @@ class Load:
     """Tokens whose logits a plugin computes at once between steps."""
     offloads_activations: bool = False
     """Whether activations are kept in host memory until the backward pass."""
+    balances: bool = False
+    """Whether a loss balances the routers of a mixture of experts."""
     fragmentation: float = FRAGMENTATION
     """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
 
