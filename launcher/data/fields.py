@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
+from launcher.data.reorder import naming
 from launcher.data.row import value_in
 from launcher.data.speakers import as_turns
 from launcher.data.transcript import is_chat
@@ -19,6 +20,8 @@ def read_side(value: Any, key: str, role: str) -> list[Message]:
         raise BrokenRow("format", f"no {key}; give a string or a list of turns")
     if isinstance(value, str):
         return [make_turn(role, value)]
+    if not isinstance(value, list | dict):
+        return [make_turn(role, read_string({key: value}, key))]
     return read_turns([value] if isinstance(value, dict) else value, key)
 
 
@@ -34,7 +37,7 @@ def read_chat(row: Mapping[str, Any], key: str) -> list[Message]:
     beside = read_systems(row)
     if beside and turns[0] != beside[0]:
         turns = [*beside, *turns]
-    check_order(turns)
+    check_order(turns, naming(key, value))
     return turns
 
 

@@ -3,10 +3,11 @@ for a row of no format, which names data.columns with them.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from launcher.data.astext import holds_turns
 from launcher.data.reading import Reading
+from launcher.data.speakers import keys_of
 from launcher.data.transcript import is_chat
 from launcher.data.within import dig, names_within
 from launcher.formats.base import ABOUT, Format
@@ -84,6 +85,8 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
             if columns and one.matches({ours: dig(row, theirs) for ours, theirs in columns.items()}):
                 said = ", ".join(f"{ours}: {theirs}" for ours, theirs in columns.items() if ours != theirs)
                 return f"no format has the keys {_listed(row)}; perhaps data.columns={{{said}}} says what they mean"
+    if chat := next((key for key in keys if _is_chat(row.get(key))), None):
+        return f"no format has the keys {_listed(row)}; {chat} is a list of turns: data.columns={{messages: {chat}}}"
     if any(len(key) > _NAME or key.endswith((".", "?", "!")) for key in row):
         return (
             f"the first line is read as the names of the columns, but it looks like a row ({next(iter(row)):.40}...); put a "
@@ -98,6 +101,14 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
     return (
         f"no format has the keys {_listed(row)}; name them with data.columns={{messages: ...}}, "
         "{prompt: ..., completion: ...}, {prompt: ..., chosen: ..., rejected: ...} or {text: ...}"
+    )
+
+
+def _is_chat(value: Any) -> bool:
+    """Whether it is a list of objects that all say who speaks."""
+    turns = cast("list[Any]", value) if isinstance(value, list) else []
+    return bool(turns) and all(
+        isinstance(turn, dict) and keys_of(cast("dict[str, Any]", turn)) for turn in turns
     )
 
 

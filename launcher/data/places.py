@@ -21,6 +21,8 @@ _NOT_DATA = ("dataset_info.json", "dataset_dict.json", "state.json", "config.jso
 _TRAINING = re.compile(r"train", re.IGNORECASE)
 _HELD_OUT = re.compile(r"(test|eval|valid|val|dev)(uation|idation)?[^a-z]", re.IGNORECASE)
 """Beginnings of the names of files that are not trained on."""
+_PART = re.compile(r"part-\d+")
+"""Files without a suffix, as Spark writes a folder of texts."""
 _WILD = frozenset("*?[")
 _EXTRAS = {
     "s3": "s3",
@@ -88,7 +90,9 @@ def exists(place: str | Path) -> bool:
 def _of_folder(folder: str, files: list[str]) -> tuple[str, ...]:
     """The data files of a folder, which must be of one kind: a readme.txt beside Parquet files is not data."""
     kept = [file for file in files if suffix_of(file) in SUFFIXES and not _name(file).startswith((".", "_"))]
-    kept = [file for file in kept if _name(file) not in _NOT_DATA]
+    kept = [file for file in kept if _name(file) not in _NOT_DATA] or [
+        file for file in files if _PART.fullmatch(_name(file))
+    ]
     kinds = sorted({suffix_of(file) for file in kept})
     if not kept:
         raise DataError(
@@ -119,7 +123,8 @@ def _inside(folder: str) -> str:
     """The first folder within it that holds data files, as a way out; empty if there is none."""
     if is_address(folder):
         return ""
-    below = (one for one in sorted(Path(folder).iterdir()) if one.is_dir() and not one.name.startswith("."))
+    inside = sorted(Path(folder).iterdir(), key=lambda one: (not _TRAINING.match(one.name), one.name))
+    below = (one for one in inside if one.is_dir() and not one.name.startswith("."))
     found = next(
         (one for one in below if any(suffix_of(str(file)) in SUFFIXES for file in one.iterdir())), None
     )

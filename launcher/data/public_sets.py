@@ -7,6 +7,8 @@ Row = Mapping[str, Any]
 
 CHOICES = ("choices", "options")
 """Names of the possible answers of a question."""
+MEDIA = frozenset(f"{name}{end}" for name in ("image", "video", "audio") for end in ("", "s"))
+"""Names of what a row shows or plays beside its text."""
 _NO_METHOD = "for a process reward model, which no method here trains"
 
 

@@ -7,7 +7,7 @@ from launcher.config.data import AUTO
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.meanings import no_format
-from launcher.data.public_sets import CHOICES, way_out
+from launcher.data.public_sets import CHOICES, MEDIA, way_out
 from launcher.data.reading import Reading
 from launcher.data.row import Row
 from launcher.data.tidy import tidy
@@ -87,6 +87,12 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
     row = tidy(row, one, left_out, as_text, dict(reading.roles) if reading.roles else _NO_ROLES)
     if left_out and not _CHOICES.isdisjoint(left_out) and (said := way_out(whole)):
         raise BrokenRow("format", said)
+    if left_out and (media := next((key for key in left_out if key.strip().lower() in MEDIA), None)):
+        raise BrokenRow(
+            "type",
+            f"{media} says that the row has more than text, and only texts are trained on; data.drop=[{media}] trains on the "
+            "text alone, and data.on_bad_row=skip with a data.max_bad_share that allows them leaves such rows out",
+        )
     left_out += one.unread(row)
     try:
         return ReadRow(name, one.read(row), tuple(left_out), tuple(as_text))
@@ -108,5 +114,9 @@ def _no_object(value: Any) -> str:
         return 'a row is a list of turns without a name; write {"messages": [...]} around each list'
     if isinstance(value, str) and value.lstrip().startswith("{"):
         return "a row is an object written as a text in quotes, so it was written as JSON twice; jq -r . OLD > NEW undoes it"
+    if isinstance(value, str):
+        return (
+            "a row is a text in quotes, not an object; jq -c '{text: .}' OLD > NEW makes rows to pretrain on"
+        )
     kind = "null" if value is None else f"a {type(value).__name__}"  # pyright: ignore[reportUnknownArgumentType]
     return f'a row is {kind}, not an object with a "messages" list'

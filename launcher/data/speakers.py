@@ -25,7 +25,7 @@ SPEAKERS = {
     **dict.fromkeys(CALLS, "assistant"),
 }
 """The role of each name of a speaker, in lower case."""
-NAMED_BY = ("role", "from", "speaker")
+NAMED_BY = ("role", "from", "speaker", "author")
 """Keys of a turn that say who speaks, in the order in which they are taken."""
 SAID_IN = {"role": ("content", "value", "text", "message"), "from": ("value", "content", "text", "message")}
 """Keys of a turn that hold what is said, in that order, by the key that says who speaks."""

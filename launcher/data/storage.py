@@ -30,6 +30,23 @@ _OTHERS = (
     (b"\x93NUMPY", f"a numpy array; {_DATA}"),
     (b"\x80\x04\x95", f"a pickle, which could run code and is never opened; write it as JSONL and {_DATA}"),
     (b"\x89HDF", f"an HDF5 file; {_DATA}"),
+    (b"FEA1", "an old Feather file (version 1); write it again with pandas' to_feather or to_parquet"),
+    (b"ORC", f"an ORC file; write it as Parquet, and {_DATA}"),
+    (b"Obj\x01", f"an Avro file; write it as Parquet, and {_DATA}"),
+    (
+        b"\x04\x22\x4d\x18",
+        "compressed with LZ4; `lz4 -d` unpacks it, and gzip, bzip2, xz and Zstandard are read as they are",
+    ),
+    (b"\xff\x06\0\0sNaPpY", "compressed with Snappy; unpack it, or use gzip, bzip2, xz or Zstandard"),
+    (
+        b"\x1f\x9d",
+        "compressed with compress; `uncompress` unpacks it, and gzip, bzip2, xz and Zstandard are read as they are",
+    ),
+    (b"Rar!", f"a RAR archive; unpack it and {_DATA}"),
+    (b"\x89PNG", "a PNG picture, and only texts are trained on"),
+    (b"\xff\xd8\xff", "a JPEG picture, and only texts are trained on"),
+    (b"GGUF", "a GGUF file, weights of a model and not data"),
+    (b"outs:\n- md5", "a DVC pointer, not the data itself; `dvc pull` fetches the data"),
 )
 _ENCODINGS = (
     (b"\xff\xfe\0\0", "UTF-32"),
@@ -61,13 +78,19 @@ def storage(file: str) -> str:
     _refuse_others(file, head)
     suffix = suffix_of(file)
     if suffix in (".csv", ".tsv", ".txt"):
-        return "txt" if suffix == ".txt" else "csv"
+        return _of_text(head) if suffix == ".txt" else "csv"
     if suffix == ".parquet":
         raise DataError(f"{file} is not a Parquet file, whatever its name says; write it again, or rename it")
     text = head.removeprefix(BOM).lstrip()
     if text.startswith(b"["):
         return "jsonl" if _is_list_per_line(text) else "json"
     return "object" if _is_over_lines(text) else "jsonl"
+
+
+def _of_text(head: bytes) -> str:
+    """How a file with the suffix .txt is read: as plain text, or as JSONL if its first lines are objects with names."""
+    lines = [line for line in head.removeprefix(BOM).split(b"\n", 3)[:2] if line.strip()]
+    return "jsonl" if lines and all(_is_row(line) for line in lines) else "txt"
 
 
 def read_head(file: str) -> bytes:
@@ -93,6 +116,8 @@ def _refuse_others(file: str, head: bytes) -> None:
     for magic, what in _OTHERS:
         if head.startswith(magic):
             raise DataError(f"{file} is {what}")
+    if head[8:10] == b'{"' and head[:8] != head[:8].strip(b"\0"):
+        raise DataError(f"{file} is a safetensors file, weights of a model and not data")
     if head[257:262] == b"ustar":
         raise DataError(f"{file} is a tar archive; unpack it and {_DATA}")
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):

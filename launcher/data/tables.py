@@ -210,4 +210,9 @@ def without_nulls(value: Any) -> Any:
         return {name: without_nulls(item) for name, item in items.items() if item is not None}
     if isinstance(value, list):
         return [without_nulls(item) for item in cast("list[Any]", value)]
+    if isinstance(value, bytes):  # a column of binary type, in which some writers keep texts
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
     return value

@@ -8,14 +8,17 @@ from typing import Any, cast
 
 from launcher.data.astext import holds_turns, holds_value, read_text
 from launcher.data.findings import BrokenRow
+from launcher.data.flags import FLAGS, as_weight
 from launcher.data.meanings import misspelt
-from launcher.data.speakers import keys_of
+from launcher.data.speakers import SPEAKERS, keys_of
 from launcher.data.turns import KEYS
 from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
 _SPOKEN = ("from", "value", "weight")
 """Keys of a turn with `from`, of which another key can be a misspelt one."""
+_NOTHING: tuple[Any, ...] = (None, [], {}, "")
+"""Values of a key that is left out with which nothing is lost."""
 Roles = Mapping[str, str]
 
 
@@ -40,7 +43,7 @@ def tidy(
             if key in ABOUT:
                 continue
             _check_spelling(key, value, one, row)
-            if value is not None:
+            if value not in _NOTHING:
                 dropped.append(key)
             changed = changed if changed is not None else dict(row)
             del changed[key]
@@ -110,6 +113,8 @@ def _tidy_turn(turn: Any, key: str, dropped: list[str], roles: Roles) -> Any:
     speaker = values[keys[0]]
     if isinstance(speaker, str) and speaker in roles:
         values = {**values, keys[0]: roles[speaker]}
+    if not FLAGS.isdisjoint(values):
+        values = as_weight(values, SPEAKERS.get(str(values[keys[0]]).strip().lower(), ""))
     odd = [name for name in values if name not in KEYS and name not in keys]
     if not odd:
         return values

@@ -7,6 +7,8 @@ has them. content is a string, and the arguments of a tool call are an object, a
 from typing import Any, cast
 
 from launcher.data.findings import BrokenRow, check_known
+from launcher.data.parts import TEXTS, spread
+from launcher.data.reorder import Named
 from launcher.data.row import value_in
 from launcher.data.speakers import as_role, join_calls
 
@@ -40,7 +42,7 @@ def read_turns(value: Any, key: str) -> list[Message]:
     if any(not isinstance(item, dict) for item in items):
         odd = next(item for item in items if not isinstance(item, dict))
         raise BrokenRow("type", f'a turn is {_kind(odd)}, not {{"role": ..., "content": ...}}')
-    turns = join_calls([as_role(item) for item in cast("list[dict[str, Any]]", items)])
+    turns = join_calls(spread([as_role(item) for item in cast("list[dict[str, Any]]", items)]))
     if _is_empty_system(turns[0]):
         turns = turns[1:]  # some data sets write the absence of a system prompt as an empty turn
         if not turns:
@@ -89,8 +91,11 @@ def read_turn(value: Any) -> Message:
     return turn
 
 
-def check_order(turns: list[Message]) -> None:
-    """BrokenRow if a turn of this role cannot be at its position: templates refuse it or render it as another role's."""
+def check_order(turns: list[Message], named: Named = Named()) -> None:  # noqa: B008 (it is frozen)
+    """BrokenRow if a turn of this role cannot be at its position: templates refuse it or render it as another role's.
+
+    `named`: how the file names its turns, for the command that mends it.
+    """
     if all(turn["role"] != "assistant" for turn in turns):
         raise BrokenRow(
             "no_answer",
@@ -102,11 +107,11 @@ def check_order(turns: list[Message]) -> None:
         role, last = turn["role"], before["role"] if before else None
         wrong = None
         if role == "system" and number > 1:
-            wrong = "a system turn can only be the first turn"
+            wrong = f"a system turn can only be the first turn; leave the later ones out: {named.without_later(role)}"
         elif role == "user" and last == "user":
-            wrong = "two user turns follow each other; join them"
+            wrong = f"two user turns follow each other; join them: {named.join(role)}"
         elif role == "assistant" and last == "assistant":
-            wrong = "two assistant turns follow each other; join them"
+            wrong = f"two assistant turns follow each other; join them: {named.join(role)}"
         elif role == "assistant" and last == "system":
             wrong = "the assistant answers before the user has asked"
         elif role == "tool" and last not in ("tool", "assistant"):
@@ -118,7 +123,7 @@ def check_order(turns: list[Message]) -> None:
         raise BrokenRow(
             "role_order",
             f"the last turn is {turns[-1]['role']}'s; end with the assistant's answer, or leave out what follows the last one: "
-            "jq -c '.messages |= (until(length == 0 or .[-1].role == \"assistant\"; .[:-1]))' OLD.jsonl > NEW.jsonl",
+            + named.end(),
         )
 
 
@@ -165,12 +170,16 @@ def _part(part: Any, role: str) -> str:
     if isinstance(part, str):
         return part
     values = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-    if values.get("type") not in ("text", "input_text", "output_text", "refusal"):
+    if values.get("type") not in TEXTS or ("type" not in values and "text" not in values):
         kind = values.get("type", _kind(part))
-        raise BrokenRow("type", f"a part of a {role} turn is {kind!r}, but only text parts can be trained on")
+        raise BrokenRow(
+            "type",
+            f"a part of {_article(role)} turn is {kind!r}, but only texts are trained on; leave such rows out with "
+            "data.on_bad_row=skip and a data.max_bad_share that allows them",
+        )
     text = values.get("text", values.get("refusal"))
     if not isinstance(text, str):
-        raise BrokenRow("type", f"a text part of a {role} turn holds {_kind(text)}, not a string")
+        raise BrokenRow("type", f"a text part of {_article(role)} turn holds {_kind(text)}, not a string")
     return text
 
 

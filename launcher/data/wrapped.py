@@ -7,6 +7,7 @@ from typing import Any, cast
 from launcher.data.findings import BrokenRow
 from launcher.data.read import detect
 from launcher.data.row import DECODER, Row, check_single
+from launcher.data.speakers import keys_of
 from launcher.errors import DataError
 
 _SPACE = re.compile(r"\s*")
@@ -54,7 +55,9 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
 def _only(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:
     """The rows of a file that is one object: a table, a list of rows under some name, or the only row."""
     table = _by_columns(value)
-    if table is not None:
+    if uneven := _uneven(value):
+        yield Row(1, None, BrokenRow("format", uneven, whole=True))
+    elif table is not None:
         yield from (Row(number, row, unit="row") for number, row in enumerate(table, start=1))
     elif detect(value) is None or _holds_rows(value):
         yield from _unwrap(text, at, value, file)
@@ -68,7 +71,11 @@ def _only(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]
 
 def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:
     """The rows in the only object of the file."""
-    arrays = {name: cast("list[Any]", items) for name, items in value.items() if _is_rows(items)}
+    arrays = {
+        name: cast("list[Any]", items)
+        for name, items in value.items()
+        if _is_rows(items) and not _is_chat(name, items)
+    }
     if not arrays:
         yield from _named_rows(value)
         return
@@ -115,6 +122,11 @@ def _holds_rows(value: dict[str, Any]) -> bool:
 def _is_rows(items: Any) -> bool:
     rows = cast("list[Any]", items) if isinstance(items, list) else []
     return bool(rows) and all(isinstance(row, dict) for row in rows)
+
+
+def _is_chat(name: str, items: list[dict[str, Any]]) -> bool:
+    """Whether the list is the turns of one chat, so that the object is a row and not a file of rows."""
+    return name not in _NAMES and all(keys_of(item) is not None and detect(item) is None for item in items)
 
 
 def _inner(line: int, item: dict[str, Any]) -> Row:
@@ -188,6 +200,19 @@ def _by_columns(value: dict[str, Any]) -> list[dict[str, Any]] | None:
     if len(lists) == len(cells) > 1 and len({len(cell) for cell in lists}) == 1:
         return [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
     return None
+
+
+def _uneven(value: dict[str, Any]) -> str | None:
+    """What is wrong with columns of texts that are not equally long; None if the object is no such table."""
+    sizes = {
+        name: len(cast("list[Any]", cell))
+        for name, cell in value.items()
+        if isinstance(cell, list) and cell and isinstance(cell[0], str)
+    }
+    if len(sizes) != len(value) or len(set(sizes.values())) < 2:
+        return None
+    said = ", ".join(f"{name} has {size:,}" for name, size in sizes.items())
+    return f"the columns are not equally long: {said}; write as many values in each"
 
 
 def _skip(text: str, at: int) -> int:

@@ -1,8 +1,9 @@
 """`alpaca`: an instruction, an optional input below it, and the output."""
 
-from typing import Any
+from typing import Any, cast
 
 from launcher.data.fields import make_turn, plain_pairs, read_below, read_history, read_systems, text_turn
+from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.formats.base import SYSTEM, Fields, Format
 
@@ -12,6 +13,13 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
+    given: Any = row.get("output")
+    if isinstance(given, list) and len(cast("list[Any]", given)) == 2:
+        raise BrokenRow(
+            "type",
+            "output is a list of two answers; if the first one is the better (LLaMA-Factory's ranking), read them as a pair: "
+            "data.columns={chosen: output.0, rejected: output.1}",
+        )
     question = read_below(row, "instruction", "input")
     turns = [*read_systems(row), *read_history(row)]
     return {"messages": [*turns, make_turn("user", question), text_turn(row, "output", "assistant")]}

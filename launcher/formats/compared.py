@@ -1,10 +1,11 @@
 """`compared`: a question, several answers, and which of them is better: SHP, PKU-SafeRLHF, HelpSteer's preferences, chatbot
 arenas, StackExchange pairs, and UltraFeedback and Nectar as they were published (answers with scores or ranks)."""
 
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from launcher.data.fields import as_strings, read_side, read_systems
+from launcher.data.fields import as_strings, make_turn, read_side, read_systems
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.transcript import asked_in, is_open
@@ -26,7 +27,15 @@ _PAIRS = (
 """Names of two answers, of which another column says which is better."""
 _BETTER_FIRST = (("response_j", "response_k"), ("chosen_response", "rejected_response"))
 """Names of two answers, of which the first is the better one."""
-_SCORES = ("fine-grained_score", "fine_grained_score", "overall_score", "score")
+_SCORES = (
+    "fine-grained_score",
+    "fine_grained_score",
+    "overall_score",
+    "score",
+    "pm_score",
+    "rating",
+    "reward",
+)
 """Keys for the score of an answer in a list, in order of preference: UltraFeedback's overall scores are known to be wrong."""
 _VERDICTS = (
     "better_response_id",
@@ -38,11 +47,12 @@ _VERDICTS = (
     "winner_model_a",
     "preference",
 )
-_LISTED = (
-    ("responses", "scores"),
-    ("responses", "rewards"),
-    ("completions", "scores"),
-    ("answers", "scores"),
+_RANKS = ("ranks", "rank")
+"""Names of a list of ranks, of which 1 (or 0) is the best."""
+_LISTED = tuple(
+    (answers, scores)
+    for answers in ("responses", "completions", "answers")
+    for scores in ("scores", "rewards", *_RANKS)
 )
 """Names of a list of answers and of the list of their scores."""
 
@@ -66,8 +76,12 @@ def _lists(row: Fields) -> tuple[str, str] | None:
 
 
 def _is_ranked(row: Fields) -> bool:
-    """Whether the answers are a list with ranks, as in Nectar."""
-    return "answers" in row and "prompt" in row and "num_responses" in row
+    """Whether the answers are a list of objects with ranks or scores, as in Nectar and in H4's StackExchange."""
+    answers: Any = row.get("answers")
+    if not isinstance(answers, list) or not any(name in row for name in _PROMPTS):
+        return "answers" in row and "prompt" in row and "num_responses" in row
+    first: Any = cast("list[Any]", answers)[0] if answers else None
+    return isinstance(first, dict) and any(name in first for name in (*_SCORES, "rank"))
 
 
 def _read(row: Fields) -> Example:
@@ -76,10 +90,10 @@ def _read(row: Fields) -> Example:
         listed = _lists(row)
         answers = row.get("answers" if _is_ranked(row) else "completions")
         chosen, rejected = _best_and_worst(_scored(row, *listed) if listed else answers)
-    elif names in _BETTER_FIRST or _first_is_better(row):
-        chosen, rejected = (read_side(row[name], name, "assistant") for name in names)
     else:
-        rejected, chosen = (read_side(row[name], name, "assistant") for name in names)
+        chosen, rejected = (_side(row, name) for name in names)
+        if names not in _BETTER_FIRST and not _first_is_better(row):
+            chosen, rejected = rejected, chosen
     prompt = _prompt(row)
     if not prompt:
         shared = 0
@@ -98,6 +112,27 @@ def _read(row: Fields) -> Example:
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
+def _texts(value: Any) -> list[str]:
+    """The texts of a list in JSON, as the arena's tables hold the questions and the answers of several rounds."""
+    if not isinstance(value, str) or not value.startswith('["'):
+        return []
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return []
+    return found if all(isinstance(text, str) for text in found) else []
+
+
+def _side(row: Fields, name: str) -> list[Message]:
+    """The turns of one of the two answers; with several rounds, the questions after the first one are among them."""
+    asked, said = _texts(row.get("prompt")), _texts(row[name])
+    if not asked or len(asked) != len(said):
+        return read_side(row[name], name, "assistant")
+    rounds = zip(asked, said, strict=True)
+    turns = [make_turn(*one) for q, a in rounds for one in (("user", q), ("assistant", a))]
+    return turns[1:]
+
+
 def _scored(row: Fields, answers: str, scores: str) -> list[dict[str, Any]]:
     """The answers of two lists, each with its score."""
     texts, numbers = (
@@ -106,8 +141,9 @@ def _scored(row: Fields, answers: str, scores: str) -> list[dict[str, Any]]:
     )
     if not texts or len(texts) != len(numbers):
         raise BrokenRow("format", f"{answers} and {scores} are not two lists of the same length")
+    by = "rank" if scores in _RANKS else "score"
     pairs = zip(texts, numbers, strict=True)
-    return [{"response": text, "score": number} for text, number in pairs]
+    return [{"response": text, by: number} for text, number in pairs]
 
 
 def _prompt(row: Fields) -> list[Message]:
@@ -115,6 +151,8 @@ def _prompt(row: Fields) -> list[Message]:
     if name is None:
         return []
     given = row[name]
+    if name == "prompt" and (texts := _texts(given)):
+        return [make_turn("user", texts[0])]
     if isinstance(given, str) and is_open(given):
         return asked_in(given, name)
     if isinstance(given, dict) and "full_text" in given:  # webgpt_comparisons
@@ -191,7 +229,10 @@ def _best_and_worst(given: Any) -> tuple[list[Message], list[Message]]:
         score = next((answer[name] for name in _SCORES if _is_number(answer.get(name))), None)
         if score is None and _is_number(answer.get("rank")):
             score = -answer["rank"]  # rank 1 is the best
-        text = answer.get("response", answer.get("answer"))
+        text = next(
+            (answer[name] for name in ("response", "answer", "text") if isinstance(answer.get(name), str)),
+            None,
+        )
         if score is not None and isinstance(text, str):
             found.append((float(score), text))
     if len(found) < 2:
@@ -238,6 +279,7 @@ SPEC = Format(
             "completions",
             "answers",
             "num_responses",
+            *_RANKS,
             "safer_response_id",
             "score_1",
             "score_A",

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from launcher.data.fields import plain_pairs, read_chat
+from launcher.data.fields import plain_pairs, read_chat, with_tools
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.formats.base import SYSTEM, Fields, Format
+from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
 
 def _matches(row: Fields) -> bool:
@@ -15,7 +15,7 @@ def _matches(row: Fields) -> bool:
 def _read(row: Fields) -> Example:
     if not isinstance(row.get("conversation"), list | str) or not row["conversation"]:
         raise BrokenRow("type", 'conversation is not a list of {"input": ..., "output": ...} or of turns')
-    return {"messages": read_chat(row, "conversation")}
+    return with_tools({"messages": read_chat(row, "conversation")}, row)
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=("conversation", *SYSTEM),
+    keys=("conversation", *SYSTEM, *TOOLS),
     kind="chat",
     precedence=25,
     matches=_matches,

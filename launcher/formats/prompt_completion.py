@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from launcher.data.fields import read_side, read_systems, without_weight
+from launcher.data.fields import read_side, read_systems, with_tools, without_weight
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example, untrained
 from launcher.data.transcript import answer_of, asked_in, is_open
 from launcher.data.turns import Message, check_order, is_trained
-from launcher.formats.base import SYSTEM, Fields, Format
+from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
 
 def _matches(row: Fields) -> bool:
@@ -25,7 +25,7 @@ def _read(row: Fields) -> Example:
         prompt = [*read_systems(row), *prompt]
     turns = [*untrained(prompt), *read_side(said, "completion", "assistant")]
     check_order(turns)
-    return {"messages": turns}
+    return with_tools({"messages": turns}, row)
 
 
 def _write(example: Example) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _write(example: Example) -> dict[str, Any]:
 
 
 SPEC = Format(
-    keys=("prompt", "completion", *SYSTEM),
+    keys=("prompt", "completion", *SYSTEM, *TOOLS),
     kind="chat",
     precedence=50,
     matches=_matches,

@@ -80,7 +80,7 @@ def sorted_well(straight: Callable[..., Finished], data: Path) -> Finished:
     )
 
 
-@pytest.mark.parametrize("plugin", ["", "lora"])
+@pytest.mark.parametrize("plugin", ["", pytest.param("lora", marks=pytest.mark.long)])
 def test_a_separable_toy_set_reaches_100_percent(straight, data, plugin: str):
     run = straight(*typed(data, "trainer.max_steps=160", "resources.gpus_per_node=2", plugins(plugin)))
     first, last = (run.events("classified")[at] for at in (0, -1))
@@ -94,8 +94,15 @@ def test_a_separable_toy_set_reaches_100_percent(straight, data, plugin: str):
 
 @pytest.mark.parametrize(
     "more",
-    [(), ("trainer.class_weight=balanced",), ("trainer.multi_label=true", "trainer.class_weight=balanced")],
-    ids=["plain", "weighted", "several"],
+    [
+        pytest.param((), id="plain", marks=pytest.mark.long),
+        pytest.param(("trainer.class_weight=balanced",), id="weighted"),
+        pytest.param(
+            ("trainer.multi_label=true", "trainer.class_weight=balanced"),
+            id="several",
+            marks=pytest.mark.long,
+        ),
+    ],
 )
 def test_losses_and_scores_are_equal_over_ranks_and_micro_batches(straight, data, more: tuple[str, ...]):
     name = "_several" if "trainer.multi_label=true" in more else ""
@@ -122,7 +129,9 @@ def test_losses_and_scores_are_equal_over_ranks_and_micro_batches(straight, data
         assert mine == pytest.approx(first, rel=1e-4)
 
 
-@pytest.mark.parametrize("plugin", ["", "lora", pytest.param("qlora", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "plugin", ["", *(pytest.param(one, marks=pytest.mark.long) for one in ("lora", "qlora"))]
+)
 def test_losses_are_equal_under_every_strategy(straight, data, plugin: str):
     runs = [
         straight(
@@ -135,6 +144,7 @@ def test_losses_are_equal_under_every_strategy(straight, data, plugin: str):
         assert run.events("exported")[0]["verified"] == "logits"
 
 
+@pytest.mark.long
 def test_an_adapter_over_4_bit_weights_learns_the_toy_set_too(straight, data):
     run = straight(
         *typed(data, "trainer.max_steps=160", plugins("qlora"), "strategy=fsdp2", "resources.gpus_per_node=2")
@@ -186,6 +196,7 @@ def test_a_label_that_the_plan_does_not_have_is_refused_on_the_ranks_with_its_li
     assert "rows.jsonl, line 32: label 'cutlery' is not one of the classes of this run" in run.logs()
 
 
+@pytest.mark.long
 def test_a_run_goes_on_bitwise_after_a_kill(warm: Warm, cache, tmp_path, data):
     more = typed(data, "plugin=[lora,sharded_checkpoint]", "plugins.sharded_checkpoint.save_steps=2",
                  "trainer.max_steps=6", "resources.gpus_per_node=2")  # fmt: skip

@@ -118,6 +118,7 @@ def test_losses_are_equal_over_ranks_and_under_every_strategy(straight, taught, 
         assert run.events("exported")[0]["verified"] == "logits"
 
 
+@pytest.mark.long
 def test_packed_texts_have_the_losses_of_single_ones(straight, taught):
     alone = straight(*typed(taught, *EQUAL[1:], "trainer.max_steps=1"))
     packed = straight(*typed(taught, *EQUAL[1:], "trainer.max_steps=1", "trainer.packing=true",
@@ -217,6 +218,7 @@ def test_stored_words_of_other_rows_or_settings_are_refused(
     assert "has no output for a row of" in run.logs()
 
 
+@pytest.mark.long
 def test_a_run_goes_on_bitwise_after_a_kill(warm: Warm, cache, tmp_path, taught):
     more = typed(taught, "plugins.sharded_checkpoint.save_steps=2", "trainer.max_steps=6", "resources.gpus_per_node=2",
                  "plugins.lora.dropout=0.1", plugin="lora")  # fmt: skip

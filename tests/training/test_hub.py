@@ -55,6 +55,7 @@ def start(folder: Path, home: Path, endpoint: str, *overrides: str) -> tuple[int
     return done.returncode, Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"])), done.stderr
 
 
+@pytest.mark.long
 def test_two_ranks_train_while_the_hub_is_gone_that_one_process_has_fetched_from(repositories, tmp_path):
     """The hub is shut down as soon as all is fetched, and the ranks wait for that in the plugin's on_load."""
     (tmp_path / "wait.py").write_text(WAIT)
@@ -167,6 +168,7 @@ def test_what_fetch_has_brought_needs_no_hub(repositories, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_a_teacher_is_fetched_as_the_model_is(repositories, tmp_path):
     known = {**repositories, ("model", "me/teacher"): repositories["model", MODEL]}
     with serve(known) as hub:

@@ -55,9 +55,8 @@ def test_a_killed_run_continues_with_more_copies_and_then_with_whole_states(warm
     assert [by_step[step] for step in sorted(by_step)] == pytest.approx(whole.losses, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "degrees", [pytest.param(COPIES, marks=pytest.mark.long), SECOND], ids=["copies", "second_copy"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("degrees", [COPIES, SECOND], ids=["copies", "second_copy"])
 def test_a_killed_run_continues_bitwise_on_the_same_degrees(warm, straight, cache, tmp_path, degrees):
     whole = straight(*METHODS["full"], *degrees)
     run = planned(tmp_path, cache, *METHODS["full"], *degrees)

@@ -14,29 +14,37 @@ pytestmark = pytest.mark.train
 
 SHARED = ("batch.global_batch_size=2", "strategy.sequence_parallel_size=2")
 CASES = [
+    Case(model="tiny", method="lora", strategy="zero3", checkpointing=False, length=128, ranks=2),
+    Case(model="tiny", method="qlora", strategy="fsdp2", checkpointing=False, length=128, ranks=2),
+    Case(
+        model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1,
+        more=("trainer.optim=adamw_8bit",),
+    ),
+    Case(
+        model="tiny", method="full", strategy="fsdp2", checkpointing=False, length=128, ranks=4,
+        more=(HYBRID["fsdp2"], "batch.global_batch_size=16"),
+    ),
+    Case(model="tiny", method="lora", strategy="fsdp2", checkpointing=True, length=384, ranks=2, more=SHARED),
+]  # fmt: skip
+MORE = [
     Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1),
     Case(model="tiny", method="full", strategy="zero1", checkpointing=True, length=128, ranks=2),
-    Case(model="tiny", method="lora", strategy="zero3", checkpointing=False, length=128, ranks=2),
     Case(model="tiny", method="qlora", strategy="zero2", checkpointing=True, length=128, ranks=2),
-    Case(model="tiny", method="qlora", strategy="fsdp2", checkpointing=False, length=128, ranks=2),
     Case(
         model="tiny", method="full", strategy="fsdp2", checkpointing=False, length=128, ranks=2,
         more=("batch.global_batch_size=8",),
     ),
     Case(
-        model="tiny", method="full", strategy="ddp", checkpointing=False, length=128, ranks=1,
-        more=("trainer.optim=adamw_8bit",),
-    ),
-    *(
-        Case(
-            model="tiny", method=method, strategy=strategy, checkpointing=False, length=128, ranks=4,
-            more=(HYBRID[strategy], "batch.global_batch_size=16"),
-        )
-        for method, strategy in (("full", "fsdp2"), ("lora", "zero3"))
+        model="tiny", method="lora", strategy="zero3", checkpointing=False, length=128, ranks=4,
+        more=(HYBRID["zero3"], "batch.global_batch_size=16"),
     ),
     Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=384, ranks=2, more=SHARED),
-    Case(model="tiny", method="lora", strategy="fsdp2", checkpointing=True, length=384, ranks=2, more=SHARED),
+    Case(
+        model="tiny", method="full", strategy="fsdp2", checkpointing=False, length=128, ranks=2, more=("trainer.optim=muon",),
+    ),
 ]  # fmt: skip
+IN_BF16 = (("full", True), ("lora", False), ("qlora", True))
+"""The others are left to --long."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,9 @@ def bench(tmp_path_factory, cache):
 
 
 @pytest.mark.parametrize(
-    "case", CASES, ids=lambda case: f"{case.method}-{case.strategy}-{case.ranks}-{case.length}"
+    "case",
+    [*CASES, *(pytest.param(case, marks=pytest.mark.long) for case in MORE)],
+    ids=lambda case: f"{case.method}-{case.strategy}-{case.ranks}-{case.length}",
 )
 def test_states_are_exact_and_activations_within_5_percent(bench: Bench, case: Case):
     held = bench.hold(case)
@@ -60,7 +70,11 @@ def test_states_are_exact_and_activations_within_5_percent(bench: Bench, case: C
 
 
 @pytest.mark.parametrize(
-    ("method", "checkpointing"), list(itertools.product(memory_bf16.ADAPTERS, (False, True)))
+    ("method", "checkpointing"),
+    [
+        pytest.param(*case, marks=[] if case in IN_BF16 else [pytest.mark.long])
+        for case in itertools.product(memory_bf16.ADAPTERS, (False, True))
+    ],
 )
 def test_activations_in_bf16_under_autocast_are_within_5_percent(method: str, checkpointing: bool):
     shape, plugin = memory_bf16.SHAPES["tiny"], memory_bf16.ADAPTERS[method]

@@ -15,11 +15,9 @@ pytestmark = pytest.mark.train
 
 SAMPLE = [
     Cell("dpo", "lora", True, "fsdp2", 2),
-    Cell("kto", "lora", False, "ddp", 2),
     Cell("orpo", "qlora", False, "zero2", 2),
     Cell("reward", "lora", False, "zero3", 2),
     Cell("grpo", "none", False, "fsdp2", 2),
-    Cell("pretrain", "none", False, "ddp", 1),
     Cell("distill", "qlora", True, "fsdp2", 2),
 ]
 NOTING = """
@@ -81,7 +79,7 @@ def test_with_an_adapter_the_reference_is_the_model_without_it_and_takes_no_memo
     assert noted == {"adapters": ["default"], "parameters": 0, "sharded": 0, "trained": 0}
 
 
-@pytest.mark.parametrize("strategy", ["zero3", "fsdp2"])
+@pytest.mark.parametrize("strategy", ["zero3", pytest.param("fsdp2", marks=pytest.mark.long)])
 def test_the_reference_of_a_full_fine_tune_is_frozen_and_sharded_as_the_model(
     warm, planned, tmp_path, strategy
 ):
@@ -90,7 +88,7 @@ def test_the_reference_of_a_full_fine_tune_is_frozen_and_sharded_as_the_model(
     assert noted["trained"] == 0
 
 
-@pytest.mark.parametrize("trainer", ["dpo", "grpo"])
+@pytest.mark.parametrize("trainer", ["dpo", pytest.param("grpo", marks=pytest.mark.long)])
 def test_a_killed_run_of_any_trainer_continues_bitwise(warm, planned, trainer: str):
     cell = Cell(trainer, "lora", False, "ddp", 2)
     more = (

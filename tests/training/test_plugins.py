@@ -127,6 +127,7 @@ def test_an_evaluation_that_gets_no_better_ends_the_run_with_its_best_weights(wa
     assert status(run)["early_stopped"]["step"] == stopped["step"]
 
 
+@pytest.mark.long
 def test_a_run_that_was_stopped_early_and_starts_again_takes_no_further_step(warm, cache, tmp_path):
     run = planned(tmp_path, cache, *EARLY)
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()

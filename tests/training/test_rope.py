@@ -77,7 +77,7 @@ def test_an_adapter_of_stretched_positions_is_opened_with_them(run: Finished, ba
     assert exported.get("why") is None  # it was loaded back and compared
 
 
-@pytest.mark.parametrize("key", ["model.adapter", "model.name_or_path"])
+@pytest.mark.parametrize("key", ["model.adapter", pytest.param("model.name_or_path", marks=pytest.mark.long)])
 def test_a_run_that_goes_on_from_it_has_its_positions(run: Finished, base: Path, cli, key: str):
     given = [
         word

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from launcher.__main__ import main
-from launcher.data import part, survey
+from launcher.data import counting, survey
 from launcher.data.findings import RULES
 from launcher.data.part import Part
 from launcher.data.whole import STEPS, advise
@@ -334,7 +334,7 @@ def test_large_files_give_the_report_of_small_ones(checked, monkeypatch: pytest.
 
 
 def test_words_are_found_in_scripts_with_and_without_spaces():
-    words = part._WORD.findall("Don't stop: naïve — 42 Привет 你好, été".lower().encode())
+    words = counting._WORD.findall("Don't stop: naïve — 42 Привет 你好, été".lower().encode())
     assert [word.decode() for word in words] == [
         "don",
         "t",
