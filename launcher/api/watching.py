@@ -18,7 +18,8 @@ from launcher.output import say
 from launcher.run import RunDir, now
 from launcher.run.history import HistoryReader
 from launcher.run.totals import gpu_s
-from launcher.status.state import Status, is_over, read_statuses, split_readable
+from launcher.status.run_status import Status
+from launcher.status.state import is_over, read_statuses, split_readable
 
 _LOST_S = 60.0
 """Seconds for which a job must stay lost before it counts as failed: a file system shows some files late."""
@@ -147,13 +148,10 @@ class Watch:
             self._close(row, "cancelled", "The job was cancelled by the operator")
         else:
             why = status.error or f"the run is {status.state.value}"
-            message = f"The job failed: {self._without_paths(why)}"
+            message = f"The job failed: {self._data_dir.hide(why)}"
             self._close(row, "failed", message, {"code": "server_error", "message": message, "param": None})
 
     def _close(self, row: Row, status: str, message: str, error: dict[str, str | None] | None = None) -> None:
         with self._store.change() as db:
             end_job(db, row, status, message, error)
         self._finisher.clean(row)
-
-    def _without_paths(self, text: str) -> str:
-        return text.replace(str(self._data_dir.folder), "...")

@@ -6,6 +6,7 @@ from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.blocks import SINKS
 from launcher.plan.combination import Combination
+from launcher.plan.eval_job import check_eval_job
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.names import ATTENTION
 from launcher.plan.rules import check_rules
@@ -43,7 +44,8 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         heads=shape.num_attention_heads if shape else None,
         key_value_heads=shape.num_key_value_heads if shape else None,
         sees_less=shape is not None and shape.full_attention_layers not in (None, shape.num_hidden_layers),
-        experts=shape is not None and bool(shape.num_experts),
+        experts=bool(shape.num_experts) if shape else None,
+        balances=bool(config.trainer.router_aux_loss_coef),
         compiled=config.trainer.torch_compile,
         trains_head=adapter is not None and _trains_head(plan, adapter),
         trains_tokens=adapter is not None and adapter.tokens > 0,
@@ -99,6 +101,7 @@ def check_options(config: Config, plan: LaunchPlan) -> None:
     """PlanError for an option that cannot work in this plan."""
     _check_attention(config, plan)
     _check_compile(config, plan)
+    check_eval_job(config, plan)
     if config.trainer.activation_offloading and plan.device != "cuda":
         raise PlanError(
             "trainer.activation_offloading=true moves activations from a GPU to its host, but this run is on a CPU; take it out"

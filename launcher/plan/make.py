@@ -84,6 +84,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     )
     args = trainer_args(config, batch, mixed, cuda, generation)
     args = _with_own(args, files.trainer_args, strategy.name)
+    if shape and shape.num_experts and "router_aux_loss_coef" in method.fields:
+        # trl would take that of the model's config.json, without a word
+        args.setdefault("router_aux_loss_coef", 0.0)
     length = make_length(
         args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
     )

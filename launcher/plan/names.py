@@ -16,6 +16,8 @@ OPTIMIZERS = (
 )  # fmt: skip
 """trainer.optim. Source: transformers 5.23, training_args.py, OptimizerNames."""
 
+MUON = "muon"
+"""trainer.optim of this project's own: Muon for the matrices of hidden layers, and AdamW for the rest."""
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
@@ -69,10 +71,11 @@ _MEANT = {
 
 def check_names(trainer: TrainerConfig) -> None:
     """PlanError for an optimizer or schedule that transformers does not know, or a schedule without a required argument."""
-    if trainer.optim not in OPTIMIZERS:
+    known = (*OPTIMIZERS, MUON)
+    if trainer.optim not in known:
         if meant := _MEANT.get(trainer.optim.lower()):
             raise PlanError(f"trainer.optim: unknown optimizer '{trainer.optim}'; did you mean {meant}?")
-        raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, OPTIMIZERS)}")
+        raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, known)}")
     schedule = trainer.lr_scheduler_type
     if schedule not in SCHEDULERS:
         raise PlanError(f"trainer.lr_scheduler_type: {unknown('schedule', schedule, SCHEDULERS)}")

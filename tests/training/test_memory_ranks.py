@@ -39,6 +39,9 @@ MORE = [
         more=(HYBRID["zero3"], "batch.global_batch_size=16"),
     ),
     Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=384, ranks=2, more=SHARED),
+    Case(
+        model="tiny", method="full", strategy="fsdp2", checkpointing=False, length=128, ranks=2, more=("trainer.optim=muon",),
+    ),
 ]  # fmt: skip
 IN_BF16 = (("full", True), ("lora", False), ("qlora", True))
 """The others are left to --long."""

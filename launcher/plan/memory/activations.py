@@ -50,7 +50,18 @@ def activation_bytes(load: Load) -> float:
         kept = (
             blocks * stream + block - (stream if load.stream_width == 4 else 0)
         )  # the first norm keeps it anyway
-    return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
+    return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load) + router_bytes(load)
+
+
+def router_bytes(load: Load) -> float:
+    """Bytes that the loss of the routers keeps (trainer.router_aux_loss_coef): of each token and expert of every block a logit,
+    and its probability in fp32, also with checkpointing.
+
+    Source: launcher/train/experts.py. Unverified.
+    """
+    if not load.balances:
+        return 0
+    return load.layers * load.tokens * (load.shape.num_experts or 0) * (load.width + 4)
 
 
 def stashed_bytes(load: Load, moment: Moment) -> float:
@@ -255,7 +266,7 @@ def _shared_bytes(load: Load) -> float:
 ACTIVATIONS = Term(
     name="activations",
     at=activation_bytes_at,
-    formulas=(activation_bytes, block_activation_bytes, listed_block_bytes),
+    formulas=(activation_bytes, block_activation_bytes, listed_block_bytes, router_bytes),
     shown_by="ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts, liger's kernels and models that are not "
     "Llama-class unverified",
 )

@@ -66,7 +66,7 @@ class Mixed:
             self.model.set_submodule(path, SharedLayer(layer.base_layer, self.rows))
         self.model.train()
 
-    def join(self, lane: Lane) -> None:
+    def add(self, lane: Lane) -> None:
         """Adds a lane's adapter."""
         for path, layer in _adapted(lane.inner):
             found = self.model.get_submodule(path)
@@ -75,7 +75,7 @@ class Mixed:
                 self.model.set_submodule(path, found)
             found.adapters[lane.order.number] = layer
 
-    def leave(self, lane: Lane) -> None:
+    def remove(self, lane: Lane) -> None:
         """Removes a lane's adapter."""
         for module in self.model.modules():
             if isinstance(module, SharedLayer):
@@ -123,8 +123,8 @@ def why_not_mixed(lane: Lane) -> str | None:
         return f"{dropout}={getattr(config, dropout)} of the model draws its masks from one generator"
     if isinstance(lane.inner.get_output_embeddings(), LoraLayer):
         return "its adapter is on the head, of which only trained tokens are computed"
-    if lane.trainer.aux_loss_enabled:
-        return "the router's auxiliary loss is computed of all rows at once"
+    if lane.trainer.routers is not None:
+        return "the routers of its experts would be read over the rows of all trials"
     if "flash" in attention_of(lane.inner):
         return "the attention kernel takes all rows as one"
     return None
