@@ -76,8 +76,8 @@ def few_steps(total: int | None, *, packs: bool = True) -> str | None:
     if total is None or total >= _FEW_STEPS:
         return None
     return (
-        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, fewer than {_FEW_STEPS}; a "
-        f"smaller batch.global_batch_size, more trainer.num_train_epochs{' or trainer.packing=false' if packs else ''} gives more"
+        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, fewer than {_FEW_STEPS}; a smaller "
+        f"batch.global_batch_size, more trainer.num_train_epochs{' or trainer.packing=false' if packs else ''} gives more"
     )
 
 
