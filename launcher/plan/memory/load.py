@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
+from launcher.plan.blocks import is_plain
 from launcher.plan.model import (
     block_norms,
     count_linear,
@@ -83,6 +84,8 @@ class Load:
     """Tokens whose logits a plugin computes at once between steps."""
     offloads_activations: bool = False
     """Whether activations are kept in host memory until the backward pass."""
+    mlp_tile_tokens: int | None = None
+    """Tokens of a tile of an MLP; None if it computes all at once."""
     balances: bool = False
     """Whether a loss balances the routers of a mixture of experts."""
     fragmentation: float = FRAGMENTATION
@@ -151,6 +154,12 @@ class Load:
     def tokens(self) -> int:
         """Tokens of this rank in one forward pass: those of its part where ranks share a sequence."""
         return -(-self.sequences * self.answers * self.length // self.degrees.sequence)
+
+    @property
+    def tiled_share(self) -> float:
+        """The share of this rank's tokens that an MLP computes at once; 1 without tiles, and for all but plain decoders."""
+        tile = self.mlp_tile_tokens
+        return 1.0 if tile is None or not is_plain(self.shape) else min(1.0, tile / self.tokens)
 
     @property
     def masked(self) -> bool:
