@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from launcher.after.chat import ChatSettings, model_request, wait_until_ready
-from launcher.after.serve.documents import RequestRefused
+from launcher.after.serve.documents import RequestRefused, client_gone
 from launcher.after.serve.request_queue import RequestQueue
 from launcher.after.worker import ModelProcess, worker
 from launcher.api.models import TrainedModel
@@ -182,7 +182,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
         while not (await asyncio.wait({task}, timeout=_CONNECTED_S))[0]:
             # the work can be done by now, and then its result counts: a user of a model that nobody takes off again
             if await request.is_disconnected() and not task.done():
-                raise RequestRefused("the client has disconnected", status=499)
+                raise client_gone()
         return task.result()
     finally:
         task.cancel()

@@ -63,6 +63,10 @@ class DataDir:
         """The folder of the job's run."""
         return self.runs / _checked(job_id)
 
+    def hide(self, text: str) -> str:
+        """A text for clients: without the path of this folder."""
+        return text.replace(str(self.folder), "...")
+
     def make(self) -> None:
         """Makes the folders, which only this user can read; RunError if that cannot be done."""
         try:

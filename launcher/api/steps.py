@@ -153,4 +153,4 @@ class Steps:
         folder = self._data_dir.job(job_id)
         said = message.replace(str(folder / TRAINING_DATA), "the training file")
         said = said.replace(str(folder / VALIDATION_DATA), "the validation file")
-        return said.replace(str(self._data_dir.folder), "...")
+        return self._data_dir.hide(said)

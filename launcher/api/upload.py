@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
-from launcher.after.serve.documents import RequestRefused
+from launcher.after.serve.documents import RequestRefused, client_gone
 from launcher.api.files import TRAINING, Upload
 
 _PIECE_S = 60.0
@@ -73,6 +74,8 @@ async def _pieces(request: Request, most: int) -> AsyncGenerator[bytes, None]:
             piece = await asyncio.wait_for(stream.__anext__(), _PIECE_S)
         except StopAsyncIteration:
             return
+        except ClientDisconnect:
+            raise client_gone() from None
         except asyncio.TimeoutError:
             raise RequestRefused(f"no further byte arrived within {_PIECE_S:g} s", status=408) from None
         size += len(piece)

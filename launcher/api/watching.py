@@ -147,13 +147,10 @@ class Watch:
             self._close(row, "cancelled", "The job was cancelled by the operator")
         else:
             why = status.error or f"the run is {status.state.value}"
-            message = f"The job failed: {self._without_paths(why)}"
+            message = f"The job failed: {self._data_dir.hide(why)}"
             self._close(row, "failed", message, {"code": "server_error", "message": message, "param": None})
 
     def _close(self, row: Row, status: str, message: str, error: dict[str, str | None] | None = None) -> None:
         with self._store.change() as db:
             end_job(db, row, status, message, error)
         self._finisher.clean(row)
-
-    def _without_paths(self, text: str) -> str:
-        return text.replace(str(self._data_dir.folder), "...")

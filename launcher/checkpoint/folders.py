@@ -6,7 +6,7 @@ Saves and deletions that were interrupted leave folders that are not checkpoints
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,13 +120,18 @@ def commit(folder: Path, manifest: Manifest) -> Path:
 
 
 def retain(
-    checkpoints: Path, keep_last: int, keep_every: int, keep_best: int, newest: int | None = None
+    checkpoints: Path,
+    keep_last: int,
+    keep_every: int,
+    keep_best: int,
+    newest: int | None = None,
+    more: Callable[[Sequence[Manifest]], Mapping[int, list[str]]] | None = None,
 ) -> list[int]:
     """The steps of the committed checkpoints that were deleted because no rule keeps them.
 
     `newest`: the step that was just saved. Later checkpoints are from before the run went back to an earlier step, because they
     were broken or had diverged. They do not count, and the run replaces them when it reaches their steps. After a save, the
-    manifests alone are read.
+    manifests alone are read. `more`: gives the steps that are kept for other reasons.
     """
     found = [
         one
@@ -134,7 +139,8 @@ def retain(
         if isinstance(one, FoundCheckpoint) and (newest is None or one.manifest.step <= newest)
     ]
     kept = reasons_to_keep([one.manifest for one in found], keep_last, keep_every, keep_best)
-    unwanted = [one for one in found if one.manifest.step not in kept]
+    also: Mapping[int, list[str]] = more([one.manifest for one in found]) if more else {}
+    unwanted = [one for one in found if one.manifest.step not in kept and one.manifest.step not in also]
     for one in unwanted:
         delete(one)
     return [one.manifest.step for one in unwanted]

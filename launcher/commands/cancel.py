@@ -24,6 +24,8 @@ class CancelResult(TypedDict):
     """Its state now; a job needs a moment to end."""
     server: bool
     """Whether the job is the one that served the run."""
+    evaluations: list[str]
+    """The jobs of evaluations on tasks (eval_job) that were cancelled too."""
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -43,11 +45,16 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         result: CancelResult = {
             "run": run.name, "job_id": done.job_id, "state": read_status(run).state, "server": done.server,
+            "evaluations": list(done.evaluations),
         }  # fmt: skip
         print_json(result)
     elif done.server:
         print_text(
             f"{run.name}: the server's job {done.job_id} {'is over already' if done.was_over else 'was cancelled'}"
+        )
+    elif done.was_over and done.evaluations:
+        print_text(
+            f"{run.name} is {done.state}: only its evaluations (job {', '.join(done.evaluations)}) were cancelled"
         )
     elif done.was_over:
         print_text(f"{run.name} is {done.state}: there is nothing to cancel")
@@ -56,7 +63,8 @@ def _run(options: argparse.Namespace) -> int:
             f"{run.name}: this trial ends; job {done.job_id} goes on with the other trials of its group"
         )
     else:
-        print_text(f"{run.name}: job {done.job_id} was cancelled")
+        more = f", with its evaluations (job {', '.join(done.evaluations)})" if done.evaluations else ""
+        print_text(f"{run.name}: job {done.job_id} was cancelled{more}")
     return Exit.OK
 
 

@@ -21,6 +21,8 @@ from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
 from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir, find_run, now, write_text
+from launcher.run.history import HistoryReader
+from launcher.run.long_course import LongCourse
 from launcher.status.spent import read_spent
 from launcher.status.state import read_status
 from launcher.sweep.folder import SweepDir, list_sweeps
@@ -28,6 +30,8 @@ from launcher.sweep.read import read_sweep
 from launcher.units import mebibytes
 
 NAME = "report.html"
+_SAMPLED = 2000
+"""Logged lines that are drawn of a run whose metrics.jsonl is not parsed as a whole."""
 _BEGINNING = 4096
 """Number of first characters in which a report contains its mark."""
 
@@ -160,8 +164,11 @@ def _read(path: Path, read: Callable[[Path], Any]) -> Any:
 
 def read_facts(run: RunDir) -> RunFacts:
     """The present contents of the run's files; a missing file counts as empty."""
-    status = read_status(run)
-    spent = read_spent(run, running=status.state is RunState.RUNNING)
+    reader = HistoryReader(run, whole=False)
+    status = read_status(run, reader=reader)
+    spent = read_spent(run, running=status.state is RunState.RUNNING, reader=reader)
+    history = reader.read()
+    long = history.course if isinstance(history.course, LongCourse) else None
     checked = _read(run.data_check, read_reports)
     overrides = _read(run.overrides, read_words)
     files = sorted(path for path in run.export.rglob("*") if path.is_file()) if run.export.is_dir() else []
@@ -170,7 +177,7 @@ def read_facts(run: RunDir) -> RunFacts:
         run_dir=str(run.path),
         plan=run.read_json(run.plan),
         events=run.read_events(),
-        metrics=run.read_metrics(),
+        metrics=long.sample(_SAMPLED) if long else run.read_metrics(),
         data_check=checked,
         status={
             **dataclasses.asdict(status),
@@ -181,6 +188,8 @@ def read_facts(run: RunDir) -> RunFacts:
         export=[(str(path.relative_to(run.export)), path.stat().st_size) for path in files],
         written=now(),
         version=__version__,
+        history=history if long else None,
+        lines=long.lines if long else None,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, Optional, Union
 
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
+from launcher.config.eval_job import EvalJobConfig
 from launcher.config.generation import GenerationConfig
 from launcher.config.missing import MISSING
 from launcher.config.model import ModelConfig
@@ -58,6 +59,7 @@ class Config:
     batch: BatchConfig = field(default_factory=BatchConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+    eval_job: EvalJobConfig = field(default_factory=EvalJobConfig)
     hub: HubConfig = field(default_factory=HubConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     plugins: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -10,6 +10,7 @@ from launcher.clusters.base import RunState
 from launcher.clusters.local import process_id
 from launcher.clusters.registry import job_cluster
 from launcher.errors import RunError, unknown
+from launcher.launching.end_evaluations import cancel_evaluations
 from launcher.launching.write import settle
 from launcher.run import RunDir, job_number, list_runs
 from launcher.run.events import launching
@@ -32,6 +33,8 @@ class CancelledJob:
     """Whether it is the job that served the run."""
     shared: bool = False
     """Whether the job trains other trials too, and only this one ends."""
+    evaluations: tuple[str, ...] = ()
+    """The jobs of evaluations (eval_job) that were cancelled with it."""
 
 
 def cancel_server(run: RunDir) -> CancelledJob:
@@ -57,6 +60,7 @@ def cancel(run: RunDir) -> CancelledJob:
     if before.job_id is None:
         raise RunError(f"{run.name} has no job to cancel: it was never submitted")
     over = is_over(before.state)
+    evaluations = tuple(cancel_evaluations(run)) if over else ()
     if not over:
         job = run.read_json(run.job)
         cluster = job_cluster(str(job["cluster"]))
@@ -68,8 +72,13 @@ def cancel(run: RunDir) -> CancelledJob:
         if not run.together.is_file():  # otherwise the worker of its group ends this trial alone
             cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
+        evaluations = tuple(cancel_evaluations(run))
     return CancelledJob(
-        job_id=before.job_id, was_over=over, state=before.state.value, shared=run.together.is_file()
+        job_id=before.job_id,
+        was_over=over,
+        state=before.state.value,
+        shared=run.together.is_file(),
+        evaluations=evaluations,
     )
 
 

@@ -5,13 +5,14 @@ packages, and the code of the training method and of reward functions, which is 
 import ast
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
-from launcher.errors import ConfigError, unknown
+from launcher.errors import ConfigError, DataError, PackageError, unknown
 from launcher.methods.registry import find_method
 from launcher.packages import missing
 from launcher.plan import Facts, LaunchPlan
@@ -25,6 +26,7 @@ def check_place(config: Config, facts: Facts, plan: LaunchPlan) -> None:
     """Raises ClusterError, ConfigError or PlanError for a fault that a plan cannot see."""
     check_rank_module(config)
     check_reward_functions(config)
+    check_tasks(config, facts)
     find_cluster(facts.cluster).check_room(plan.nodes, plan.spares, os.environ)
 
 
@@ -72,6 +74,24 @@ def check_reward_functions(config: Config) -> None:
         names = find_names(key, module)
         if names is not None and name not in names:
             raise ConfigError(f"{key}: {unknown(f'function of {module}', name, names)}")
+
+
+def check_tasks(config: Config, facts: Facts) -> None:
+    """Raises DataError for a task file of eval_job that is not here, PackageError without lm-eval in the job's Python."""
+    wanted = config.eval_job
+    if wanted.every is None:
+        return
+    for name in wanted.tasks:
+        is_file = name.endswith((".yaml", ".yml")) or "/" in name
+        if is_file and not Path(facts.work_dir, name).is_file():
+            raise DataError(
+                f"eval_job.tasks: {name} is not a file; give the path of a task's YAML file, or a task's name"
+            )
+    if facts.python == sys.executable and importlib.util.find_spec("lm_eval") is None:
+        raise PackageError(
+            f"eval_job.every={wanted.every} needs lm-evaluation-harness, which this Python does not have; "
+            "pip install 'launcher[tasks]', or take eval_job out"
+        )
 
 
 def find_names(key: str, module: str) -> set[str] | None:

@@ -6,6 +6,7 @@ from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.blocks import SINKS
 from launcher.plan.combination import Combination
+from launcher.plan.eval_job import check_eval_job
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.names import ATTENTION
 from launcher.plan.rules import check_rules
@@ -101,6 +102,7 @@ def check_options(config: Config, plan: LaunchPlan) -> None:
     """PlanError for an option that cannot work in this plan."""
     _check_attention(config, plan)
     _check_compile(config, plan)
+    check_eval_job(config, plan)
     if config.trainer.activation_offloading and plan.device != "cuda":
         raise PlanError(
             "trainer.activation_offloading=true moves activations from a GPU to its host, but this run is on a CPU; take it out"

@@ -55,7 +55,9 @@ def compose_copy(overrides: list[str], settings: Settings) -> Composed:
         "data.eval_fraction=null", "data.eval_group=null", "data.eval_copies=near",
         "data.max_samples=null", "data.eval_max_samples=null",
         "data.check=errors", "data.sources=[]", f"data.path={_quoted(_sample(config))}", "tracker.kind=none", "dry_run=false",
-        "hub.push=null", "resume=auto", *_weights_only(config), *_rehearsed(plugins, settings.save_every),
+        "hub.push=null", "eval_job.every=null", "eval_job.tasks=[]",
+        "eval_job.keep_best=0", "resume=auto", *_weights_only(config),
+        *_rehearsed(plugins, settings.save_every),
         "+plugins.rehearsal._target_=launcher.plugins.rehearsal.Rehearsal", f"+plugins.rehearsal.file={KILL_FILE}",
     ]  # fmt: skip
     if sources := config.data.sources:

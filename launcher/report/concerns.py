@@ -8,6 +8,7 @@ from launcher.report.curves import is_number
 from launcher.report.facts import RunFacts, listing, mapping
 from launcher.report.page import BAD, PLAIN, WARN, Notice
 from launcher.run.events.checkpoints import CheckpointBroken, SaveFailed
+from launcher.run.events.launching import EvalJobFailed
 from launcher.run.events.ranks import Diverged, RewardFailed
 from launcher.run.events.supervisor import Slow
 from launcher.units import plural
@@ -115,6 +116,16 @@ def _survived(facts: RunFacts) -> list[Notice]:
                 title="The loss diverged",
                 text="The run rolled back to its newest checkpoint and skipped these batches.",
                 items=[f"step {event.step}: {event.why}" for event in diverged],
+            )
+        )
+    evaluations = facts.of(EvalJobFailed)
+    if evaluations:
+        found.append(
+            Notice(
+                tone=WARN,
+                title="Evaluations on tasks failed",
+                text="The training was not affected.",
+                items=_distinct([f"step {event.step}: {event.reason}" for event in evaluations]),
             )
         )
     rewards = facts.of(RewardFailed)

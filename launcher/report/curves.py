@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from launcher.run.metrics import TASKS
 from launcher.units import significant
 
 Points = list[tuple[float, float]]
@@ -24,7 +25,7 @@ class LoggedCurves:
     training: Sequence[Mapping[str, Any]]
     evaluation: Sequence[Mapping[str, Any]]
     measured: Sequence[Mapping[str, Any]]
-    """Separate lines that plugins have written."""
+    """Separate lines that plugins and evaluations on tasks have written."""
     repeated: int
     """Logged steps that were repeated after a restart."""
 
@@ -34,10 +35,14 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> LoggedCurves:
     training: list[Mapping[str, Any]] = []
     evaluation: list[Mapping[str, Any]] = []
     measured: list[Mapping[str, Any]] = []
+    scored: dict[int, Mapping[str, Any]] = {}
     repeated = 0
     for line in metrics:
         step = line.get("step")
         if not isinstance(step, int):
+            continue
+        if any(key.startswith(TASKS) for key in line):  # later than lines of higher steps, which stay
+            scored[step] = line
             continue
         if any(key.startswith("eval_") for key in line):
             while evaluation and evaluation[-1]["step"] >= step:
@@ -58,6 +63,7 @@ def stayed(metrics: Iterable[Mapping[str, Any]]) -> LoggedCurves:
                 same.append(measured.pop())
             measured += [one for one in reversed(same) if one["step"] == step and one.keys() != line.keys()]
             measured.append(line)
+    measured += [scored[step] for step in sorted(scored)]
     return LoggedCurves(training=training, evaluation=evaluation, measured=measured, repeated=repeated)
 
 

@@ -25,6 +25,7 @@ class RunFacts:
     plan: Mapping[str, Any]
     events: Sequence[Event]
     metrics: Sequence[Line]
+    """All lines of metrics.jsonl, or a sample of very many."""
     data_check: Sequence[Mapping[str, Any]]
     status: Mapping[str, Any]
     """The output of `status --json`."""
@@ -35,6 +36,10 @@ class RunFacts:
     written: str
     """Time at which the page is made, ISO 8601."""
     version: str
+    history: History | None = None
+    """The whole course of the run, where `metrics` is a sample; None: that of `events` and `metrics`."""
+    lines: int | None = None
+    """Lines of metrics.jsonl, where `metrics` is a sample."""
 
     def of(self, kind: type[E]) -> list[E]:
         """The events of a kind, oldest first."""
@@ -64,7 +69,7 @@ def at(value: Any, *keys: str) -> Any:
 
 def find_attempts(facts: RunFacts) -> list[Attempt]:
     """All attempts in order; empty before the first start."""
-    return attempts.find_attempts(History.of(facts.events, facts.metrics), facts.written)
+    return attempts.find_attempts(facts.history or History.of(facts.events, facts.metrics), facts.written)
 
 
 def what_came_next(found: Sequence[Attempt]) -> list[str]:

@@ -66,6 +66,12 @@ def _batch(batch: Mapping[str, Any]) -> str:
     return f"{plural(size, 'sequence')} a step = {micro} micro × {accumulation} accumulation × {ranks}"
 
 
+def _drawn(facts: RunFacts) -> str | None:
+    if facts.lines is None:
+        return None
+    return f"{len(facts.metrics):,} of {facts.lines:,} are drawn, at evenly spread places; a spike between them is not shown"
+
+
 def _what(facts: RunFacts) -> list[tuple[str, str]]:
     plan = facts.plan
     topology, batch, model = (mapping(plan.get(name)) for name in ("topology", "batch", "model"))
@@ -95,6 +101,7 @@ def _what(facts: RunFacts) -> list[tuple[str, str]]:
         ("data", ", ".join(str(source) for source in sources if source)),
         ("evaluation data", at(plan, "facts", "eval_path") or _held_out(plan)),
         ("optimizer", _optimizer(mapping(plan.get("trainer_args")))),
+        ("logged lines", _drawn(facts)),
         ("job", facts.status.get("job_id")),
         ("run dir", facts.run_dir),
         ("launcher", at(plan, "facts", "version")),

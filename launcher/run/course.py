@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from launcher.run.metrics import Line
+from launcher.run.metrics import Line, Scored
 
 RECENT = 20
 """Newest lines of which a median is taken."""
@@ -53,6 +53,8 @@ class Course:
 
     def add(self, line: Line) -> None:
         """Takes the next line of the file."""
+        if isinstance(line, Scored):
+            return  # it says nothing of where the training is now
         moment = seconds(line.time) if line.time else None
         if moment is not None:
             _append_ascending(self._signs, moment)

@@ -51,6 +51,8 @@ class LongCourse:
         self.last_timed: Line | None = None
         self.wait_shares: deque[float] = deque(maxlen=RECENT)
         self.step_s: float | None = None
+        self.lines = 0
+        """All complete lines."""
         self.damaged = 0
         """Torn lines."""
         self._search()
@@ -83,6 +85,7 @@ class LongCourse:
     def _search_in(self, text: bytes, upto: int, offset: int) -> None:
         """`text`: what stands at `offset`, with complete lines up to `upto`."""
         lines = text.count(b"\n", 0, upto)
+        self.lines += lines
         if text.count(_LINE_END, 0, upto) < lines:  # a long pattern is found faster
             blank = text.count(b"\n\n", 0, upto) + text.startswith(b"\n", 0, upto)
             self.damaged += lines - text.count(b"}\n", 0, upto) - blank
@@ -113,6 +116,26 @@ class LongCourse:
                 took = seconds(pair[1].time) - seconds(pair[0].time)
                 found.append(took / (pair[1].step - pair[0].step))
         return median(sorted(found))
+
+    def sample(self, count: int) -> list[Line]:
+        """Lines for a chart, in the order of the file: `count` training lines at evenly spread places, the newest one, the
+        lines of other kinds before each of them, and at most `count` evaluations, evenly chosen."""
+        found: dict[int, Line] = {}
+        for number in range(count):
+            for offset, text in self._file.forward(self._size * number // count, self._size):
+                line = _parse(text)
+                if line is not None:
+                    found[offset] = line
+                    if _counts(line):
+                        break
+        found |= dict(islice(self._before(self._size), 1))
+        offsets = sorted(self._evaluations.values())
+        for number in range(min(count, len(offsets))):
+            offset = offsets[number * len(offsets) // min(count, len(offsets))]
+            text = next(self._file.forward(offset, self._size), (0, b""))[1]
+            if (line := _parse(text)) is not None:
+                found[offset] = line
+        return [line for _, line in sorted(found.items(), key=lambda one: one[0])]
 
     def mean_losses(self, step: int) -> tuple[float | None, float | None]:
         """As of Course."""

@@ -95,15 +95,28 @@ class Measure(Line):
     """
 
 
-KINDS: tuple[type[Line], ...] = (Logged, Evaluation, Measure)
+class Scored(Line):
+    """The figures of a checkpoint on tasks, under names tasks/TASK/METRIC. It can come after lines of higher steps; the
+    newest line of a step counts.
+
+    Written by: the job of eval_job.
+    """
+
+
+TASKS = "tasks/"
+"""Prefix of the names of figures on tasks."""
+KINDS: tuple[type[Line], ...] = (Logged, Evaluation, Measure, Scored)
 """All kinds of lines."""
 
 
 def parse_metrics(value: Mapping[str, Any]) -> Line | None:
-    """The line in a JSON object: an evaluation if a key begins with eval_, a logged step if it has a loss.
+    """The line in a JSON object: scores if a key begins with tasks/, an evaluation if one begins with eval_, a logged step
+    if it has a loss.
 
     None if a value is not of its field's type.
     """
+    if any(key.startswith(TASKS) for key in value):
+        return _make(Scored, value)
     if any(key.startswith("eval_") for key in value):
         return None if Evaluation.find_wrong(value) else _make(Evaluation, value)
     return _make(Logged if value.get("loss") is not None else Measure, value)

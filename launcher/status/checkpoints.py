@@ -1,5 +1,6 @@
 """A run's checkpoints: which are committed, which are complete, and why each is kept."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Annotated, TypedDict
@@ -13,7 +14,10 @@ from launcher.checkpoint.folders import (
     reasons_to_keep,
     retain,
 )
+from launcher.checkpoint.manifest import Manifest
+from launcher.checkpoint.tasks import task_retention
 from launcher.clusters.base import RunState
+from launcher.config import read_config
 from launcher.errors import RunError
 from launcher.run import RunDir
 from launcher.status.state import read_status
@@ -86,14 +90,23 @@ def prune(run: RunDir, keep: Retention) -> list[int]:
         raise RunError(
             f"{run.name} is {status.state.value} and keeps its own checkpoints in order; use --prune once it has ended"
         )
-    return retain(run.checkpoints, keep.last, keep.every, keep.best)
+    return retain(run.checkpoints, keep.last, keep.every, keep.best, more=_kept_for_tasks(run))
+
+
+def _kept_for_tasks(run: RunDir) -> "Callable[[Sequence[Manifest]], Mapping[int, list[str]]] | None":
+    """What keeps checkpoints for the run's evaluations on tasks; None without them."""
+    tasks = task_retention(read_config(str(run.config)), run) if run.config.is_file() else None
+    return tasks.reasons if tasks is not None else None
 
 
 def list_checkpoints(run: RunDir, keep: Retention, *, verify: bool) -> list[CheckpointRow]:
     """One row per checkpoint, oldest first; `verify` reads every file and compares its digest."""
-    kept = reasons_to_keep(
-        [found.manifest for found in committed(run.checkpoints)], keep.last, keep.every, keep.best
-    )
+    manifests = [found.manifest for found in committed(run.checkpoints)]
+    kept = reasons_to_keep(manifests, keep.last, keep.every, keep.best)
+    more = _kept_for_tasks(run)
+    also: Mapping[int, list[str]] = more(manifests) if more else {}
+    for step, reasons in also.items():
+        kept[step] = [*kept.get(step, []), *reasons]
     return [
         _broken(found) if isinstance(found, Broken) else _row(found, kept, verify)
         for found in find_all(run.checkpoints)

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 from launcher.run.attempts import Attempt
 from launcher.run.events.checkpoints import Interval, Saved
-from launcher.run.events.launching import NotPushed, Pushed
+from launcher.run.events.launching import EvalJobFailed, NotPushed, Pushed
 from launcher.run.events.ranks import Exported
 from launcher.run.history import History
 
@@ -103,6 +103,15 @@ def failed_check(found: Exported | None) -> str | None:
     if found is None or not found.why:
         return None
     return f"the check of {found.path} failed, but it was kept: {found.why}"
+
+
+def failed_evaluations(history: History) -> str | None:
+    """One sentence on evaluations during training without a result; None if there is none."""
+    failed = history.all(EvalJobFailed)
+    if not failed:
+        return None
+    newest = failed[-1]
+    return f"evaluations on tasks: {len(failed)} failed, the newest at step {newest.step}: {newest.reason}"
 
 
 def failed_push(history: History, run: str) -> str | None:

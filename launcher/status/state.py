@@ -29,7 +29,15 @@ from launcher.status.learning import (
     general,
     overfitting,
 )
-from launcher.status.record import AttemptRow, NextSave, attempt_rows, failed_check, failed_push, next_save
+from launcher.status.record import (
+    AttemptRow,
+    NextSave,
+    attempt_rows,
+    failed_check,
+    failed_evaluations,
+    failed_push,
+    next_save,
+)
 
 _STATES = {
     Standing.PLANNED: RunState.PLANNED,
@@ -213,6 +221,7 @@ def read_status(
                     starving(server, history),
                     failed_check(history.newest(Exported)),
                     failed_push(history, run.name),
+                    failed_evaluations(history),
                 )
                 if one
             ),

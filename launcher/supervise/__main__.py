@@ -6,7 +6,7 @@ finish, start the ranks again, queue the job again, or stop and say why.
 
     --kept              job.sbatch has started it, and starts it again if a signal ends it; it ends with that script
     --succeed TERM      an agent has started it, to lead the job in that term (launcher.supervise.job)
-    --heartbeat TIME         with --succeed: the newest heartbeat of the supervisor that is lost
+    --heartbeat TIME    with --succeed: the newest heartbeat of the supervisor that is lost
 """
 
 import argparse

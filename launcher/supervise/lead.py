@@ -78,4 +78,11 @@ def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, pr
         wanted = find_wanted(decided.config, plan.facts.work_dir, plan.facts.all_data)
         runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)
     notifier = Notifier(run, decided.config.notify)
-    return Supervisor(run, decided, place, lease, stopped, runner, notifier, prepared.before).carry()
+    evaluations = None
+    if decided.config.eval_job.every is not None:
+        from launcher.supervise.eval_jobs import EvalJobs  # few runs have evaluations as jobs
+
+        evaluations = EvalJobs(run, decided, lease.may_write)
+    return Supervisor(
+        run, decided, place, lease, stopped, runner, notifier, prepared.before, evaluations
+    ).carry()

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from launcher import environment
 from launcher.errors import ClusterError, Exit
@@ -29,6 +30,9 @@ from launcher.supervise.pushing import push
 from launcher.supervise.steady import Fenced, SteadyRun, steadily
 from launcher.timeouts import MINORITY_S
 
+if TYPE_CHECKING:  # few runs have evaluations as jobs
+    from launcher.supervise.eval_jobs import EvalJobs
+
 _PORT_TRIES = 5
 _REQUEUE_S = 600.0
 _AGAIN_S = 5.0
@@ -48,16 +52,21 @@ class Supervisor:
         runner: AttemptRunner | None,
         notifier: Notifier,
         before: str = "",
+        evaluations: "EvalJobs | None" = None,
     ) -> None:
         """`runner`: None if another program starts the ranks. `before`: the host of the supervisor that this one replaces."""
         self.run, self.place, self.lease, self.stopped = run, place, lease, stopped
         self.config, self.plan = decided.config, decided.plan
         self.runner, self.notifier, self.before = runner, notifier, before
+        self.evaluations = evaluations
         self.history = HistoryReader(run, metrics=False)
 
     def carry(self) -> int:
         """The exit code of the job. Fenced once another supervisor has the lease; then the agents are left to that one."""
         self.notifier.start()
+        if self.evaluations is not None:
+            self.evaluations.start()
+        finished = False
         try:
             if self.lease.term > 1 and (code := self._succeed()) is not None:
                 return code
@@ -77,7 +86,9 @@ class Supervisor:
                 if action.do is Do.RESTART:
                     self.stopped.clear()
                     continue
-                return self._finish(number, ended, action)
+                code = self._finish(number, ended, action)
+                finished = ended.how is How.FINISHED
+                return code
         except Fenced:
             self.lease.lost = True
             raise
@@ -86,6 +97,8 @@ class Supervisor:
             if self.runner is not None:
                 end = self.runner.pool.abandon if self.lease.lost else self.runner.pool.close
                 end()
+            if self.evaluations is not None:  # after the agents have ended: they would hear nothing meanwhile
+                self.evaluations.close(finished=finished, stop=lambda: self.stopped.signal is not None)
 
     def _succeed(self) -> int | None:
         """Notes that this supervisor has taken over, and the end of the attempt that it cut. None if it can go on with the

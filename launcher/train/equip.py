@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import Trainer
 
+from launcher.checkpoint.tasks import task_retention
 from launcher.errors import CheckpointError, NotAsPlanned
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
@@ -90,7 +91,12 @@ def equip(
     trainer = apply(place.decided.plugins, "on_trainer", trainer)
     check_state(trainer, plan)
     world_size = plan.topology.world_size
-    saver = Saver(run, plan.save, place.rank, world_size, place.attempt, place.lease) if plan.save else None
+    tasks = task_retention(config, run)
+    saver = (
+        Saver(run, plan.save, place.rank, world_size, place.attempt, place.lease, tasks)
+        if plan.save
+        else None
+    )
     trainer.follow(plan, hashlib.sha256(run.plan.read_bytes()).hexdigest(), saver, recorder, list(skipped))
     if saver is not None and plan.save is not None:
         trainer.add_callback(

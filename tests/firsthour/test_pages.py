@@ -37,6 +37,7 @@ WORDS_ALONE = {
     "cluster.ssh=": "it asks a login node",
     "my_plugins.": "the page's own module",
     "my_rewards.": "the page's own module",
+    "eval_job=": "it needs lm-eval",
 }
 """Words of launches that are not planned, and why."""
 ROWS = {

@@ -9,14 +9,12 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from launcher.after.serve.documents import Completion, RequestRefused
+from launcher.after.serve.documents import Completion, RequestRefused, client_gone
 from launcher.after.serve.request import ChatRequest
 from launcher.after.serve.request_queue import QueuedRequest, RequestQueue
 
 _LOOK_S = 0.5
 """Seconds between two looks whether the client of an answer is still there."""
-_GONE = 499
-"""Status in the log of a request whose client has gone; it is sent to nobody."""
 _UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -82,14 +80,14 @@ class _ChatAnswer:
             self._requests.abandon(self._queued)
 
     async def _next(self) -> dict[str, Any]:
-        """The next reply; RequestRefused for one that says that there is no answer, and if the client has gone."""
+        """The next reply; RequestRefused for one that says that there is no answer, and if the client has disconnected."""
         while True:
             try:
                 reply = await asyncio.wait_for(self._queued.replies.get(), _LOOK_S)
                 break
             except asyncio.TimeoutError:
                 if await self._request.is_disconnected():
-                    raise RequestRefused("the client has gone", status=_GONE) from None
+                    raise client_gone() from None
         if "refused" in reply:
             refused = reply["refused"]
             raise RequestRefused(refused["message"], param=refused["param"], code=refused["code"])

@@ -3,8 +3,9 @@
 import asyncio
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
-from launcher.after.serve.documents import RequestRefused
+from launcher.after.serve.documents import RequestRefused, client_gone
 
 MOST_BYTES = 4 << 20
 """Bytes of the largest request."""
@@ -14,7 +15,7 @@ _BODY_S = 30.0
 
 async def read_body(request: Request, most: int = MOST_BYTES) -> bytes:
     """The body of a request of at most `most` bytes; RequestRefused if it is not JSON by its type, too large, or does not
-    arrive."""
+    arrive completely."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":  # another type could be sent by any web page
         raise RequestRefused("the request must have the header Content-Type: application/json", status=415)
@@ -31,9 +32,12 @@ async def _read(request: Request, most: int) -> bytes:
     too_large = RequestRefused(f"the request is larger than {most:,} bytes; send less", status=413)
     if announced.isdecimal() and int(announced[:20]) > most:
         raise too_large
-    async for piece in request.stream():
-        size += len(piece)
-        if size > most:
-            raise too_large
-        pieces.append(piece)
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            if size > most:
+                raise too_large
+            pieces.append(piece)
+    except ClientDisconnect:
+        raise client_gone() from None
     return b"".join(pieces)

@@ -27,6 +27,11 @@ class RequestRefused(Exception):
         return error_body(str(self), self.status, self.param, self.code)
 
 
+def client_gone() -> RequestRefused:
+    """The end of a request whose client has disconnected. Its status is for the log: it is sent to nobody."""
+    return RequestRefused("the client has disconnected", status=499)
+
+
 def error_body(
     message: str, status: int, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class FolderFiles:
         """Bytes of all files."""
         return sum(size for _, size, *_ in self.files)
 
-    def leave(self, reason: str, path: bytes) -> None:
+    def leave_out(self, reason: str, path: bytes) -> None:
         """Notes that something is left out."""
         self.left_out.setdefault(reason, []).append(os.fsdecode(path))
 
@@ -79,7 +79,7 @@ def look(
             entries = [entry for entry in entries if os.fsdecode(entry.name) in only]
         code = any(entry.name.endswith(b".py") for entry in entries)
         if not top and not code and (len(entries) > _CROWD or folder in skip_ignored):
-            seen.leave(
+            seen.leave_out(
                 "data folders" if len(entries) > _CROWD else "folders that git ignores, without Python files",
                 folder[below:],
             )
@@ -102,7 +102,7 @@ def _entries(folder: bytes, seen: FolderFiles, below: int) -> "list[os.DirEntry[
         with os.scandir(folder) as found:
             entries = [entry for entry in found if not entry.name.startswith(b".")]
     except OSError:
-        seen.leave("unreadable", folder[below:])
+        seen.leave_out("unreadable", folder[below:])
         return []
     return entries
 
@@ -134,7 +134,7 @@ def _descend(
         if here in above or base.startswith(real + b"/") or real == base or real in skip:
             return
         if not any(Path(os.fsdecode(real)).glob("*.py")):
-            seen.leave("links to folders without Python files", entry.path[below:])
+            seen.leave_out("links to folders without Python files", entry.path[below:])
             return
         above = above | {here}
     yield entry.path, above
@@ -156,7 +156,7 @@ def _take(entry: "os.DirEntry[bytes]", seen: FolderFiles, below: int, own: bytes
     try:
         status = entry.stat()
     except OSError:
-        seen.leave("broken links", path)
+        seen.leave_out("broken links", path)
         return
     mode, size = status.st_mode, status.st_size
     if not stat.S_ISREG(mode):
@@ -165,13 +165,13 @@ def _take(entry: "os.DirEntry[bytes]", seen: FolderFiles, below: int, own: bytes
     if not path.endswith(b".py"):  # the rest costs time, and nearly all files of code are of this kind
         name = os.fsdecode(entry.name).lower()
         if has_secret_name(name):
-            seen.leave("files with names of secrets", path)
+            seen.leave_out("files with names of secrets", path)
             return
         if name.endswith((".pyc", ".pyo")):
             return
         if not (name.endswith(_CODE) or ".so." in name or (own and path.startswith(own))):
             most = _SMALL
     if size > most:
-        seen.leave("files over 1 MiB that are not code", path)
+        seen.leave_out("files over 1 MiB that are not code", path)
     else:
         seen.files.append((path, size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(mode)))

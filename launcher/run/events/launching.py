@@ -77,6 +77,18 @@ class TasksEvaluated(Event):
     """The version of lm-eval."""
 
 
+class EvalJobFailed(Event):
+    """An evaluation on tasks during training (eval_job) has no result; the training is not affected.
+
+    Written by: the supervisor; the job of the evaluation.
+    """
+
+    step: int
+    """The step of its checkpoint."""
+    reason: str
+    """Why."""
+
+
 class Pushed(Event):
     """The result is on a model hub, and each file there has the digest of the file here.
 

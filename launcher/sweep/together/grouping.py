@@ -83,6 +83,11 @@ ALONE = (
         holds=lambda config, plan: ", ".join(config.trainer.args),
     ),
     Alone(
+        what="eval_job.every={value}",
+        reason="the supervisor of a group queues no evaluations of its trials",
+        holds=lambda config, plan: config.eval_job.every,
+    ),
+    Alone(
         what="tracker.kind={value}",
         reason="its library logs one run to a process; use tracker=none or mlflow",
         holds=lambda config, plan: None if TRACKERS.find(config.tracker.kind).several_runs else config.tracker.kind,

@@ -18,6 +18,7 @@ from launcher import environment
 from launcher.checkpoint.folders import commit, open_folder, retain
 from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
 from launcher.checkpoint.pieces import write_file, write_pieces
+from launcher.checkpoint.tasks import TaskRetention
 from launcher.errors import SaveFailedError
 from launcher.plan.save import SavePlan
 from launcher.run import RunDir
@@ -52,12 +53,21 @@ class Saver:
     """Writes this rank's part of every checkpoint. Rank 0 commits checkpoints and deletes old ones."""
 
     def __init__(
-        self, run: RunDir, plan: SavePlan, rank: int, world_size: int, attempt: int, lease: str | None = None
+        self,
+        run: RunDir,
+        plan: SavePlan,
+        rank: int,
+        world_size: int,
+        attempt: int,
+        lease: str | None = None,
+        tasks: TaskRetention | None = None,
     ) -> None:
         """Collective. The writers have a process group of their own, because the collectives of a thread would mix with
-        those of training on the same group. `lease`: the nonce of the run's lease; None reads it from the environment."""
+        those of training on the same group. `lease`: the nonce of the run's lease; None reads it from the environment.
+        `tasks`: what is kept for evaluations on tasks."""
         self.lease = os.environ.get(environment.LEASE) if lease is None else lease
         self.run, self.plan, self.rank, self.world_size, self.attempt = run, plan, rank, world_size, attempt
+        self.tasks = tasks
         self.snapshot = Snapshot()
         self.stalls_s: deque[float] = deque(maxlen=_RECENT)
         """Seconds that training stopped for each of the newest saves, committed or not."""
@@ -161,7 +171,12 @@ class Saver:
         )
         try:
             keep = (self.plan.keep_last, self.plan.keep_every, self.plan.keep_best)
-            retain(self.run.checkpoints, *keep, newest=save.step)
+            retain(
+                self.run.checkpoints,
+                *keep,
+                newest=save.step,
+                more=self.tasks.reasons if self.tasks is not None else None,
+            )
         except OSError as caught:
             self._note(noted.NotDeleted(attempt=self.attempt, step=save.step, error=_say(caught)))
 

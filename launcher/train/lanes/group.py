@@ -101,9 +101,9 @@ class Group:
         for order in orders.lanes:
             lane = next((one for one in self.lanes if _same(one.order, order)), None)
             if lane is not None and order.order == PRUNE:
-                self._end(lane, LaneEnd(how=How.CUT.value), lane.leave)
+                self._end(lane, LaneEnd(how=How.CUT.value), lane.stop)
             elif lane is not None and order.order == CANCEL:
-                self._end(lane, LaneEnd(how=How.SHUT_DOWN.value), lambda lane=lane: _save_and_leave(lane))
+                self._end(lane, LaneEnd(how=How.SHUT_DOWN.value), lambda lane=lane: _save_and_stop(lane))
             elif lane is None and (order.number, order.attempt) not in self._begun:
                 self._begin(order)
 
@@ -113,7 +113,7 @@ class Group:
         if self._guard(order, lambda: made.append(Lane(order, self.base, self.heartbeat))):
             self.lanes += made
             if self.mixed is not None and self._can_mix(made[0]):
-                self.mixed.join(made[0])
+                self.mixed.add(made[0])
 
     def _step(self, *, mixed: bool) -> None:
         """A step of every lane, and the end of those that have no step left."""
@@ -131,7 +131,7 @@ class Group:
         if self.mixed is None:
             self.mixed = Mixed(going[0])
             for lane in filter(self._can_mix, self.lanes):
-                self.mixed.join(lane)
+                self.mixed.add(lane)
         taken: list[tuple[Lane, list[Any], Any]] = []
         for lane in going:
             self._run(lane, lambda lane=lane: taken.append((lane, *lane.take())))
@@ -165,7 +165,7 @@ class Group:
 
     def _forget(self, lane: Lane) -> None:
         if self.mixed is not None:
-            self.mixed.leave(lane)
+            self.mixed.remove(lane)
         self._mixes.pop(lane, None)
         self.lanes = [one for one in self.lanes if one is not lane]
 
@@ -192,13 +192,13 @@ class Group:
         """SHUT_DOWN, after every lane has saved."""
         for lane in list(self.lanes):
             self.heartbeat.phase("save", self.heartbeat.step)
-            self._run(lane, lambda lane=lane: _save_and_leave(lane))
+            self._run(lane, lambda lane=lane: _save_and_stop(lane))
         return Exit.SHUT_DOWN
 
 
-def _save_and_leave(lane: Lane) -> None:
+def _save_and_stop(lane: Lane) -> None:
     lane.save("told")
-    lane.leave()
+    lane.stop()
 
 
 def _code_of(error: Exception) -> Exit:

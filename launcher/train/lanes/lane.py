@@ -156,7 +156,7 @@ class Lane:
                 self.trainer.save_between_steps(why)
                 self.trainer.saver.close()
 
-    def leave(self) -> None:
+    def stop(self) -> None:
         """Ends the lane without a result."""
         if self.trainer.saver is not None:
             self.trainer.saver.wait()

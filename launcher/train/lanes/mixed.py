@@ -66,7 +66,7 @@ class Mixed:
             self.model.set_submodule(path, SharedLayer(layer.base_layer, self.rows))
         self.model.train()
 
-    def join(self, lane: Lane) -> None:
+    def add(self, lane: Lane) -> None:
         """Adds a lane's adapter."""
         for path, layer in _adapted(lane.inner):
             found = self.model.get_submodule(path)
@@ -75,7 +75,7 @@ class Mixed:
                 self.model.set_submodule(path, found)
             found.adapters[lane.order.number] = layer
 
-    def leave(self, lane: Lane) -> None:
+    def remove(self, lane: Lane) -> None:
         """Removes a lane's adapter."""
         for module in self.model.modules():
             if isinstance(module, SharedLayer):

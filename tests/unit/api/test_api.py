@@ -1,5 +1,6 @@
 """The server of the fine-tuning API, asked by OpenAI's own library; its cluster is a queue in which nothing runs."""
 
+import socket
 import time
 
 import openai
@@ -321,3 +322,24 @@ def test_no_key_is_stored_and_only_the_owner_can_read_the_folder(api):
             assert api.anna.encode() not in content and api.bert.encode() not in content
     assert api.server.data.stat().st_mode & 0o777 == 0o700
     assert api.server.open("/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/v1/files", "multipart/form-data; boundary=b"), ("/v1/fine_tuning/jobs", "application/json")],
+)
+def test_a_client_that_disconnects_within_its_request_is_one_line_in_the_log(api, path, kind):
+    host, port = api.server.address.removeprefix("http://").removesuffix("/v1").split(":")
+    before = len(api.server.log)
+    with socket.create_connection((host, int(port))) as client:
+        lines = (
+            f"POST {path} HTTP/1.1",
+            "Host: x",
+            f"Authorization: Bearer {api.anna}",
+            f"Content-Type: {kind}",
+        )
+        client.sendall("\r\n".join([*lines, "Content-Length: 1000", "", "--b\r\n"]).encode())
+        time.sleep(0.3)
+    wait_until(lambda: f"POST {path} " in api.server.log[before:])
+    time.sleep(0.3)
+    assert f"POST {path} 499 " in api.server.log[before:] and "Traceback" not in api.server.log[before:]

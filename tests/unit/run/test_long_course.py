@@ -1,5 +1,6 @@
 """A long metrics.jsonl, which is parsed only where a value is needed, says the same as one that is parsed as a whole."""
 
+import itertools
 import json
 import random
 from datetime import datetime, timedelta, timezone
@@ -42,7 +43,7 @@ def lines_of(random_: random.Random, count: int, *, goes_back: float = 0.005) ->
     return lines
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_value_is_that_of_the_whole_file(tmp_path, seed):
     random_ = random.Random(seed)
     run, lines = RunDir(tmp_path), lines_of(random_, 3000)
@@ -53,7 +54,7 @@ def test_every_value_is_that_of_the_whole_file(tmp_path, seed):
     assert long.step_s == pytest.approx(whole.step_s, rel=0.01)
     assert long.damaged == 0
     times = [seconds(line.time) for line in lines]
-    for _ in range(100):
+    for _ in range(30):
         begin, end = sorted(random_.choice(times) + random_.choice((-0.3, 0, 0.3)) for _ in range(2))
         one, other = long.logged(begin, end), whole.logged(begin, end)
         assert (one is None) == (other is None)
@@ -72,6 +73,22 @@ def test_losses_before_and_after_the_best_evaluation_are_the_same(tmp_path):
     whole, long = Course(lines), LongCourse(run.metrics)
     for step in list(whole.eval_losses)[25:-25:40]:
         assert long.mean_losses(step) == pytest.approx(whole.mean_losses(step))
+
+
+def test_a_sample_is_spread_over_the_file_and_has_the_newest_line_and_the_evaluations(tmp_path):
+    run, lines = RunDir(tmp_path), lines_of(random.Random(3), 3000, goes_back=0)
+    append(run, lines)
+    long = LongCourse(run.metrics)
+    assert long.lines == len(lines)
+    found = long.sample(100)
+    places = [lines.index(line) for line in found]
+    assert places == sorted(set(places))
+    trained = [place for place in places if isinstance(lines[place], Logged)]
+    assert 100 <= len(trained) <= 101
+    assert max(later - earlier for earlier, later in itertools.pairwise(trained)) < 2 * len(lines) / 100
+    assert found[-1] == lines[-1]
+    evaluations = [line for line in lines if isinstance(line, Evaluation)]
+    assert [line for line in found if isinstance(line, Evaluation)] == evaluations
 
 
 def test_a_file_that_grows_is_taken_up_and_a_replaced_one_is_told(tmp_path):

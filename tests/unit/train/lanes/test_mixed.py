@@ -45,7 +45,7 @@ def test_each_row_gets_its_own_adapter_and_each_adapter_the_gradients_of_its_own
 
     mixed = Mixed(lanes[1])
     for lane in lanes:
-        mixed.join(lane)
+        mixed.add(lane)
     ids, spans = torch.randint(0, 64, (4, 9)), ((0, 0, 2), (1, 2, 3), (2, 3, 4))
     mixed.rows.spans = spans
     together = mixed.model(input_ids=ids).logits
@@ -57,7 +57,7 @@ def test_each_row_gets_its_own_adapter_and_each_adapter_the_gradients_of_its_own
         alone.float().pow(2).sum().backward()
         for name, gradient in take_gradients(lane.model).items():
             assert torch.allclose(gradient, gradients[name], rtol=1e-4, atol=1e-4), name
-    mixed.leave(lanes[0])
+    mixed.remove(lanes[0])
     assert (mixed.model(input_ids=ids).logits[2:] - together[2:]).abs().max() < 1e-5
 
 
