@@ -66,7 +66,7 @@ class TrainerConfig:
     mlp_tile_tokens: Optional[int] = None  # noqa: UP045
     """Tokens that an MLP computes at once, one tile after another; each tile is computed again in the backward pass. Nothing
     changes in the result. It divides the widest activations of long sequences; about the width of the model is usual. null
-    computes all tokens at once. Not with experts, torch_compile or sweep.together."""
+    computes all tokens at once. For dense models under ddp and fsdp2, without torch_compile."""
     assistant_only_loss: bool = True
     """Whether the loss covers only the turns of the assistant."""
     precision: Precision = Precision.auto

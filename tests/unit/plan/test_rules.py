@@ -101,7 +101,7 @@ MENDED = {
     31: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
     32: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
     33: ["trainer.optim=muon", "strategy=fsdp2"],
-    34: [*EXPERTS],
+    34: ["trainer.mlp_tile_tokens=4096", "strategy=fsdp2"],
 }
 """What is typed for the rule's way out."""
 

@@ -119,7 +119,7 @@ def test_a_note_says_when_the_network_carries_the_exchange(compose, plan):
 def test_tiles_of_the_mlp_are_offered_where_they_make_a_length_fit_or_the_longest_longer(compose, plan):
     typed = (
         *EIGHT, "cluster.gpu_memory_gib=80", "plugin=[gradient_checkpointing,sharded_checkpoint]", "batch.micro_batch_size=1",
-        "model.attn_implementation=flash_attention_2", "strategy=zero3",
+        "model.attn_implementation=flash_attention_2", "strategy=fsdp2",
     )  # fmt: skip
     found = {one.kind: one for one in find_alternatives(compose(*typed), plan(*typed))}
     longest = {kind: dict(word.split("=", 1) for word in one.overrides) for kind, one in found.items()}
