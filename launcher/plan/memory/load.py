@@ -2,20 +2,12 @@
 
 import json
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
 
-from launcher.config import ArchitectureConfig, BlockConfig
-from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
+from launcher.config import ArchitectureConfig
+from launcher.plan.adapter import Adapter, trains_embedding, trains_head
 from launcher.plan.blocks import is_plain
-from launcher.plan.model import (
-    block_norms,
-    count_linear,
-    count_parameters,
-    linear_layers,
-    linear_shapes,
-    model_tensors,
-)
+from launcher.plan.memory.counts import ModelCounts, count_model
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Moment
@@ -220,12 +212,12 @@ class Load:
         return []
 
     @cached_property
-    def counts(self) -> "ModelCounts":
+    def counts(self) -> ModelCounts:
         """Counts of the model and its adapter, which do not depend on the strategy."""
         named = dict(vars(self.shape))
         blocks = named.pop("blocks")
         listed = json.dumps([vars(one) for one in blocks]) if blocks else ""
-        return _count(tuple(named.items()), listed, self.adapter)
+        return count_model(tuple(named.items()), listed, self.adapter)
 
     @property
     def parameters(self) -> int:
@@ -264,43 +256,6 @@ class Load:
     def shard(self, tensors: Tensors) -> int:
         """Elements of these tensors on the first rank."""
         return self.acting.shard(tensors, self.degrees)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCounts:
-    """Counts of a model and its adapter."""
-
-    parameters: int
-    linear: int
-    norms: list[int]
-    """Widths of a block's norms."""
-    linears: dict[str, tuple[int, int]]
-    """(in_features, out_features) of a block's linear layers, by their names."""
-    layers: list[tuple[int, int, int]]
-    """(in_features, out_features, count) of all linear layers of the model but its head."""
-    trained: int
-    trained_tensors: list[tuple[tuple[int, ...], int]]
-    all_tensors: list[tuple[tuple[int, ...], int]]
-    """The model's weights, without the adapter."""
-
-
-@lru_cache(maxsize=64)
-def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | None) -> ModelCounts:
-    """The counts of a model, computed once for all settings that a search tries. `listed`: its blocks as JSON, if they are
-    listed."""
-    blocks = [BlockConfig(**one) for one in json.loads(listed)] if listed else None
-    shape = ArchitectureConfig(**dict(named), blocks=blocks)
-    parameters, tensors = count_parameters(shape), model_tensors(shape)
-    return ModelCounts(
-        parameters=parameters,
-        linear=count_linear(shape),
-        norms=block_norms(shape),
-        linears=linear_shapes(shape),
-        layers=linear_layers(shape),
-        trained=count_adapter(shape, adapter) if adapter else parameters,
-        trained_tensors=trained_tensors(shape, adapter) if adapter else tensors,
-        all_tensors=tensors,
-    )
 
 
 def loads_once(strategy: Strategy, adapter: Adapter | None, *, moves_weights: bool) -> bool:
