@@ -63,6 +63,10 @@ class TrainerConfig:
     """Whether to compile the model: it takes minutes before the first step, and steps are then faster. Not with DeepSpeed."""
     activation_offloading: bool = False
     """Whether to keep activations in host memory between the forward and backward pass. GPUs only."""
+    mlp_tile_tokens: Optional[int] = None  # noqa: UP045
+    """Tokens that an MLP computes at once, one tile after another; each tile is computed again in the backward pass. Nothing
+    changes in the result. It divides the widest activations of long sequences; about the width of the model is usual. null
+    computes all tokens at once. For dense models under ddp and fsdp2, without torch_compile."""
     assistant_only_loss: bool = True
     """Whether the loss covers only the turns of the assistant."""
     precision: Precision = Precision.auto

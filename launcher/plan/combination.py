@@ -54,6 +54,8 @@ class Combination:
     """Whether the model is a mixture of experts; None if its shape is not known."""
     balances: bool = False
     """Whether a loss balances the routers (trainer.router_aux_loss_coef)."""
+    tiles: bool = False
+    """Whether MLPs compute their tokens in tiles (trainer.mlp_tile_tokens)."""
     compiled: bool = False
     """Whether torch.compile compiles the model."""
     trains_head: bool = False

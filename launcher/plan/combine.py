@@ -46,6 +46,7 @@ def combination_of(config: Config, plan: LaunchPlan) -> Combination:
         sees_less=shape is not None and shape.full_attention_layers not in (None, shape.num_hidden_layers),
         experts=bool(shape.num_experts) if shape else None,
         balances=bool(config.trainer.router_aux_loss_coef),
+        tiles=config.trainer.mlp_tile_tokens is not None,
         compiled=config.trainer.torch_compile,
         trains_head=adapter is not None and _trains_head(plan, adapter),
         trains_tokens=adapter is not None and adapter.tokens > 0,

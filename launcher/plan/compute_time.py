@@ -186,6 +186,8 @@ def matrix_flops(load: Load) -> float:
     head = (3 if load.adapter else 4) * 2 * table
     adapter = 6 * load.trained if load.adapter else 0
     again = 2 * blocks if load.checkpointing else 0
+    if load.tiled_share < 1:  # each tile is computed once more in its backward pass
+        again += 2 * 3 * load.hidden_size * load.shape.intermediate_size * load.layers
     return passes + head + adapter + again + load.extra_passes * 2 * (blocks + table)
 
 

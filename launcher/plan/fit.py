@@ -56,6 +56,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         generates_here=plan.generation is None,
         measured=max((plugin.measures_tokens for plugin in plan.plugins.values()), default=0),
         offloads_activations=config.trainer.activation_offloading,
+        mlp_tile_tokens=config.trainer.mlp_tile_tokens,
         balances=bool(config.trainer.router_aux_loss_coef),
         fragmentation=config.cluster.fragmentation,
     )

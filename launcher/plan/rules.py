@@ -273,6 +273,13 @@ RULES: tuple[Rule, ...] = (
         way_out="use strategy=fsdp2 or ddp, or trainer.optim=adamw_torch",
         broken=lambda run: run.optimizer == MUON and (run.strategy.flat_copy or run.strategy.offloads),
     ),
+    Rule(
+        number=34,
+        what="trainer.mlp_tile_tokens with a mixture of experts, trainer.torch_compile=true or DeepSpeed (zero1 to zero3)",
+        reason="routers are read once in a pass, a compiled graph would hold all tiles, and nothing has shown tiles under ZeRO",
+        way_out="use trainer.mlp_tile_tokens=null, or a dense model with strategy=fsdp2 or ddp",
+        broken=lambda run: run.tiles and (bool(run.experts) or run.compiled or run.strategy.writes_deepspeed),
+    ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from launcher.config import ArchitectureConfig
 from launcher.plan.adapter import Adapter, trains_embedding, trains_head
+from launcher.plan.blocks import is_plain
 from launcher.plan.memory.counts import ModelCounts, count_model
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
@@ -75,6 +76,8 @@ class Load:
     """Tokens whose logits a plugin computes at once between steps."""
     offloads_activations: bool = False
     """Whether activations are kept in host memory until the backward pass."""
+    mlp_tile_tokens: int | None = None
+    """Tokens of a tile of an MLP; None if it computes all at once."""
     balances: bool = False
     """Whether a loss balances the routers of a mixture of experts."""
     fragmentation: float = FRAGMENTATION
@@ -143,6 +146,12 @@ class Load:
     def tokens(self) -> int:
         """Tokens of this rank in one forward pass: those of its part where ranks share a sequence."""
         return -(-self.sequences * self.answers * self.length // self.degrees.sequence)
+
+    @property
+    def tiled_share(self) -> float:
+        """The share of this rank's tokens that an MLP computes at once; 1 without tiles, and for all but plain decoders."""
+        tile = self.mlp_tile_tokens
+        return 1.0 if tile is None or not is_plain(self.shape) else min(1.0, tile / self.tokens)
 
     @property
     def masked(self) -> bool:

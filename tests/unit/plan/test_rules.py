@@ -64,6 +64,7 @@ BROKEN = {
     31: ("cuda", [*EXPERTS, "trainer.router_aux_loss_coef=0.01", "trainer.torch_compile=true"]),
     32: ("cuda", ["trainer.router_aux_loss_coef=0.01"]),
     33: ("cuda", ["trainer.optim=muon", "strategy=zero2"]),
+    34: ("cuda", [*EXPERTS, "trainer.mlp_tile_tokens=4096"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -100,6 +101,7 @@ MENDED = {
     31: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
     32: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
     33: ["trainer.optim=muon", "strategy=fsdp2"],
+    34: ["trainer.mlp_tile_tokens=4096", "strategy=fsdp2"],
 }
 """What is typed for the rule's way out."""
 
