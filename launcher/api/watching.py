@@ -18,7 +18,8 @@ from launcher.output import say
 from launcher.run import RunDir, now
 from launcher.run.history import HistoryReader
 from launcher.run.totals import gpu_s
-from launcher.status.state import Status, is_over, read_statuses, split_readable
+from launcher.status.run_status import Status
+from launcher.status.state import is_over, read_statuses, split_readable
 
 _LOST_S = 60.0
 """Seconds for which a job must stay lost before it counts as failed: a file system shows some files late."""

@@ -16,7 +16,7 @@ PROGRAM = "python -m launcher"
 OWN_FILE = "--config"
 """The option that gives a configuration in a file of one's own; it is passed on with the overrides."""
 _OF_HYDRA = (
-    OWN_FILE, "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg", "-p",
+    OWN_FILE, "-m", "--multirun", "-cd", "--config-dir", "-cp", "--config-path", "-cn", "--config-name", "-c", "--cfg",
     "--package", "-i", "--info", "--resolve", "-hh", "--hydra-help", "-sc", "--shell-completion", "-r", "--run",
     "--experimental-rerun",
 )  # fmt: skip

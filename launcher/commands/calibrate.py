@@ -19,6 +19,7 @@ from launcher.run import RunDir
 from launcher.run.course import Course
 from launcher.run.events.ranks import Measured
 from launcher.run.history import read_history
+from launcher.run.long_course import LongCourse
 from launcher.run.owner import owner_of_run
 from launcher.units import significant
 
@@ -134,7 +135,7 @@ def _fragmentation(measured: Measured) -> dict[str, float]:
     return {"fragmentation": significant(max(measured.reserved_gib / measured.peak_gib - 1, 0.0))}
 
 
-def _tokens_of_a_sequence(course: Course) -> int | None:
+def _tokens_of_a_sequence(course: Course | LongCourse) -> int | None:
     """Average tokens per trained sequence, by the newest logged step."""
     last = course.last
     if last is None or not last.get("tokens") or not last.get("samples"):

@@ -6,7 +6,8 @@ from launcher.cli.parser import add_run, chosen_run
 from launcher.cli.verb import Verb
 from launcher.output import print_json
 from launcher.status.follow import follow_run
-from launcher.status.state import Status, read_status
+from launcher.status.run_status import Status
+from launcher.status.state import read_status
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,9 @@ from launcher.run import RunDir
 from launcher.run.remote import RemoteRun, read_remote
 from launcher.run.scan import REMOTE, Found, scan
 from launcher.status.learning import damaged_lines
+from launcher.status.run_status import Status
 from launcher.status.settled import SettledStatuses
-from launcher.status.state import Status, read_statuses, split_readable
+from launcher.status.state import read_statuses, split_readable
 from launcher.units import plural
 
 

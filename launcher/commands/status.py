@@ -14,8 +14,9 @@ from launcher.run.history import HistoryReader
 from launcher.status.generation import generation_line
 from launcher.status.learning import learning_lines
 from launcher.status.record import attempt_lines
+from launcher.status.run_status import Status
 from launcher.status.spent import Spent, read_spent, spent_line
-from launcher.status.state import Status, read_status
+from launcher.status.state import read_status
 from launcher.status.waiting import Waiting, read_waiting
 
 

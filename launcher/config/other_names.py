@@ -47,8 +47,19 @@ def counterpart(name: str) -> Counterpart | None:
     return _by_name().get(plain) or _by_name().get(plain.rpartition(".")[2])
 
 
+_SHORT = {
+    "-p": "cluster.sbatch.partition", "-N": "resources.nodes", "-t": "resources.time", "-A": "cluster.sbatch.account",
+    "-q": "cluster.sbatch.qos", "-G": "resources.gpus_per_node", "-n": "resources.gpus_per_node", "-J": "name",
+    "-C": "cluster.sbatch.constraint", "-w": "cluster.sbatch.nodelist", "-x": "cluster.sbatch.exclude",
+    "-M": "cluster.sbatch.clusters", "-d": "cluster.sbatch.dependency", "-L": "cluster.sbatch.licenses",
+}  # fmt: skip
+"""sbatch's short options. Source: sbatch(1)."""
+
+
 def answer_option(word: str) -> str | None:
     """One sentence for an option such as `--lr=1e-4` that another tool has; None for another word."""
+    if word[:2] in _SHORT and word[:2] != "--":
+        return f"{word[:2]}: here {_SHORT[word[:2]]}; keys are written without -, as KEY=VALUE"
     name = word.split()[0].partition("=")[0] if word.startswith("--") else ""
     found = counterpart(name) if name else None
     return f"{found.answer(name)}; keys are written without --, as KEY=VALUE" if found else None

@@ -40,7 +40,7 @@ class ResourcesConfig:
     gpus_per_node: int = 1
     """Ranks per node, one GPU each; with device=cpu, CPU ranks per node."""
     time: str = "04:00:00"
-    """Time limit of the job: minutes, HH:MM:SS or D-HH:MM:SS."""
+    """Time limit of the job: minutes, HH:MM:SS or D-HH:MM:SS. 12 and 12:00 are 12 minutes, as in Slurm."""
     device: Device = Device.auto
     """What the ranks compute on; `auto` is a GPU if the machines have one, else the CPU."""
     cpus_per_gpu: Optional[int] = None  # noqa: UP045

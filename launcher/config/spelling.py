@@ -25,7 +25,20 @@ def check_time(time: str) -> str:
             f"resources.time={time} is a bare number, which Slurm would read as minutes and YAML makes of an unquoted {clock}; "
             f'write "{clock}" in quotes, or "{time}:00" for {time} minutes'
         )
+    if limit_s(time) == 0:
+        raise PlanError(
+            f"resources.time={time} is no time at all, and Slurm reads 0 as no limit; give the time, as resources.time=04:00:00"
+        )
     return time
+
+
+def in_minutes(time: str) -> str | None:
+    """A warning for a time limit that is shorter than it may look: 12 is minutes, and 12:00 is minutes and seconds."""
+    if "-" in time or time.count(":") > 1:
+        return None
+    first = time.partition(":")[0]
+    minutes = f"{limit_s(time) / 60:g} minutes"
+    return f"resources.time={time} is {minutes}, as Slurm reads it; {first} hours are resources.time={first}:00:00"
 
 
 def is_limit(time: str) -> bool:

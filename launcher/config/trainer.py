@@ -49,7 +49,9 @@ class TrainerConfig:
     """A loss above this many times the largest of the last 64 losses is a spike: the run returns to its newest checkpoint and
     skips the batch, at most twice. With null, only a NaN or infinite loss is treated so."""
     optim: str = "adamw_torch"
-    """Optimizer, by its name in transformers. adamw_8bit and other 8-bit kinds need a quarter of the memory of adamw_torch."""
+    """Optimizer, by its name in transformers, or muon. adamw_8bit and other 8-bit kinds need a quarter of the memory of
+    adamw_torch. muon trains the matrices of hidden layers by Muon, with half of AdamW's state, and the embedding, the head,
+    biases, norms and stacked experts by AdamW, all with the same learning rate (ddp and fsdp2)."""
     logging_steps: int = 1
     """Steps between two lines of metrics.jsonl."""
     eval_steps: Any = None  # OmegaConf 2.3 fails to merge a union that is null; the plan checks the value
@@ -61,6 +63,10 @@ class TrainerConfig:
     """Whether to compile the model: it takes minutes before the first step, and steps are then faster. Not with DeepSpeed."""
     activation_offloading: bool = False
     """Whether to keep activations in host memory between the forward and backward pass. GPUs only."""
+    mlp_tile_tokens: Optional[int] = None  # noqa: UP045
+    """Tokens that an MLP computes at once, one tile after another; each tile is computed again in the backward pass. Nothing
+    changes in the result. It divides the widest activations of long sequences; about the width of the model is usual. null
+    computes all tokens at once. For dense models under ddp and fsdp2, without torch_compile."""
     assistant_only_loss: bool = True
     """Whether the loss covers only the turns of the assistant."""
     precision: Precision = Precision.auto
@@ -90,6 +96,9 @@ class TrainerConfig:
     class_weight: Optional[str] = None  # noqa: UP045
     """classify: `balanced` weights rows so that all classes count equally in the loss, however many rows they have; null
     weights all rows equally."""
+    router_aux_loss_coef: Optional[float] = None  # noqa: UP045
+    """sft, pretrain, with a mixture of experts: weight of the router's load-balancing loss, which is added to the loss;
+    0.001 to 0.02 is usual. It is computed for each row and averaged over the rows of the global batch. null adds none."""
     teacher: Optional[str] = None  # noqa: UP045
     """distill: the model whose predictions are imitated: a hub id or a folder. It needs the trained model's tokenizer."""
     teacher_revision: Optional[str] = None  # noqa: UP045

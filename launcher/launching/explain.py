@@ -49,7 +49,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
             if below != key and cause.value in ({}, None) and not isinstance(cause.value, bool):
                 return f"{below}: {key} must be {expected(key)} and has no keys below it"
             value = "null" if cause.value is None else cause.value
-            return f"{_where(error)}{key}={value} must be {expected(key)}"
+            return f"{_where(error)}{key}={value} must be {expected(key)}{without_unit(key, value)}"
     several = re.match(r"Ambiguous value for argument '(.*?)'\n1\. ", str(error), re.DOTALL)
     if several:
         key, _, value = several[1].partition("=")
@@ -160,7 +160,9 @@ def unknown_key(key: str) -> str:
         return f"unknown key {key}; " + (
             f"did you mean {parent}.{close}?" if close else _all_of(parent, siblings)
         )
-    close = max(same_leaf, key=like, default=nearest(key, known))
+    close = max(
+        same_leaf, key=lambda name: (name.startswith("resources."), like(name)), default=nearest(key, known)
+    )
     close = close or ("+experiment" if nearest(key, ["experiment"]) else None)
     if elsewhere and not close:
         return f"unknown key {key}; {elsewhere.answer(nearest(leaf, elsewhere.names) or leaf)}"
@@ -188,6 +190,36 @@ def known_keys(schema: type = Config, prefix: str = "") -> Iterator[str]:
         for path in sorted((resource_dir("conf") / "plugin").glob("*.yaml")):
             for option in OmegaConf.load(path):
                 yield f"plugins.{path.stem}.{option}"
+
+
+_UNIT = re.compile(r"([0-9][0-9_]*(?:[.][0-9]+)?) ?(%|[a-zA-Z]+)")
+_SIZES = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
+_GIB = {
+    "g": 1.0,
+    "gb": 1.0,
+    "gib": 1.0,
+    "m": 1 / 1024,
+    "mb": 1 / 1024,
+    "mib": 1 / 1024,
+    "t": 1024.0,
+    "tb": 1024.0,
+    "tib": 1024.0,
+}
+
+
+def without_unit(key: str, value: Any) -> str:
+    """The way out for a number with a unit: the number in the key's own unit; empty for another value."""
+    found = _UNIT.fullmatch(str(value).strip())
+    if not found:
+        return ""
+    number, unit = float(found[1].replace("_", "")), found[2].lower()
+    sizes = _GIB if key.endswith("_gib") else _SECONDS if key.endswith("_s") else {**_SIZES, "%": 0.01}
+    if key.endswith("length"):
+        sizes = {"k": 1024}
+    if unit not in sizes:
+        return ""
+    return f" without a unit; try {key}={number * sizes[unit]:.10g}"
 
 
 def expected(key: str) -> str:

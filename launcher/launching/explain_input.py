@@ -14,7 +14,7 @@ from launcher.config import Config
 from launcher.config.schema import GROUPS
 from launcher.config.texts import dataclass_of
 from launcher.errors import nearest, unknown
-from launcher.launching.explain import causes_of, config_dir_of, expected, known_keys
+from launcher.launching.explain import causes_of, config_dir_of, expected, known_keys, without_unit
 from launcher.resources import resource_dir
 
 _OPTIONS_OF_GROUPS = (*GROUPS, "plugin", "experiment")
@@ -45,7 +45,7 @@ def _merging(override: str) -> str:
     if key.startswith("~"):
         return f"{override} cannot remove a key, because every run has it; set it to null, or to its default"
     none = "; 'plugin=[]' chooses none" if key == "plugins" else ""
-    return f"{key}={value} must be {expected(key)}{none}"
+    return f"{key}={value} must be {expected(key)}{without_unit(key, value)}{none}"
 
 
 def _group(arguments: Sequence[str]) -> str | None:

@@ -6,6 +6,7 @@ from typing import TypedDict
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.config.schema import is_shipped
+from launcher.config.spelling import in_minutes
 from launcher.launching.choose_shape import shape_note
 from launcher.launching.class_gate import class_note
 from launcher.launching.composed import Composed
@@ -21,12 +22,16 @@ from launcher.plan.combine import notes
 from launcher.plan.extent import extent_of, short_run
 from launcher.plan.positions import beyond
 
+_STEEP = 0.1
+
 
 def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     """Every warning about a run, the most important first."""
     config = composed.config
     found = [
         *what_it_trains(config, plan, unasked=composed.sample_unasked),
+        in_minutes(config.resources.time),
+        steep(config.trainer.learning_rate),
         cpu_warning(config, plan),
         *replaceable(config),
         no_optimizer_state(config, plan),
@@ -50,6 +55,13 @@ def what_it_trains(config: Config, plan: LaunchPlan, *, unasked: bool) -> list[s
             "set data.path=FILE, or data=quickstart if the sample is what you want"
         )
     return [*found, *short_run(extent_of(config, plan))]
+
+
+def steep(learning_rate: float | None) -> str | None:
+    """A warning about a learning rate from which no fine-tune recovers: most often its exponent was forgotten."""
+    if learning_rate is None or learning_rate <= _STEEP:
+        return None
+    return f"trainer.learning_rate={learning_rate:g} is far above the usual 1e-6 to 1e-3: the loss diverges; is e-4 missing?"
 
 
 def no_optimizer_state(config: Config, plan: LaunchPlan) -> str | None:

@@ -20,6 +20,9 @@ def above_0(value: Any) -> bool:
 PACKING = Key(name="packing", passed=False)
 ASSISTANT_ONLY_LOSS = Key(name="assistant_only_loss", passed=False)
 SAMPLE_PROMPT = Key(name="sample_prompt", passed=False)
+ROUTER_AUX_LOSS_COEF = Key(
+    name="router_aux_loss_coef", passed=False, holds=at_least_0, rule="a number of at least 0"
+)
 BETA = Key(name="beta", holds=at_least_0, rule="a number of at least 0")
 LOSS_TYPE = Key(name="loss_type")
 DISABLE_DROPOUT = Key(name="disable_dropout")

@@ -23,7 +23,7 @@ METHODS = Registry(
 FOR_ALL = frozenset([
     "kind", "learning_rate", "num_train_epochs", "max_steps", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
     "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "loss_spike", "optim", "logging_steps",
-    "eval_steps", "torch_compile", "activation_offloading", "precision", "args", "options",
+    "eval_steps", "torch_compile", "activation_offloading", "mlp_tile_tokens", "precision", "args", "options",
 ])
 # fmt: on
 """Keys of the trainer group that every method uses. For any other key that is set, all methods are imported and asked."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from launcher.config import Config
 from launcher.methods.base import Method
-from launcher.methods.keys import ASSISTANT_ONLY_LOSS, PACKING, SAMPLE_PROMPT
+from launcher.methods.keys import ASSISTANT_ONLY_LOSS, PACKING, ROUTER_AUX_LOSS_COEF, SAMPLE_PROMPT
 
 
 def arguments(config: Config, accumulation: int) -> dict[str, Any]:
@@ -12,7 +12,6 @@ def arguments(config: Config, accumulation: int) -> dict[str, Any]:
     return {"packing": False}
 
 
-FIELDS: dict[str, tuple[type, ...]] = {"router_aux_loss_coef": (float, int)}
 REFUSED = {
     "loss_type": "the loss is the mean of the next-token losses over all trained tokens",
     "pad_to_multiple_of": "the launcher's own collator pads each batch to its longest row",
@@ -28,9 +27,8 @@ SPEC = Method(
     source="Ouyang et al. (arXiv 2203.02155), section 3.5",
     module="launcher.train.methods.sft",
     learns_from=("chat", "pair", "text"),
-    keys=(PACKING, ASSISTANT_ONLY_LOSS, SAMPLE_PROMPT),
+    keys=(PACKING, ASSISTANT_ONLY_LOSS, SAMPLE_PROMPT, ROUTER_AUX_LOSS_COEF),
     arguments=arguments,
-    fields=FIELDS,
     refused=REFUSED,
     next_token_loss=True,
     shares_base=True,

@@ -10,6 +10,8 @@ from launcher.plan.blocks import Block, blocks_of, in_all_linear, is_router
 from launcher.plan.model import block_norm_names, count_lora, expert_adapters, linear_shapes, stacked_ranks
 
 EMBEDDING, HEAD = "embed_tokens", "lm_head"
+OF_MLP = frozenset({"gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3"})
+"""Names of the layers of an MLP, and of those of an expert in the checkpoints of Mixtral."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class Adapter:
     """Names of layers that are not adapted."""
     parameters: tuple[str, ...] = ()
     """Names of parameters that are adapted beside the layers."""
+    router: bool = False
+    """Whether the routers of a mixture of experts are adapted."""
     ranks: tuple[tuple[str, int], ...] = ()
     """(layer name, rank) where the rank is not r."""
     eight_bit: bool = False
@@ -100,6 +104,8 @@ def adapts(shape: ArchitectureConfig, block: Block, adapter: Adapter) -> list[st
 
 
 def _is_targeted(shape: ArchitectureConfig, path: str, adapter: Adapter) -> bool:
+    if adapter.router and is_router(path):
+        return True
     if adapter.target_modules == "all-linear":
         return in_all_linear(shape, path)
     targets = adapter.targets
@@ -107,11 +113,13 @@ def _is_targeted(shape: ArchitectureConfig, path: str, adapter: Adapter) -> bool
 
 
 def _parameter_ranks(shape: ArchitectureConfig, adapter: Adapter) -> dict[str, int]:
-    """Name of a parameter -> the rank of its adapter. all-linear adapts all experts, and never the router.
+    """Name of a parameter -> the rank of its adapter. all-linear adapts all experts, and the option `router` the routers.
 
     Source: peft 0.21's lora/layer.py, ParamWrapper.
     """
     ranks = dict.fromkeys(adapter.parameters, adapter.r)
+    if adapter.router:
+        ranks |= dict.fromkeys(router_names(shape), adapter.r)
     if not shape.num_experts or adapter.target_modules != "all-linear":
         return ranks
     return {**stacked_ranks(adapter.r), **ranks}
@@ -127,8 +135,14 @@ def parameter_names(shape: ArchitectureConfig) -> tuple[str, ...]:
     return tuple(found)
 
 
+def router_names(shape: ArchitectureConfig) -> tuple[str, ...]:
+    """Names of the routers' weights that are parameters outside of layers."""
+    return tuple(name for name in parameter_names(shape) if is_router(name) and name.endswith(".weight"))
+
+
 def count_adapter(shape: ArchitectureConfig, adapter: Adapter, *, key: str = "plugins.lora") -> int:
     """Number of trained parameters; PlanError names the option under `key` that this model does not support."""
+    _check_experts(shape, adapter, key)
     count_lora(shape, adapter.r, adapter.targets, key=key)  # refuses unknown layers
     _check_blocks(shape, adapter, key)
     _check_names(shape, adapter, key)
@@ -141,6 +155,21 @@ def count_adapter(shape: ArchitectureConfig, adapter: Adapter, *, key: str = "pl
             f"{key}.bias={adapter.bias} would train nothing: {shape.model_type} has no biases; use {key}.bias=none"
         )
     return sum(math.prod(dims) * count for dims, count in trained_tensors(shape, adapter))
+
+
+def _check_experts(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None:
+    """PlanError for a name of an MLP's layer in a model that has stacked experts instead: it would adapt no expert."""
+    targets = [] if adapter.target_modules == "all-linear" else list(adapter.targets)
+    absent = [name for name in targets if name in OF_MLP and name not in linear_shapes(shape)]
+    if not shape.num_experts or not absent:
+        return
+    stacked = [name for name in parameter_names(shape) if not is_router(name)]
+    others = ",".join(name for name in targets if name not in OF_MLP) or "q_proj,k_proj,v_proj,o_proj"
+    raise PlanError(
+        f"{key}.target_modules: {', '.join(absent)} would adapt no expert, because {shape.model_type} has its "
+        f"{shape.num_experts} experts in parameters of each block, not in layers; use {key}.target_modules=all-linear, or "
+        f"{key}.target_modules=[{others}] with {key}.target_parameters=[{','.join(stacked)}]"
+    )
 
 
 def _check_blocks(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None:
@@ -161,6 +190,10 @@ def _check_blocks(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None
 
 def _check_names(shape: ArchitectureConfig, adapter: Adapter, key: str) -> None:
     """PlanError for a name that no layer or parameter has, because it would silently do nothing."""
+    if adapter.router and not shape.num_experts:
+        raise PlanError(
+            f"{key}.router=true: {shape.model_type} has no experts, and so no router; take it out"
+        )
     known = parameter_names(shape)
     for name in adapter.parameters:
         if name not in known:

@@ -26,6 +26,7 @@ def find_alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
         _cheapest,
         _largest_micro_batch,
         _longest_context,
+        _longest_tiled_context,
         _longest_shared_context,
         _fewest_gpus,
         _four_bit,
@@ -66,6 +67,17 @@ def _longest_context(search: Search) -> Alternative | None:
     return _longest(search, "longest_context", search.load)
 
 
+def _longest_tiled_context(search: Search) -> Alternative | None:
+    """The longest sequences if the MLPs compute them in tiles, with the other settings as planned; None if they do so already,
+    or if that makes them no longer."""
+    tiled = dataclasses.replace(search.load, mlp_tile_tokens=search.load.hidden_size)
+    if search.load.mlp_tile_tokens is not None or not search.tiles():
+        return None
+    if _longest_length(search, tiled) <= _longest_length(search, search.load):
+        return None
+    return _longest(search, "longest_tiled_context", tiled)
+
+
 def _longest_shared_context(search: Search) -> Alternative | None:
     """The longest sequences if as many of the planned GPUs as the rules allow share each; None if they do so already."""
     world, strategy = search.load.degrees.world_size, search.load.strategy
@@ -84,13 +96,19 @@ def _longest_shared_context(search: Search) -> Alternative | None:
 
 def _longest(search: Search, kind: str, load: Load) -> Alternative | None:
     """This setting with the longest sequences that fit, in steps of 256 tokens."""
+    length = _longest_length(search, load)
+    return search.made(kind, dataclasses.replace(load, length=length)) if length else None
+
+
+def _longest_length(search: Search, load: Load) -> int:
+    """Tokens of the longest sequences of this setting that fit, a multiple of 256; 0 if none fit."""
     step = math.lcm(_STEP, load.degrees.sequence)
     low, high = 0, _LONGEST // step
     while low < high:
         middle = (low + high + 1) // 2
         fits = search.fits(dataclasses.replace(load, length=middle * step))
         low, high = (middle, high) if fits else (low, middle - 1)
-    return search.made(kind, dataclasses.replace(load, length=low * step)) if low else None
+    return low * step
 
 
 def _fewest_gpus(search: Search) -> Alternative | None:

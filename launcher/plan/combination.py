@@ -50,8 +50,12 @@ class Combination:
     """Key-value heads of the model; None as for heads."""
     sees_less: bool = False
     """Whether some layers have a sliding window or linear attention."""
-    experts: bool = False
-    """Whether the model is a mixture of experts."""
+    experts: bool | None = None
+    """Whether the model is a mixture of experts; None if its shape is not known."""
+    balances: bool = False
+    """Whether a loss balances the routers (trainer.router_aux_loss_coef)."""
+    tiles: bool = False
+    """Whether MLPs compute their tokens in tiles (trainer.mlp_tile_tokens)."""
     compiled: bool = False
     """Whether torch.compile compiles the model."""
     trains_head: bool = False

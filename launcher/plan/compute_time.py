@@ -10,6 +10,7 @@ from launcher.plan.gpu import Gpu
 from launcher.plan.memory.activations import adapted_layers
 from launcher.plan.memory.generation import cache_bytes
 from launcher.plan.memory.load import Load
+from launcher.plan.memory.optimizer import orthogonal_flops
 from launcher.plan.model import parameters_by_kind
 from launcher.plan.waves import wave_slowdown
 
@@ -96,7 +97,10 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
         / (gpu.tflops * 1e12 * gpu.attention_share),
         memory_s=taught.memory_s + memory * tokens / bytes_s,
         unpack_s=unpacked / (bytes_s * UNPACK_SHARE),
-        optimizer_s=0.0 if load.strategy.offloads else ADAM_BYTES * load.trained / load.shard_size / bytes_s,
+        optimizer_s=0.0
+        if load.strategy.offloads
+        else ADAM_BYTES * load.trained / load.shard_size / bytes_s
+        + orthogonal_flops(load) / (gpu.tflops * 1e12 * gpu.matrix_share),
         launch_s=taught.launch_s + passes * blocks * PASS_S * (forwards + again / 3),
         generate_s=generate_time(load, gpu),
         started_s=taught.started_s
@@ -223,6 +227,8 @@ def matrix_flops(load: Load) -> float:
     head = (3 if load.adapter else 4) * 2 * table
     adapter = 6 * load.trained if load.adapter else 0
     again = 2 * blocks if load.checkpointing else 0
+    if load.tiled_share < 1:  # each tile is computed once more in its backward pass
+        again += 2 * 3 * load.hidden_size * load.shape.intermediate_size * load.layers
     return passes + head + adapter + again + load.extra_passes * 2 * (blocks + table)
 
 

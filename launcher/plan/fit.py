@@ -58,6 +58,8 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         offloads_activations=config.trainer.activation_offloading,
         compiled=config.trainer.torch_compile,
         reentrant=any(plugin.reentrant for plugin in plan.plugins.values()),
+        mlp_tile_tokens=config.trainer.mlp_tile_tokens,
+        balances=bool(config.trainer.router_aux_loss_coef),
         fragmentation=config.cluster.fragmentation,
     )
 

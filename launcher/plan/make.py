@@ -33,6 +33,9 @@ from launcher.plan.topology import make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
 from launcher.strategies import Degrees, Strategy, StrategyInputs, make_strategy
 
+_MOST_HOST_GIB, _MOST_GPU_GIB = 32_768, 1_024
+"""GiB. The largest nodes and GPUs have less."""
+
 
 def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     """The plan of one run before its plugins; PlanError names the key that is wrong."""
@@ -81,6 +84,9 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     )
     args = trainer_args(config, batch, mixed, cuda, generation)
     args = _with_own(args, files.trainer_args, strategy.name)
+    if shape and shape.num_experts and "router_aux_loss_coef" in method.fields:
+        # trl would take that of the model's config.json, without a word
+        args.setdefault("router_aux_loss_coef", 0.0)
     length = make_length(
         args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)
     )
@@ -138,6 +144,22 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     )
 
 
+def _check_ranges(config: Config) -> None:
+    """PlanError for a size or time that no machine has; memory is most often given in MiB by mistake."""
+    resources = config.resources
+    if resources.spares < 0:
+        raise PlanError(f"resources.spares={resources.spares} must be at least 0")
+    if not resources.hang_timeout_s > 0:
+        raise PlanError(f"resources.hang_timeout_s={resources.hang_timeout_s:g} must be above 0 seconds")
+    for key, size, most in (
+        ("resources.memory_gib", resources.memory_gib, _MOST_HOST_GIB),
+        ("cluster.gpu_memory_gib", config.cluster.gpu_memory_gib, _MOST_GPU_GIB),
+    ):
+        if size is not None and size > most:
+            way = f"; if it is in MiB, set {key}={size // 1024:g}" if size >= 1024 else ""
+            raise PlanError(f"{key}={size:g} must be at most {most:,} GiB{way}")
+
+
 def micro_batch_size(config: Config) -> int:
     """batch.micro_batch_size as a number; PlanError for other text. The planner has replaced `auto` before."""
     requested = config.batch.micro_batch_size
@@ -186,6 +208,7 @@ def _check_model(config: Config) -> None:
 
 def _check_resources(config: Config) -> None:
     check_time(config.resources.time)
+    _check_ranges(config)
     for name, least, meant in (("cpus_per_gpu", 1, ""), ("memory_gib", 0, " (all that a node has)")):
         value = getattr(config.resources, name)
         if value is not None and value < least:

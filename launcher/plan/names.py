@@ -16,6 +16,8 @@ OPTIMIZERS = (
 )  # fmt: skip
 """trainer.optim. Source: transformers 5.23, training_args.py, OptimizerNames."""
 
+MUON = "muon"
+"""trainer.optim of this project's own: Muon for the matrices of hidden layers, and AdamW for the rest."""
 SCHEDULERS = (
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
@@ -59,10 +61,21 @@ _NEEDS = {
 _BY_METRIC = ("reduce_lr_on_plateau", "greedy")
 
 
+_MEANT = {
+    "adam": "adamw_torch", "adamw": "adamw_torch", "adam_torch": "adamw_torch", "fused_adam": "adamw_torch_fused",
+    "fusedadam": "adamw_torch_fused", "adamw_fused": "adamw_torch_fused", "adam8bit": "adamw_8bit", "adam_8bit": "adamw_8bit",
+    "paged_adamw": "paged_adamw_32bit", "lion": "lion_32bit",
+}  # fmt: skip
+"""What people mean by the short names of optimizers."""
+
+
 def check_names(trainer: TrainerConfig) -> None:
     """PlanError for an optimizer or schedule that transformers does not know, or a schedule without a required argument."""
-    if trainer.optim not in OPTIMIZERS:
-        raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, OPTIMIZERS)}")
+    known = (*OPTIMIZERS, MUON)
+    if trainer.optim not in known:
+        if meant := _MEANT.get(trainer.optim.lower()):
+            raise PlanError(f"trainer.optim: unknown optimizer '{trainer.optim}'; did you mean {meant}?")
+        raise PlanError(f"trainer.optim: {unknown('optimizer', trainer.optim, known)}")
     schedule = trainer.lr_scheduler_type
     if schedule not in SCHEDULERS:
         raise PlanError(f"trainer.lr_scheduler_type: {unknown('schedule', schedule, SCHEDULERS)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from launcher.errors import PlanError
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.combination import Combination
-from launcher.plan.names import ADAMW, BITSANDBYTES
+from launcher.plan.names import ADAMW, BITSANDBYTES, MUON
 from launcher.rule import TRAINER, Rule
 
 
@@ -94,10 +94,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=10,
-        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW or bitsandbytes' AdamW and Lion",
+        what="plugins.sharded_checkpoint with a trainer.optim other than AdamW, muon, or bitsandbytes' AdamW and Lion",
         reason="checkpoints do not hold the state of any other optimizer, so the run could not resume from them",
         way_out="use trainer.optim=adamw_torch, or plugin=[...] without sharded_checkpoint",
-        broken=lambda run: run.saves and run.optimizer not in (*ADAMW, *BITSANDBYTES),
+        broken=lambda run: run.saves and run.optimizer not in (*ADAMW, *BITSANDBYTES, MUON),
     ),
     Rule(
         number=11,
@@ -191,11 +191,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         number=23,
-        what="strategy.sequence_parallel_size with a mixture of experts",
-        reason="each rank would balance the router over its own part of the tokens (trl 1.16 adds that loss by itself)",
-        way_out="use strategy.sequence_parallel_size=1, or a dense model",
+        what="strategy.sequence_parallel_size with trainer.router_aux_loss_coef",
+        reason="each rank would balance the routers over its own part of a row",
+        way_out="use strategy.sequence_parallel_size=1, or trainer.router_aux_loss_coef=null",
         values=_shared,
-        broken=lambda run: run.degrees.sequence > 1 and run.experts,
+        broken=lambda run: run.degrees.sequence > 1 and run.balances,
     ),
     Rule(
         number=24,
@@ -251,6 +251,34 @@ RULES: tuple[Rule, ...] = (
         reason="vLLM inside of the ranks shares their GPUs",
         way_out="use generation.mode=none, or resources.device=cuda",
         broken=lambda run: run.generates == "colocate" and run.device == "cpu",
+    ),
+    Rule(
+        number=31,
+        what="trainer.router_aux_loss_coef with trainer.torch_compile=true",
+        reason="the routers' choices are read by hooks, which would be part of the compiled graph; nothing has shown that",
+        way_out="use trainer.torch_compile=false, or trainer.router_aux_loss_coef=null",
+        broken=lambda run: run.balances and run.compiled,
+    ),
+    Rule(
+        number=32,
+        what="trainer.router_aux_loss_coef with a model without experts",
+        reason="it has no router that this loss could balance",
+        way_out="use trainer.router_aux_loss_coef=null, or a mixture of experts such as model=qwen3_30b_a3b",
+        broken=lambda run: run.balances and run.experts is False,
+    ),
+    Rule(
+        number=33,
+        what="trainer.optim=muon with DeepSpeed (zero1, zero2, zero3) or with offloading",
+        reason="Muon orthogonalizes whole matrices, and ZeRO's optimizer sees flat shards; on the host it would take too long",
+        way_out="use strategy=fsdp2 or ddp, or trainer.optim=adamw_torch",
+        broken=lambda run: run.optimizer == MUON and (run.strategy.flat_copy or run.strategy.offloads),
+    ),
+    Rule(
+        number=34,
+        what="trainer.mlp_tile_tokens with a mixture of experts, trainer.torch_compile=true or DeepSpeed (zero1 to zero3)",
+        reason="routers are read once in a pass, a compiled graph would hold all tiles, and nothing has shown tiles under ZeRO",
+        way_out="use trainer.mlp_tile_tokens=null, or a dense model with strategy=fsdp2 or ddp",
+        broken=lambda run: run.tiles and (bool(run.experts) or run.compiled or run.strategy.writes_deepspeed),
     ),
 )
 """The rules that are not specific to one method or plugin; a method's own rules are in its spec, a plugin's in its traits."""

@@ -28,9 +28,9 @@ class Alternative:
     """One alternative setting with its memory, time and cost."""
 
     kind: str
-    """cheapest, largest_micro_batch, longest_context, longest_shared_context, fewest_gpus, four_bit or larger_gpu; and for a
-    plan that does not fit, how it could: smaller_micro_batch, checkpointing, strategy, fewer_copies, sequence, four_bit,
-    offload, more_gpus, fewer_gpus, shorter, lora or qlora."""
+    """cheapest, largest_micro_batch, longest_context, longest_tiled_context, longest_shared_context, fewest_gpus, four_bit or
+    larger_gpu; and for a plan that does not fit, how it could: smaller_micro_batch, checkpointing, tiled_mlp, strategy,
+    fewer_copies, sequence, four_bit, offload, more_gpus, fewer_gpus, shorter, lora or qlora."""
     overrides: tuple[str, ...]
     """Overrides to type for it; empty if it is the planned setting."""
     gpus: int
@@ -112,7 +112,9 @@ class Search:
 
     def total(self, load: Load) -> float:
         """GiB that a GPU needs; each setting is computed once."""
-        key = (load.strategy.name, load.degrees, load.checkpointing, load.sequences, load.length)
+        key = (
+            load.strategy.name, load.degrees, load.checkpointing, load.sequences, load.length, load.mlp_tile_tokens,
+        )  # fmt: skip
         if key not in self.totals:
             self.totals[key] = estimate_memory(load).total
         return self.totals[key]
@@ -208,6 +210,10 @@ class Search:
         run = dataclasses.replace(self.run, strategy=strategy, degrees=degrees, micro_batch_size=micro)
         return not any(broken_rules(run))
 
+    def tiles(self) -> bool:
+        """Whether no rule forbids that the MLPs compute in tiles."""
+        return not any(broken_rules(dataclasses.replace(self.run, tiles=True)))
+
     def _step_s(self, load: Load) -> float:
         return estimate_time(self.config, load, self.facts).step_s
 
@@ -240,6 +246,8 @@ class Search:
             yield f"batch.micro_batch_size={load.sequences}"
         if not same("length"):
             yield f"model.max_length={load.length}"
+        if not same("mlp_tile_tokens"):
+            yield f"trainer.mlp_tile_tokens={load.mlp_tile_tokens}"
         more = [] if same("checkpointing") else ["gradient_checkpointing"]
         if more or self.plugins != tuple(self.config.plugins):
             yield f"'plugin=[{','.join([*self.plugins, *more])}]'"

@@ -39,6 +39,10 @@ def check_trainer(config: Config) -> None:
             raise PlanError(f"trainer.{key}={getattr(trainer, key)} must be at least 0 and below 1")
     if not 0 < trainer.adam_epsilon < float("inf"):
         raise PlanError(f"trainer.adam_epsilon={trainer.adam_epsilon} must be a number above 0")
+    if trainer.mlp_tile_tokens is not None and trainer.mlp_tile_tokens < 1:
+        raise PlanError(
+            f"trainer.mlp_tile_tokens={trainer.mlp_tile_tokens} must be at least 1, or null for no tiles"
+        )
     if trainer.logging_steps < 1:
         raise PlanError(f"trainer.logging_steps={trainer.logging_steps} must be at least 1")
     if trainer.eval_steps is not None and not is_every(trainer.eval_steps):
@@ -76,9 +80,8 @@ def few_steps(total: int | None, *, packs: bool = True) -> str | None:
     if total is None or total >= _FEW_STEPS:
         return None
     return (
-        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, and with fewer than {_FEW_STEPS} a "
-        "model hardly learns; a smaller batch.global_batch_size, more trainer.num_train_epochs (or trainer.max_steps)"
-        f"{' or trainer.packing=false' if packs else ''} gives more steps"
+        f"few steps: the whole run takes {total} optimizer step{'' if total == 1 else 's'}, fewer than {_FEW_STEPS}; a smaller "
+        f"batch.global_batch_size, more trainer.num_train_epochs{' or trainer.packing=false' if packs else ''} gives more"
     )
 
 

@@ -43,6 +43,10 @@ def _ways(search: Search) -> Iterator[Alternative | None]:
     yield _first(search, "smaller_micro_batch", _micros(search, load))
     if not load.checkpointing:
         yield _first(search, "checkpointing", [checkpointing, *_micros(search, checkpointing)])
+    if load.tiled_share == 1:
+        tiled = dataclasses.replace(checkpointing, mlp_tile_tokens=load.hidden_size)
+        if tiled.tiled_share < 1 and search.tiles():
+            yield _first(search, "tiled_mlp", [tiled, *_micros(search, tiled)])
     yield _first(search, "strategy", _others(search, here, offloads=False))
     yield _adapted(search, "fewer_copies", search.without_copies(), here)
     yield _sharing(search, here)

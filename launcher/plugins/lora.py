@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from launcher.errors import PlanError
 from launcher.packages import Package
 from launcher.plan.adapter import Adapter, count_adapter
-from launcher.plan.blocks import ROUTERS
+from launcher.plan.blocks import ROUTERS, is_router
 from launcher.plan.model import linear_shapes
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin
@@ -141,9 +141,8 @@ class LoRA(LoRAOptions, Plugin):
     def _targets(self, model: Any) -> Any:
         """Names of the adapted layers; peft accepts `all-linear` only if all blocks are adapted."""
         if self.target_modules != "all-linear":
-            return (
-                [self.target_modules] if isinstance(self.target_modules, str) else list(self.target_modules)
-            )
+            named = [self.target_modules] if isinstance(self.target_modules, str) else self.target_modules
+            return [*named, *(_router_layers(model) if self.router else ())]
         if self.layers_to_transform is None and not _experts(model):
             return "all-linear"
         from torch import nn
@@ -154,14 +153,27 @@ class LoRA(LoRAOptions, Plugin):
             for name, one in model.named_modules()
             if isinstance(one, nn.Linear) and one is not head
         }
-        return sorted(linears - ROUTERS if _experts(model) else linears)
+        return sorted(linears - ROUTERS if _experts(model) and not self.router else linears)
 
     def _all_experts(self, model: Any) -> bool:
         return self.target_modules == "all-linear" and _experts(model)
 
     def _parameters(self, model: Any) -> list[str] | None:
-        """Names of the adapted parameters; all-linear adapts the stacked experts (not layers), and never the router."""
+        """Names of the adapted parameters: all-linear adapts the stacked experts, which are no layers, and `router` routers."""
         named: list[str] = list(self.target_parameters or ())
+        if self.router:
+            layers = {f"{name}.weight" for name in _router_layers(model)}
+            named += sorted(
+                {
+                    ".".join(name.split(".")[-2:])
+                    for name, one in model.named_parameters()
+                    if is_router(name)
+                    and name.endswith(".weight")
+                    and len(getattr(one, "ds_shape", one.shape)) == 2
+                }
+                - set(named)
+                - {".".join(name.split(".")[-2:]) for name in layers}
+            )
         stacked = [f"experts.{name}" for name in _STACKED] if self._all_experts(model) else []
         have = [name for name, _ in model.named_parameters()]
         found = [
@@ -204,6 +216,13 @@ def _trained_tokens(model: Any, whole: Iterable[str]) -> dict[str, list[int]] | 
 def _experts(model: Any) -> bool:
     """Whether the model is a mixture of experts that are stacked in parameters."""
     return any(name.endswith(f".experts.{_STACKED[0]}") for name, _ in model.named_parameters())
+
+
+def _router_layers(model: Any) -> list[str]:
+    """Paths of the routers that are linear layers; most are parameters of a module of their own."""
+    from torch import nn
+
+    return [name for name, one in model.named_modules() if is_router(name) and isinstance(one, nn.Linear)]
 
 
 def _fused(model: Any, value: Any) -> dict[str, Any]:

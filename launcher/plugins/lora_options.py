@@ -64,7 +64,10 @@ class LoRAOptions:
     """List of layer names that are not adapted although target_modules names them, such as [lm_head, layers.0.mlp.up_proj]."""
     target_parameters: Any = None
     """List of parameters without a layer of their own that are adapted too: the stacked experts of a mixture of experts, as
-    [experts.gate_up_proj, experts.down_proj]. all-linear adapts these two; the router is adapted only if it is named here."""
+    [experts.gate_up_proj, experts.down_proj]. all-linear adapts these two."""
+    router: bool = False
+    """Whether the routers of a mixture of experts are adapted too. Tokens then go to other experts than before, so watch
+    expert_load; trainer.router_aux_loss_coef keeps the experts evenly used."""
     rank_pattern: Any = None
     """Layer name -> rank, where it differs from r, such as {q_proj: 32, layers.0.mlp.up_proj: 4}."""
     alpha_pattern: Any = None
@@ -161,6 +164,7 @@ class LoRAOptions:
             "modules_to_save": (self.modules_to_save, "whole modules of the base model would be trained"),
             "bias": (self.bias != "none", "biases of the base model would be trained"),
             "target_parameters": (self.target_parameters, "stacked experts are adapted by changing the base's tensors"),
+            "router": (self.router, "routers are adapted by changing the base's tensors"),
             "init_lora_weights": (self.takes_weights, "it subtracts the initial adapter from the base model's weights"),
         }  # fmt: skip
         why = next(
@@ -185,6 +189,7 @@ class LoRAOptions:
             modules_to_save=tuple(self.modules_to_save or ()),
             exclude=tuple(self.exclude_modules or ()),
             parameters=tuple(self.target_parameters or ()),
+            router=self.router,
             ranks=tuple(cast("dict[str, int]", self.rank_pattern or {}).items()),
         )
 

@@ -69,6 +69,11 @@ class Logged(Line):
     """Peak GiB of tensors on rank 0's GPU since its start; on a CPU, of its process."""
     data_wait_s: float | None = None
     """Seconds for which rank 0 waited for batches."""
+    expert_load: float | None = None
+    """Tokens of the busiest expert over the mean of its block, in the block where that is most, over all ranks: 1 is even.
+    None for a model without experts."""
+    router_aux_loss: float | None = None
+    """Mean load-balancing loss of a row, before its weight; None without trainer.router_aux_loss_coef."""
 
 
 class Evaluation(Line):

@@ -15,7 +15,7 @@ from launcher.reading import object_in
 from launcher.run import RunDir
 from launcher.run.kinds import fits
 from launcher.run.lines import write_text
-from launcher.status.state import Status
+from launcher.status.run_status import Status
 
 _FILE = ".settled.json"
 _MADE_OF = ("plan.json", "job.json", "events.jsonl", "metrics.jsonl")

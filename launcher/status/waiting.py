@@ -7,7 +7,7 @@ from launcher.clusters.base import RunState
 from launcher.clusters.registry import job_cluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
-from launcher.status.state import Status
+from launcher.status.run_status import Status
 from launcher.units import duration
 
 

@@ -18,6 +18,7 @@ from launcher.run import RunDir, now
 from launcher.run.events import Event
 from launcher.run.events.ranks import Diverged, Evaluated, Sample, Training, Working
 from launcher.run.metrics import Evaluation, Logged
+from launcher.train.experts import Routers
 from launcher.train.tally import FIGURES, RowSums, Tally, peak_memory_gib, perplexity
 
 _RECENT, _ENOUGH = 64, 20
@@ -55,6 +56,8 @@ class Recorder(TrainerCallback, ExportableState):
         """Step -> the number of the batch that it uses."""
         self.tally: Tally | None = None
         """The token counts; None if the rows do not contain them, in which case the trainer's own count is logged."""
+        self.routers: Routers | None = None
+        """The routers that are read; None if the model has none."""
         self._logged = 0
         self._last_time = time.monotonic()
         self._last_tokens = self._counted = 0
@@ -105,7 +108,7 @@ class Recorder(TrainerCallback, ExportableState):
     def figures(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The figures that are logged in addition to the trainer's own."""
         if "loss" in logs and self.tally is not None:
-            return self.tally.figures()
+            return {**self.tally.figures(), **(self.routers.figures() if self.routers else {})}
         if "eval_loss" in logs and self.method.next_token_loss:
             return {"perplexity": perplexity(float(logs["eval_loss"]))}
         return {}

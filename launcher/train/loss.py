@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from launcher.data.mask import IGNORED
+from launcher.train.experts import Routers, find_routers
 from launcher.train.kept_positions import KeptPositions, trained_positions
 from launcher.train.sequence.attention import check_layers
 from launcher.train.sequence.peers import shift
@@ -23,10 +24,39 @@ class PlainLoss(SharedSteps):
     computed twice (three times as slow on CPU cores); this class then computes the head once, and only at trained tokens.
     """
 
+    routers: Routers | None = None
+    """The routers of a mixture of experts that are read; None for any other model."""
     _head: "KeptPositions | None" = None
     _sums: "torch.Tensor | None" = None
 
+    def read_routers(self: Any, plan: Any, coefficient: float) -> None:
+        """Reads the routers of a mixture of experts, and adds their loss with this weight. ConfigError as of find_routers."""
+        if self.args.torch_compile:  # rule 31 refuses the coefficient
+            return
+        self.routers = find_routers(self.model, plan.batch.micro_batch_size, coefficient)
+        self.data_collator.numbers_rows = self.routers is not None
+
     def compute_loss(
+        self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The loss of the tokens, and that of the routers if it has a weight: the mean over the rows of the global batch."""
+        if "row_numbers" not in inputs:
+            return self.token_loss(model, inputs, return_outputs, num_items_in_batch)
+        inputs = dict(inputs)
+        numbers = inputs.pop("row_numbers")
+        if not self.model.training or num_items_in_batch is None:
+            return self.token_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self.peers is not None:
+            numbers = self.peers.cut_tokens(numbers)
+        with self.routers.reading():
+            loss = self.token_loss(model, inputs, return_outputs, num_items_in_batch)
+        balance = self.routers.balance(numbers)
+        if balance is None:
+            return loss
+        share = self.routers.coefficient * self.per_rank / self.plan.batch.global_batch_size
+        return loss + share * balance
+
+    def token_loss(
         self: Any, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch).
@@ -60,10 +90,14 @@ class PlainLoss(SharedSteps):
         the micro-batch if it is None."""
         count = (targets != IGNORED).sum() if items is None else items
         loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
-        if items is not None and self.args.average_tokens_across_devices:
-            # gradients are averaged over ranks, but the count is a sum over all ranks
-            loss = loss * self.plan.strategy.averaged_over(self.plan.degrees)
-        return loss
+        return loss if items is None else loss * self.per_rank
+
+    @property
+    def per_rank(self: Any) -> float:
+        """The factor of a rank's part of a sum over all ranks: gradients are averaged over ranks, not added."""
+        if not self.args.average_tokens_across_devices:
+            return 1
+        return self.plan.strategy.averaged_over(self.plan.degrees)
 
     def logits_at(self: Any, model: Any, inputs: Any, kept: torch.Tensor) -> torch.Tensor:
         """Logits of the trained model at the kept positions of the flattened batch, [kept, vocabulary]."""

@@ -16,6 +16,7 @@ from transformers.trainer_utils import seed_worker
 from launcher.checkpoint.folders import FoundCheckpoint, committed
 from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
 from launcher.plan import LaunchPlan
+from launcher.plan.names import MUON
 from launcher.plugins.on_rank.agree import from_rank_0
 from launcher.run import now
 from launcher.run.metrics import Measure
@@ -26,6 +27,7 @@ from launcher.train.checkpoint.shards import clean
 from launcher.train.data.order import EvalOrder, GlobalOrder
 from launcher.train.data.rows import Rows
 from launcher.train.length import length_facts, settle_length
+from launcher.train.muon import make_muon
 from launcher.train.strategies.base import on_rank
 from launcher.train.tally import Tally
 from launcher.train.upstream.transformers_trainer_hooks import TrainerHooks, seen_tokens, set_seen_tokens
@@ -58,10 +60,20 @@ class Resumable(TrainerHooks):
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
+        recorder.routers = getattr(self, "routers", None)
         if "seq_lengths" in self.train_dataset.column_names:
             recorder.tally = Tally(
                 plan, self.train_dataset, self.order, recorder.peak_tflops, recorder.extra_passes
             )
+
+    def create_optimizer(self: Any, model: Any = None) -> Any:
+        """The optimizer of trainer.optim; transformers makes all but muon."""
+        if self.plan.trainer_args["optim"] != MUON:
+            return super().create_optimizer(model)  # pyright: ignore
+        if self.optimizer is None:
+            trained = self.model if model is None else model
+            self.optimizer = make_muon(trained, self.get_decay_parameter_names(trained), self.args)
+        return self.optimizer
 
     def log(self: Any, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Adds this project's figures, so that trackers get the same figures under the same names as metrics.jsonl."""

@@ -29,6 +29,7 @@ from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.node_cache import NodeCache, near
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.strategies.base import on_rank
+from launcher.train.tiled_mlp import tile_mlps
 from launcher.train.tracking import RankTracking
 from launcher.train.upstream.trl_reference_adapter import forget_copy
 
@@ -69,6 +70,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
     tokenizer = load_tokenizer(config.model, plan.facts, config.seed)
     check_renders(plan.facts, tokenizer, config)
     model = load_model(config.model, plan, decided.plugins, config.seed, cache=cache, together=True)
+    if (tokens := config.trainer.mlp_tile_tokens) is not None:
+        tile_mlps(model, tokens)
     if is_main:
         note_revision(run, config.model, model, attempt)
     heartbeat.phase("data")

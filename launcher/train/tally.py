@@ -17,6 +17,7 @@ from launcher.units import significant
 
 FIGURES = (
     "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib", "data_wait_s",
+    "expert_load", "router_aux_loss",
 )  # fmt: skip
 """Figures of a logged step in addition to loss, learning rate and gradient norm."""
 

@@ -18,6 +18,7 @@ from launcher.plugins.gradient_checkpointing import GradientCheckpointing
 from launcher.plugins.lora import LoRA
 from launcher.plugins.qlora import QLoRA
 from launcher.strategies import Degrees, candidates
+from launcher.train.tiled_mlp import tile_mlps
 from tests.benchmarks.memory_rank import Counted, saved_tensors
 
 SHAPES = {
@@ -57,16 +58,20 @@ def measure(console: Console) -> list[float]:
     return offs
 
 
-def load_of(shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: bool) -> Load:
+def load_of(
+    shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: bool, tile: int | None = None
+) -> Load:
     adapter: Adapter | None = plugin.adapter if plugin else None
     return Load(
         shape=shape, adapter=adapter, checkpointing=checkpointing, strategy=candidates()[0], degrees=Degrees(), sequences=1,
-        length=LENGTH, bf16=True,
+        length=LENGTH, bf16=True, mlp_tile_tokens=tile,
     )  # fmt: skip
 
 
-def saved_bytes(shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: bool) -> int:
-    """Bytes that one forward pass keeps, with the largest block that is computed again."""
+def saved_bytes(
+    shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: bool, tile: int | None = None
+) -> int:
+    """Bytes that one forward pass keeps, with the largest block that is computed again; of tiles only their inputs."""
     model: Any = _model(shape, plugin)
     if plugin:
         model = plugin.on_model(model)
@@ -78,6 +83,8 @@ def saved_bytes(shape: ArchitectureConfig, plugin: LoRA | None, checkpointing: b
             parameter.data = parameter.data.to(torch.bfloat16) if parameter.requires_grad else parameter.data
     if checkpointing:
         model = GradientCheckpointing().on_model(model)
+    if tile is not None:
+        tile_mlps(model, tile)
     model.train()
     model.config.use_cache = False
     counted = Counted(SimpleNamespace(model=model))

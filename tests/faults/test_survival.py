@@ -5,6 +5,7 @@ Four nodes; a run trains on two of them, 240 steps of about 30 ms with a checkpo
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -403,17 +404,28 @@ def test_a_stopped_supervisor_is_continued_and_nothing_else_happens(lab, start, 
     assert "was stopped (SIGSTOP); it is continued" in run.logs()
 
 
+FREEZE = """
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for thread in map(int, os.listdir(f"/proc/{sys.argv[1]}/task")):
+    for request in (0x4206, 0x4207):  # PTRACE_SEIZE, PTRACE_INTERRUPT of ptrace(2)
+        assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
+signal.pause()
+"""
+"""Stops every thread of a process until this one ends. SIGCONT does not continue it, as in a host that is suspended."""
+
+
 @pytest.mark.long
-def test_a_supervisor_that_stays_stopped_is_replaced_and_writes_nothing_when_it_wakes_up(lab, start, whole):
-    run = start("resources.spares=1", "trainer.max_steps=1500")
+def test_a_supervisor_that_stays_stopped_is_replaced_and_writes_nothing_when_it_wakes_up(lab, start, folder):
+    run = start("resources.spares=1", "trainer.max_steps=600")
     job, host = lab.job(run), lab.hosts(run)[0]
-    pid = supervisor_pid(lab, host)
-    lab.on(host, "sh", "-c", f"(while kill -STOP {pid}; do sleep 0.05; done) >/dev/null 2>&1 &")
-    until(lambda: len(run.events("resumed")) == 1, 60)
+    (folder / "freeze.py").write_text(FREEZE)
+    freeze = f"{sys.executable} {folder}/freeze.py {supervisor_pid(lab, host)}"
+    lab.on(host, "sh", "-c", f"({freeze}) >{folder}/freeze.log 2>&1 &")
+    until(lambda: len(run.events("resumed")) == 1, 90)
     (led,) = run.events("led")
-    lab.on(host, "pkill", "-f", f"kill -STOP {pid}")
-    lab.on(host, "kill", "-CONT", pid)
-    lab.wait(run, "finished", 180)
+    assert lab.on(host, "pkill", "-f", "freeze.py").returncode == 0, (folder / "freeze.log").read_text()
+    lab.wait(run, "finished", 400)
     assert lab.job(run) == job and not run.events("requeued")
     assert led["term"] == 2 and len(run.events("led")) == len(run.events("ended")) == 1
     until(lambda: not left_behind(lab, run), 60)

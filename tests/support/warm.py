@@ -51,7 +51,7 @@ class Warm:
         """Starts the ranks of a planned run and waits for their end.
 
         `kill_after_saves`: SIGKILL to all ranks once so many checkpoints were begun in this attempt, `delay_s` later;
-        `kill_at_file`: once that file exists.
+        `kill_at_file`: once that file exists. `late` in the answer: they were killed after `timeout_s`, 120 by default.
         """
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(json.dumps({"path": str(path), **request}) + "\n")
@@ -93,9 +93,9 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
         events.write(json.dumps({"time": started, "event": "started", "attempt": attempt}) + "\n")
     pids = [_fork(path, plan["facts"]["work_dir"], common, rank, listener) for rank in range(world)]
     listener.close()
-    killed = _watch(request, path, pids)
+    killed, late = _watch(request, path, pids)
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-    return {"codes": codes, "attempt": attempt, "killed": killed}
+    return {"codes": codes, "attempt": attempt, "killed": killed, "late": late}
 
 
 def _fork(path: Path, work_dir: str, common: dict[str, str], rank: int, listener: Any) -> int:
@@ -126,8 +126,8 @@ def _fork(path: Path, work_dir: str, common: dict[str, str], rank: int, listener
         os._exit(code)
 
 
-def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
-    """Whether the ranks were killed here: at the asked moment, or for taking too long."""
+def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> tuple[bool, bool]:
+    """Whether the ranks were killed here, and whether that was for taking too long, in place of the requested moment."""
     left = _begun(path)  # by an attempt before this one
     begun: set[tuple[str, int]] = set()
     deadline = time.monotonic() + request.get("timeout_s", 120)
@@ -148,7 +148,7 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> bool:
             for pid in order:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            return wanted or late
+            return wanted or late, late and not wanted
         time.sleep(0.0005)
 
 

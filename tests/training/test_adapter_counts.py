@@ -133,12 +133,17 @@ def test_a_value_that_no_adapter_can_have_is_refused_in_one_line(option: dict[st
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
-def test_all_linear_adapts_every_expert_and_never_the_router(kind: str):
-    shape = ArchitectureConfig(
+def mixture(kind: str) -> ArchitectureConfig:
+    """One block of 4 experts."""
+    return ArchitectureConfig(
         model_type=kind, hidden_size=16, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, head_dim=8, vocab_size=32, num_experts=4, num_experts_per_tok=2,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
+def test_all_linear_adapts_every_expert_and_never_the_router(kind: str):
+    shape = mixture(kind)
     plugin = LoRA(r=2, alpha=4.5)
     model = plugin.on_model(on_meta(shape))
     adapted = {
@@ -151,6 +156,45 @@ def test_all_linear_adapts_every_expert_and_never_the_router(kind: str):
     assert count_adapter(shape, plugin.adapter) == trained(model)
     named = LoRA(r=2, target_modules=["q_proj"], target_parameters=["gate.weight", "experts.down_proj"])
     assert count_adapter(shape, named.adapter) == trained(named.on_model(on_meta(shape)))
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj"]])
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "gpt_oss"])
+def test_the_router_is_adapted_if_it_is_asked_for(kind: str, targets: Any):
+    plain = LoRA(r=2, target_modules=targets)
+    plugin = LoRA(r=2, target_modules=targets, router=True)
+    shape = mixture(kind)
+    model = plugin.on_model(on_meta(shape))
+    routers = [
+        name for name, _ in model.named_parameters() if ".gate.lora_A" in name or ".router.lora_A" in name
+    ]
+    assert len(routers) == 1
+    assert count_adapter(shape, plugin.adapter) == trained(model)
+    assert count_adapter(shape, plugin.adapter) - count_adapter(shape, plain.adapter) == 2 * (16 + 4)
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe", "gpt_oss"])
+def test_names_of_an_mlp_that_would_adapt_no_expert_are_refused_with_what_adapts_them(kind: str):
+    shape = mixture(kind)
+    with pytest.raises(PlanError) as refused:
+        count_adapter(shape, LoRA(target_modules=["q_proj", "gate_proj", "w1"]).adapter)
+    said = str(refused.value)
+    assert (
+        said.startswith("plugins.lora.target_modules: gate_proj, w1 would adapt no expert")
+        and "\n" not in said
+    )
+    way_out = LoRA(target_modules=["q_proj"], target_parameters=["experts.gate_up_proj", "experts.down_proj"])
+    assert (
+        "target_modules=[q_proj] with plugins.lora.target_parameters=[experts.gate_up_proj,experts.down_proj]"
+        in said
+    )
+    assert count_adapter(shape, way_out.adapter) == trained(way_out.on_model(on_meta(shape)))
+
+
+def test_a_router_in_a_dense_model_is_refused():
+    shape = shape_of(next(file for file in SHIPPED if file.stem == "llama3_1_8b"))
+    with pytest.raises(PlanError, match=r"plugins.lora.router=true: llama has no experts"):
+        count_adapter(shape, LoRA(router=True).adapter)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from launcher.plan.memory.activations import activation_bytes
+from launcher.plan.memory.activations import activation_bytes, tile_bytes
 from launcher.plan.memory.host import checkpoint_bytes
 from launcher.run import RunDir
 from tests.benchmarks import memory_bf16
@@ -39,6 +39,9 @@ MORE = [
         more=(HYBRID["zero3"], "batch.global_batch_size=16"),
     ),
     Case(model="tiny", method="full", strategy="ddp", checkpointing=False, length=384, ranks=2, more=SHARED),
+    Case(
+        model="tiny", method="full", strategy="fsdp2", checkpointing=False, length=128, ranks=2, more=("trainer.optim=muon",),
+    ),
 ]  # fmt: skip
 IN_BF16 = (("full", True), ("lora", False), ("qlora", True))
 """The others are left to --long."""
@@ -77,6 +80,16 @@ def test_activations_in_bf16_under_autocast_are_within_5_percent(method: str, ch
     shape, plugin = memory_bf16.SHAPES["tiny"], memory_bf16.ADAPTERS[method]
     planned = activation_bytes(memory_bf16.load_of(shape, plugin, checkpointing))
     assert planned == pytest.approx(memory_bf16.saved_bytes(shape, plugin, checkpointing), rel=BAR)
+
+
+@pytest.mark.parametrize(("method", "checkpointing"), [("full", True), ("lora", False)])
+def test_mlps_in_tiles_keep_what_is_planned(method: str, checkpointing: bool):
+    """In a block that is computed again, the counter sees the tile's input alone."""
+    shape, plugin = memory_bf16.SHAPES["tiny"], memory_bf16.ADAPTERS[method]
+    load = memory_bf16.load_of(shape, plugin, checkpointing, 32)
+    planned = activation_bytes(load) - (tile_bytes(load) if checkpointing else 0)
+    assert planned == pytest.approx(memory_bf16.saved_bytes(shape, plugin, checkpointing, 32), rel=0.01)
+    assert activation_bytes(load) < 0.85 * activation_bytes(memory_bf16.load_of(shape, plugin, checkpointing))
 
 
 @pytest.mark.parametrize("plugin", ["lora,sharded_checkpoint", "sharded_checkpoint"], ids=["lora", "full"])

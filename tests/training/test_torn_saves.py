@@ -57,8 +57,13 @@ def test_a_kill_at_any_moment_of_a_save_loses_at_most_one_interval(
     )  # fmt: skip
     for trial in range(trials):
         before = max(_committed(run), default=0)
-        done = warm.run(run.path, kill_after_saves=moments.choice([1, 2]), delay_s=moments.uniform(0, 0.02))
-        assert done["codes"] == [-9, -9], run.logs()[-3000:]
+        done = warm.run(
+            run.path,
+            kill_after_saves=moments.choice([1, 2]),
+            delay_s=moments.uniform(0, 0.02),
+            timeout_s=120 if trial else 400,  # the first one may have to compile DeepSpeed's operator
+        )
+        assert done["codes"] == [-9, -9] and not done["late"], run.logs()[-3000:]
         resumed = [event["step"] for event in run.events("resumed") if event["attempt"] == done["attempt"]]
         assert resumed == ([before] if before else [])
         newest, reached = max(_committed(run), default=0), run.metrics()[-1]["step"]

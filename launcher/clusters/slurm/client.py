@@ -15,6 +15,7 @@ TIMEOUT_S = 30.0
 _ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,18})?(;[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 # "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
+_SAID = re.compile(r"Submitted batch job (\d+)(?: on cluster (\S+))?")
 
 
 def ask(
@@ -142,6 +143,8 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
         raise Refused(f"sbatch refused {script}: {words_of(done)}")
     # A site's wrapper can print lines of its own.
     job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
+    if not job_ids:  # a wrapper that leaves out --parsable
+        job_ids = [f"{said[1]};{said[2]}" if said[2] else said[1] for said in _SAID.finditer(done.stdout)]
     if not job_ids:
         raise ClusterError(f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}")
     return job_ids[-1]

@@ -30,6 +30,17 @@ KNOWN = frozenset(
     container-save""".split()  # noqa: SIM905 - a list would take one line per option
 )
 
+_NO_RUN = {
+    "wrap": "would replace the job's script, which the launcher writes",
+    "test-only": "would submit nothing; dry_run=true writes a run without submitting it",
+    "wait": "would keep the launcher until the job has ended; python -m launcher follow does that",
+    "parsable": "is given already",
+    "help": "would submit nothing",
+    "usage": "would submit nothing",
+    "version": "would submit nothing",
+}
+"""Options of sbatch with which no run is submitted. Source: sbatch(1)."""
+
 # Decided by the plan: another value from the site's file would contradict the values that the ranks get.
 _PLANNED = {
     "nodes": "resources.nodes",
@@ -136,9 +147,8 @@ def no_memory(options: Mapping[str, str], need_gib: int) -> str | None:
     if {"mem", "mem-per-gpu", "mem-per-cpu", "exclusive"} & options.keys() or not _CORES & options.keys():
         return None
     return (
-        f"resources.memory_gib=null requests no memory from Slurm, and the plan needs {need_gib} GiB of host memory on each "
-        f"node: a job that exceeds the site's default is killed; set resources.memory_gib={need_gib}, or 0 for all memory of "
-        "a node"
+        f"resources.memory_gib=null leaves host memory to the site, and the plan needs {need_gib} GiB of host memory on each "
+        f"node; set resources.memory_gib={need_gib}, or 0 for all of a node"
     )
 
 
@@ -154,6 +164,8 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             raise PlanError(f"{key} is decided by the plan; set {_way_of(flag)}")
         if flag == "array":
             raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
+        if flag in _NO_RUN:
+            raise PlanError(f"{key} {_NO_RUN[flag]}; take it out")
         close = None if flag in KNOWN else nearest(flag, KNOWN)
         if close:
             raise PlanError(f"{key} is not an sbatch option; did you mean cluster.sbatch.{close}?")

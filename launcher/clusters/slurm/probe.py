@@ -12,7 +12,10 @@ from launcher.config.spelling import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
 
 _FIELDS = "%P|%a|%l|%D|%c|%m|%G|%f"
-_GPU = re.compile(r"gpu(?::([A-Za-z0-9._-]+?))?:(\d+)(?:\(.*\))?")
+_GPU = re.compile(
+    r"gpu(?::(?!no_consume)(\d*[A-Za-z_][^:()]*))?(?::no_consume)?(?::(\d+))?(?:\(.*\))?", re.IGNORECASE
+)
+"""A GRES of GPUs: `gpu`, then a type, `no_consume` and a number, each of which can be missing. Source: slurm.conf(5), Gres."""
 _SETTINGS = {
     "MaxArraySize": "an array of a sweep has fewer tasks than this",
     "KillWait": "seconds between SIGTERM and SIGKILL; a pre-empted run saves within them",
@@ -40,6 +43,8 @@ def partitions(timeout_s: float) -> list[Partition]:
         if len(parts) != 8:
             continue
         name, up, limit, nodes, cpus, memory, gres, features = parts
+        if not nodes[:1].isdigit():
+            continue  # the names of the columns, which a site's wrapper prints all the same
         key = name.rstrip("*")
         one = Partition(
             name=key, is_default=name.endswith("*"), available=up == "up", time_limit=limit, nodes=_number(nodes),
@@ -237,7 +242,9 @@ def _of_site(timeout_s: float) -> list[SiteFact]:
 def _gpus(gres: str) -> dict[str, int]:
     """Type -> number, of a GRES text such as `gpu:a100:4(S:0-1),nvme:200`."""
     words = re.split(r",(?![^(]*\))", gres)
-    return {match[1] or "": int(match[2]) for word in words if (match := _GPU.fullmatch(word.strip()))}
+    found = (match for word in words if (match := _GPU.fullmatch(word.strip())))
+    numbers = ((match[1] or "", int(match[2] or 1)) for match in found)  # without a number it is one
+    return {kind: number for kind, number in numbers if number}
 
 
 def _joined(one: Partition, other: Partition) -> Partition:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from launcher.config import Config
 from launcher.config.texts import dataclass_of
 from launcher.errors import ConfigError, unknown
-from launcher.launching.explain import expected, named_value, unknown_key
+from launcher.launching.explain import expected, named_value, unknown_key, without_unit
 from launcher.launching.own_file.foreign import recipe_in
 from launcher.launching.own_file.requested import EXTENDS, PLUGIN, PLUGINS, FileSettings, Setting
 from launcher.launching.own_file.source import SourceFile, construct, line_of
@@ -239,7 +239,7 @@ class SettingsReader:
         self._refuse_secret(full, line, value)
         if not accepts(schema, name, value):
             shown = value if isinstance(value, str) else in_grammar(value)
-            self.source.fail(line, f"{full}={shown} must be {expected(full)}")
+            self.source.fail(line, f"{full}={shown} must be {expected(full)}{without_unit(full, shown)}")
 
     def _put(self, setting: Setting) -> None:
         self._refuse_secret(setting.key, setting.line, setting.value)

@@ -1,11 +1,14 @@
 """Bytes that the forward pass keeps for the backward pass on one GPU."""
 
+from collections.abc import Collection
+
 from launcher.plan.blocks import blocks_of, head_dim, is_plain
 from launcher.plan.memory.listed import listed_block_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
 from launcher.strategies.trained import Moment
 
+OF_MLP = ("gate_proj", "up_proj", "down_proj")
 STASHED = 5
 """Tensors that trl keeps on the GPU while it offloads activations."""
 
@@ -26,7 +29,7 @@ def activation_bytes_at(load: Load, moment: Moment) -> float:
     if moment in (Moment.BEGIN, Moment.EMBEDDING):
         return stream
     if moment is Moment.LAST_BLOCK:
-        return block + stream
+        return block + stream + tile_bytes(load)
     if load.checkpointing and moment is not Moment.FIRST_BLOCK:
         return whole - block + (stream if load.stream_width == 4 else 0)
     return whole
@@ -50,7 +53,20 @@ def activation_bytes(load: Load) -> float:
         kept = (
             blocks * stream + block - (stream if load.stream_width == 4 else 0)
         )  # the first norm keeps it anyway
-    return kept + _norm_bytes(load) * load.tokens + _shared_bytes(load)
+    return (
+        kept + _norm_bytes(load) * load.tokens + _shared_bytes(load) + router_bytes(load) + tile_bytes(load)
+    )
+
+
+def router_bytes(load: Load) -> float:
+    """Bytes that the loss of the routers keeps (trainer.router_aux_loss_coef): of each token and expert of every block a logit,
+    and its probability in fp32, also with checkpointing.
+
+    Source: launcher/train/experts.py. Unverified.
+    """
+    if not load.balances:
+        return 0
+    return load.layers * load.tokens * (load.shape.num_experts or 0) * (load.width + 4)
 
 
 def stashed_bytes(load: Load, moment: Moment) -> float:
@@ -112,14 +128,32 @@ def block_activation_bytes(load: Load) -> float:
         raw = queries + shape.num_key_value_heads * head_dim(shape)
         kept += (4 + (width if load.adapter is None else 0)) * raw
     experts = (shape.num_experts_per_tok or 2) if shape.num_experts else 1
-    kept += width * (2 if "glu" in load.kernels else 3) * shape.intermediate_size * experts
     kept += mask_width(load)
+    if load.tiled_share < 1:
+        kept += load.stream_width * shape.hidden_size
+    else:
+        kept += width * (2 if "glu" in load.kernels else 3) * shape.intermediate_size * experts
     if (
         load.adapter is not None and load.adapter.dora
     ):  # the results of each layer and of its adapter, which the magnitude scales
         kept += 2 * width * sum(load.counts.linears[name][1] for name in adapted_layers(load))
     kept += exchanged_output(load)
-    return (kept + _input_bytes(load) * (experts if shape.num_experts else 1)) * load.tokens
+    return (
+        kept
+        + _input_bytes(load, OF_MLP if load.tiled_share < 1 else ()) * (experts if shape.num_experts else 1)
+    ) * load.tokens
+
+
+def tile_bytes(load: Load) -> float:
+    """Bytes of one tile of an MLP in its backward pass, where MLPs compute in tiles: what the MLP would keep of these tokens.
+
+    Source: launcher/train/tiled_mlp.py; the operations of block_activation_bytes. Unverified on a GPU.
+    """
+    if load.tiled_share == 1:
+        return 0
+    factors = 2 if "glu" in load.kernels else 3
+    kept = load.width * factors * load.shape.intermediate_size
+    return (kept + _input_bytes(load) - _input_bytes(load, OF_MLP)) * load.tiled_share * load.tokens
 
 
 def mask_width(load: Load) -> float:
@@ -150,7 +184,10 @@ def working_bytes(load: Load) -> float:
     bitsandbytes 0.50's MatMul4Bit. DoRA and 4-bit weights unverified.
     """
     mask = load.sequences * load.length**2 if load.masked else 0
-    wide = 2 * load.width * load.shape.intermediate_size
+    share = load.tiled_share
+    wide = 2 * load.width * load.shape.intermediate_size * share
+    if share < 1:  # the results of the tiles, and their concatenation
+        wide += 2 * load.width * load.hidden_size
     if load.degrees.sequence > 1:  # queries, or their gradients, before, during and after the exchange
         wide = max(wide, 3 * load.width * load.shape.num_attention_heads * head_dim(load.shape))
     unpacked = 0
@@ -158,7 +195,8 @@ def working_bytes(load: Load) -> float:
         if _casts_inputs(load) and "down_proj" in adapted_layers(load):
             wide = max(
                 wide,
-                (load.width + 4) * load.shape.intermediate_size + 2 * load.stream_width * load.hidden_size,
+                (load.width + 4) * load.shape.intermediate_size * share
+                + 2 * load.stream_width * load.hidden_size,
             )
         if load.adapter.four_bit:
             unpacked = load.width * max(rows * columns for rows, columns in load.counts.linears.values())
@@ -169,7 +207,10 @@ def working_bytes(load: Load) -> float:
             ((4 * 4 + load.width) * rows * columns + (4 + load.width) * rows**2 for rows, columns in layers),
             default=0,
         )
-    return mask + max(wide * load.tokens + unpacked, made)
+    summed = 0  # the gradients of an MLP's weights, which are added up over its tiles
+    if share < 1 and load.adapter is None:
+        summed = 3 * load.width * load.hidden_size * load.shape.intermediate_size
+    return mask + max(wide * load.tokens + unpacked, made) + summed
 
 
 def reference_pass_bytes(load: Load) -> float:
@@ -219,8 +260,11 @@ def adapted_layers(load: Load) -> list[str]:
     return [name for name in load.counts.linears if targets == "all-linear" or name in targets]
 
 
-def _input_bytes(load: Load) -> float:
-    """Bytes per token of the inputs of a block's linear layers and adapters; q, k and v share one, and so do gate and up."""
+def _input_bytes(load: Load, without: Collection[str] = ()) -> float:
+    """Bytes per token of the inputs of a block's linear layers and adapters; q, k and v share one, and so do gate and up.
+
+    `without`: names of layers that do not count: those of OF_MLP, or none.
+    """
     shape, width, adapter = load.shape, load.width, load.adapter
     linears = load.counts.linears
     inputs = {"q_proj": "attention", "k_proj": "attention", "v_proj": "attention", "o_proj": "output"}
@@ -228,9 +272,10 @@ def _input_bytes(load: Load) -> float:
     if adapter is None:
         casts = load.autocast and load.stream_width == 4
         attention, mlp = (3, 2) if casts else (1, 1)
-        product = shape.intermediate_size
+        product = 0 if without else shape.intermediate_size
+        mlp = 0 if without else mlp
         return width * ((attention + mlp) * shape.hidden_size + product)
-    names = adapted_layers(load)
+    names = [name for name in adapted_layers(load) if name not in without]
     if adapter.four_bit and width == 4:  # bf16 adapters in an fp32 forward pass: each casts its input
         return 2 * sum(adapter.r + linears[name][0] for name in names)
     ranks = width * adapter.r * len(names)
@@ -255,7 +300,7 @@ def _shared_bytes(load: Load) -> float:
 ACTIVATIONS = Term(
     name="activations",
     at=activation_bytes_at,
-    formulas=(activation_bytes, block_activation_bytes, listed_block_bytes),
+    formulas=(activation_bytes, block_activation_bytes, listed_block_bytes, router_bytes, tile_bytes),
     shown_by="ranks on a CPU and bf16 under autocast, within 5 %; dropout, experts, liger's kernels and models that are not "
     "Llama-class unverified",
 )

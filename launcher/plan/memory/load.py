@@ -2,19 +2,12 @@
 
 import json
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
 
-from launcher.config import ArchitectureConfig, BlockConfig
-from launcher.plan.adapter import Adapter, count_adapter, trained_tensors, trains_embedding, trains_head
-from launcher.plan.model import (
-    block_norms,
-    count_linear,
-    count_parameters,
-    linear_layers,
-    linear_shapes,
-    model_tensors,
-)
+from launcher.config import ArchitectureConfig
+from launcher.plan.adapter import Adapter, trains_embedding, trains_head
+from launcher.plan.blocks import is_plain
+from launcher.plan.memory.counts import ModelCounts, count_model
 from launcher.strategies.base import Strategy, Tensors
 from launcher.strategies.degrees import Degrees
 from launcher.strategies.trained import Moment
@@ -88,6 +81,10 @@ class Load:
     reentrant: bool = False
     """Whether blocks are computed again by the older kind of checkpointing (use_reentrant), which has no hooks on what
     autograd saves. It counts for the time only."""
+    mlp_tile_tokens: int | None = None
+    """Tokens of a tile of an MLP; None if it computes all at once."""
+    balances: bool = False
+    """Whether a loss balances the routers of a mixture of experts."""
     fragmentation: float = FRAGMENTATION
     """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
 
@@ -156,6 +153,12 @@ class Load:
         return -(-self.sequences * self.answers * self.length // self.degrees.sequence)
 
     @property
+    def tiled_share(self) -> float:
+        """The share of this rank's tokens that an MLP computes at once; 1 without tiles, and for all but plain decoders."""
+        tile = self.mlp_tile_tokens
+        return 1.0 if tile is None or not is_plain(self.shape) else min(1.0, tile / self.tokens)
+
+    @property
     def masked(self) -> bool:
         """Whether attention gets a mask, which packed documents need, and prompts of unequal lengths before generated answers.
         Other rows have right padding, which causal attention ignores without a mask."""
@@ -214,12 +217,12 @@ class Load:
         return []
 
     @cached_property
-    def counts(self) -> "ModelCounts":
+    def counts(self) -> ModelCounts:
         """Counts of the model and its adapter, which do not depend on the strategy."""
         named = dict(vars(self.shape))
         blocks = named.pop("blocks")
         listed = json.dumps([vars(one) for one in blocks]) if blocks else ""
-        return _count(tuple(named.items()), listed, self.adapter)
+        return count_model(tuple(named.items()), listed, self.adapter)
 
     @property
     def parameters(self) -> int:
@@ -258,43 +261,6 @@ class Load:
     def shard(self, tensors: Tensors) -> int:
         """Elements of these tensors on the first rank."""
         return self.acting.shard(tensors, self.degrees)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCounts:
-    """Counts of a model and its adapter."""
-
-    parameters: int
-    linear: int
-    norms: list[int]
-    """Widths of a block's norms."""
-    linears: dict[str, tuple[int, int]]
-    """(in_features, out_features) of a block's linear layers, by their names."""
-    layers: list[tuple[int, int, int]]
-    """(in_features, out_features, count) of all linear layers of the model but its head."""
-    trained: int
-    trained_tensors: list[tuple[tuple[int, ...], int]]
-    all_tensors: list[tuple[tuple[int, ...], int]]
-    """The model's weights, without the adapter."""
-
-
-@lru_cache(maxsize=64)
-def _count(named: tuple[tuple[str, Any], ...], listed: str, adapter: Adapter | None) -> ModelCounts:
-    """The counts of a model, computed once for all settings that a search tries. `listed`: its blocks as JSON, if they are
-    listed."""
-    blocks = [BlockConfig(**one) for one in json.loads(listed)] if listed else None
-    shape = ArchitectureConfig(**dict(named), blocks=blocks)
-    parameters, tensors = count_parameters(shape), model_tensors(shape)
-    return ModelCounts(
-        parameters=parameters,
-        linear=count_linear(shape),
-        norms=block_norms(shape),
-        linears=linear_shapes(shape),
-        layers=linear_layers(shape),
-        trained=count_adapter(shape, adapter) if adapter else parameters,
-        trained_tensors=trained_tensors(shape, adapter) if adapter else tensors,
-        all_tensors=tensors,
-    )
 
 
 def loads_once(strategy: Strategy, adapter: Adapter | None, *, moves_weights: bool) -> bool:

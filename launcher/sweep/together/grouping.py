@@ -73,6 +73,11 @@ ALONE = (
         ),
     ),
     Alone(
+        what="trainer.mlp_tile_tokens={value}",
+        reason="tiles are set up in the model of one trial",
+        holds=lambda config, plan: config.trainer.mlp_tile_tokens,
+    ),
+    Alone(
         what="trainer.args with {value}",
         reason="they are for the Trainer's own loop, which trials that train together do not use",
         holds=lambda config, plan: ", ".join(config.trainer.args),

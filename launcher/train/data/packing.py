@@ -82,6 +82,9 @@ class Collator:
     into one, without padding. Ranks that share a row need a length that is a `multiple` of their number.
     """
 
+    numbers_rows = False
+    """Whether a batch has row_numbers, of the shape of input_ids: each token's row, -1 for padding."""
+
     def __init__(
         self, pad_token_id: int, *, varlen: bool = False, length: int | None = None, multiple: int = 1
     ) -> None:
@@ -89,6 +92,16 @@ class Collator:
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """input_ids, labels and position_ids, each [rows, longest]; with varlen [1, all tokens], and the document lengths."""
+        batch = self._batch(rows)
+        if self.numbers_rows:
+            batch["row_numbers"] = torch.full(batch["input_ids"].shape, -1)
+            flat, first = batch["row_numbers"].view(-1), 0
+            for number, row in enumerate(rows):
+                flat[first : first + len(row["input_ids"])] = number
+                first += len(row["input_ids"]) if self.varlen else batch["input_ids"].shape[1]
+        return batch
+
+    def _batch(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         ids = [torch.tensor(row["input_ids"], dtype=torch.int64) for row in rows]
         labels = [torch.tensor(row["labels"], dtype=torch.int64) for row in rows]
         lengths = [[int(length) for length in row["seq_lengths"]] for row in rows]

@@ -123,8 +123,8 @@ def why_not_mixed(lane: Lane) -> str | None:
         return f"{dropout}={getattr(config, dropout)} of the model draws its masks from one generator"
     if isinstance(lane.inner.get_output_embeddings(), LoraLayer):
         return "its adapter is on the head, of which only trained tokens are computed"
-    if lane.trainer.aux_loss_enabled:
-        return "the router's auxiliary loss is computed of all rows at once"
+    if lane.trainer.routers is not None:
+        return "the routers of its experts would be read over the rows of all trials"
     if "flash" in attention_of(lane.inner):
         return "the attention kernel takes all rows as one"
     return None

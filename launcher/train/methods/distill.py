@@ -36,6 +36,8 @@ def arguments() -> type:
 class ResumableDistillation(sft.ResumableSFT):
     """The trainer of sft with the loss of distillation. `learn_from` must be called before `train`."""
 
+    reads_routers = False
+
     def learn_from(self: Any, teacher: "Teacher", mix: Mix) -> None:
         """Sets the teacher, and what the loss is made of."""
         self.teacher, self.mix = teacher, mix
@@ -122,9 +124,6 @@ def mix_of(trainer: TrainerConfig) -> Mix:
 
 def make(parts: Parts) -> Any:
     """The trainer, its teacher and its data."""
-    text = parts.model.config.get_text_config()
-    if hasattr(text, "router_aux_loss_coef"):
-        text.router_aux_loss_coef = 0.0  # trl would add the router's loss to another loss than this one
     trainer = sft.make(parts, ResumableDistillation)
     stored = parts.config.trainer.teacher_logits
     teacher = take_stored(trainer, stored, parts) if stored else None

@@ -13,6 +13,7 @@ from launcher.config import Config, has_evaluation
 from launcher.errors import ConfigError
 from launcher.methods.registry import find_method
 from launcher.plan import Facts, LaunchPlan
+from launcher.plan.names import MUON
 from launcher.plugins.base import Plugin
 from launcher.run import RunDir
 from launcher.train.data.cache import RowStore
@@ -58,6 +59,8 @@ class Parts(RowParts):
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:
     """trl's arguments of that class: those of the plan, with paths in the run dir."""
     arguments: dict[str, Any] = {**plan.trainer_args, **on_rank(plan.strategy).arguments(plan)}
+    if arguments.get("optim") == MUON:  # transformers 5.23 does not know it; Resumable makes it
+        arguments["optim"] = "adamw_torch"
     if plan.deepspeed is not None:
         arguments["deepspeed"] = str(run.path / "deepspeed.json")
     return kind(output_dir=str(run.checkpoints), **arguments)

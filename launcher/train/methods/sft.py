@@ -21,6 +21,9 @@ def arguments() -> type:
 class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
     """trl's SFT trainer with this project's checkpoints, rows and loss."""
 
+    reads_routers = True
+    """Whether the routers of a mixture of experts are read."""
+
 
 TRAINER = ResumableSFT
 """The trainer's class, for a loop that makes its steps itself (launcher/train/lanes)."""
@@ -41,6 +44,9 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
     if config.trainer.packing:
         check_packable(parts.model)
     train, held_out = rows(parts)
+    text = parts.model.config.get_text_config()
+    coefficient = getattr(text, "router_aux_loss_coef", None)
+    parts.args.router_aux_loss_coef = 0.0  # trl's is computed of each micro-batch
     made = trainer(
         model=parts.model,
         args=parts.args,
@@ -55,7 +61,11 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
         processing_class=tokenizer,
         callbacks=parts.callbacks,
     )
+    if coefficient is not None:
+        text.router_aux_loss_coef = coefficient  # trl has changed what is exported
     made.share_sequences(parts.plan)
+    if trainer.reads_routers:
+        made.read_routers(parts.plan, config.trainer.router_aux_loss_coef or 0.0)
     return made
 
 

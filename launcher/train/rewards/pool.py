@@ -17,7 +17,7 @@ from launcher.train.rewards.process import START_S, Failure, RewardProcess
 _SHOWN = 80
 """Most characters of an answer in an error."""
 _LEAST_GRACE_S, _GRACE = 2.0, 2.0
-"""A process that is started again gets as long as at first, times _GRACE."""
+"""A process that is started again gets as long as at first, times _GRACE, and at most half of the time limit."""
 
 Values = list[float | None]
 
@@ -80,12 +80,13 @@ class Rewards:
     def _begin(self, call: "_Call") -> None:
         self._call, self._begun = call, time.monotonic()
         self._errors, self._counts = [], Counter()
-        self._failures = [
-            process.wait_until_ready(time.monotonic() + self._grace(process)) for process in self._processes
-        ]
+        for process in self._processes:
+            process.start_again()
+        grace = max(map(self._grace, self._processes))
+        self._failures = [process.wait_until_ready(self._begun + grace) for process in self._processes]
         self._deadline = time.monotonic() + self.timeout_s
-        self._until = self._deadline + self.timeout_s + max(map(self._grace, self._processes))
-        """When also the single calls of all functions are over."""
+        self._until = self._deadline + self.timeout_s + grace
+        """When also the single calls of all functions are over. All together takes at most three times the time limit."""
         for number, process in enumerate(self._processes):
             if self._failures[number] is None:
                 self._failures[number] = process.ask(self._request(number, call), self._deadline)
@@ -168,7 +169,7 @@ class Rewards:
             raise ConfigError(message) if kind == "wrong" else RewardError(message)
 
     def _grace(self, process: RewardProcess) -> float:
-        return max(_LEAST_GRACE_S, _GRACE * process.start_s)
+        return max(_LEAST_GRACE_S, min(_GRACE * process.start_s, self.timeout_s / 2))
 
     def _request(self, number: int, call: "_Call", row: int = 0) -> bytes:
         text = f"{self._seed} {call.state['global_step']} {self._rank} {number} {row}"

@@ -64,13 +64,21 @@ class RewardProcess:
         with contextlib.suppress(OSError):  # it has ended: the first reply says so
             send(ours, pickle.dumps(setup), self._begun + START_S)
 
-    def wait_until_ready(self, deadline: float) -> Failure | None:
-        """None once the function is imported; ConfigError if that is not possible. Starts a process that has ended."""
+    def start_again(self) -> None:
+        """Starts the process if it has ended."""
         if self._process is None or self._process.poll() is not None:
             self.start()
+
+    def wait_until_ready(self, deadline: float) -> Failure | None:
+        """None once the function is imported; ConfigError if that is not possible. Starts a process that has ended. One that
+        still imports at the deadline goes on with it, for START_S."""
+        self.start_again()
         if self._ready:
             return None
-        reply = self._reply(deadline, f"was not imported within {deadline - self._begun:.0f} s")
+        patient = time.monotonic() < self._begun + START_S
+        reply = self._reply(
+            deadline, "was not imported in time after its process had ended", kill=not patient
+        )
         if isinstance(reply, Failure):
             return reply
         if "wrong" in reply:
@@ -108,7 +116,7 @@ class RewardProcess:
         self._channel.close()
         self._process, self._ready = None, False
 
-    def _reply(self, deadline: float, late: str) -> dict[str, Any] | Failure:
+    def _reply(self, deadline: float, late: str, *, kill: bool = True) -> dict[str, Any] | Failure:
         assert self._process is not None
         while True:
             try:
@@ -121,7 +129,8 @@ class RewardProcess:
                 if self._process.poll() is not None:
                     return self._died()
                 if time.monotonic() >= deadline:
-                    self.end()
+                    if kill:
+                        self.end()
                     return Failure(kind="timeout", why=late)
             except (OSError, EOFError):
                 return self._died()

@@ -43,17 +43,20 @@ class Peers:
                 f"a batch of {tokens} tokens a row cannot be cut for strategy.sequence_parallel_size={self.size}; pad its rows "
                 "to a multiple of it, as launcher.train.data.packing.Collator does"
             )
-        part = tokens // self.size
-        own = slice(self.rank * part, (self.rank + 1) * part)
-        labels = shift(batch["labels"])[:, own].contiguous()
+        labels = self.cut_tokens(shift(batch["labels"]))
         mask = None if "cu_seq_lens_q" in batch else document_mask(batch["position_ids"])
         others = {name: value for name, value in batch.items() if name not in (*_PER_TOKEN, "labels")}
         return {
             **others,
-            **{name: batch[name][:, own].contiguous() for name in _PER_TOKEN},
+            **{name: self.cut_tokens(batch[name]) for name in _PER_TOKEN},
             **({} if mask is None else {"attention_mask": mask}),
             "shift_labels": labels,
         }
+
+    def cut_tokens(self, values: torch.Tensor) -> torch.Tensor:
+        """This rank's part of [rows, tokens]: [rows, tokens / size]."""
+        part = values.shape[1] // self.size
+        return values[:, self.rank * part : (self.rank + 1) * part].contiguous()
 
     @contextmanager
     def sharing(self) -> Iterator[None]:

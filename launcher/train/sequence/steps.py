@@ -3,7 +3,6 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.train.sequence.attention import exchange_in_attention
 from launcher.train.sequence.peers import Peers, make_peers
@@ -19,11 +18,6 @@ class SharedSteps:
         """Lets ranks share sequences, if the plan says so; ConfigError for a model that cannot do so. Collective."""
         if plan.degrees.sequence == 1:
             return
-        if self.aux_loss_enabled:
-            raise ConfigError(
-                f"strategy.sequence_parallel_size={plan.degrees.sequence} does not work with a router's auxiliary loss, which "
-                "each rank would compute of its own tokens; use strategy.sequence_parallel_size=1"
-            )
         peers = make_peers(plan.degrees, plan.device)
         exchange_in_attention(self.model, peers)
         self.peers = peers

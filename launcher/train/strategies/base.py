@@ -11,6 +11,7 @@ from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.strategies import Strategy
 from launcher.train.checkpoint.shards import Shard, clean, flat, zeros
+from launcher.train.muon import Muon
 from launcher.train.upstream.bitsandbytes_optimizer_state import make_state
 
 NO_LIBRARY = "ddp"
@@ -85,6 +86,9 @@ class OnRank:
         """Creates zeroed optimizer state before the first step, so that a restore can fill it."""
         optimizer = bare_optimizer(trainer)
         if make_state(optimizer):
+            return
+        if isinstance(optimizer, Muon):
+            optimizer.make_state()
             return
         state = optimizer.state
         for _, parameter in trained_parameters(trainer):

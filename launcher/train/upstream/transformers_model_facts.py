@@ -1,6 +1,7 @@
-"""transformers 5.23: three facts of a loaded model that are private.
+"""transformers 5.23: facts of a loaded model that are private.
 
-Symptom: no public name tells the classes of its blocks, the attention kernel that it uses, or the hub's commit of its files.
+Symptom: no public name tells the classes of its blocks and of its routers, the attention kernel that it uses, or the hub's
+commit of its files.
 """
 
 from typing import Any
@@ -9,6 +10,17 @@ from typing import Any
 def block_names(model: Any) -> set[str]:
     """Class names of the model's blocks, which sharding must not split; empty if the model does not tell them."""
     return set(getattr(model, "_no_split_modules", None) or ())
+
+
+def router_classes(model: Any) -> set[type]:
+    """Classes of the model's routers whose first output transformers can record as their logits; empty in a dense model."""
+    found: set[type] = set()
+    for module in model.modules():
+        known = (getattr(type(module), "_can_record_outputs", None) or {}).get("router_logits")
+        for one in known if isinstance(known, list) else [known]:
+            if getattr(one, "index", None) == 0:
+                found.add(one.target_class)
+    return found
 
 
 def attention_of(model: Any) -> str:

@@ -56,6 +56,20 @@ def test_partitions_are_read_with_their_gpus_of_every_spelling(site):
     assert known["cpu"].is_default and not known["whole"].available
 
 
+@pytest.mark.parametrize(
+    ("gres", "gpus"),
+    [
+        ("gpu:a100", {"a100": 1}), ("gpu", {"": 1}), ("gpu:a100:no_consume:4", {"a100": 4}), ("GPU:4", {"": 4}),
+        ("gpu:a100:2,gpu:v100:4", {"a100": 2, "v100": 4}), ("gpu:h100:8(S:0-1),shard:h100:32(S:0-1)", {"h100": 8}),
+        ("gpu:nvidia_a100_80gb_pcie:2(S:0,1)", {"nvidia_a100_80gb_pcie": 2}), ("gpu:a100:0", {}), ("shard:8", {}),
+    ],
+)  # fmt: skip
+def test_gpus_are_counted_in_every_dialect_of_gres(site, gres: str, gpus: dict[str, int]):
+    names = "PARTITION|AVAIL|TIMELIMIT|NODES|CPUS|MEMORY|GRES|AVAIL_FEATURES"
+    site(sinfo=f"cat <<'X'\n=== Welcome ===\n{names}\nboost|up|1-00:00:00|4|32+|512000+|{gres}|(null)\nX\n")
+    assert [(one.name, one.gpus) for one in partitions(5)] == [("boost", gpus)]
+
+
 def test_the_probe_chooses_gpus_and_says_how_each_value_is_known(site):
     site()
     text = render("slurm", find_cluster("slurm").probe(None), date(2026, 1, 2))

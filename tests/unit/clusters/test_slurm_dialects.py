@@ -370,6 +370,15 @@ def test_the_job_id_is_found_in_what_sbatch_prints(path, tmp_path: Path, answer:
     assert Slurm().submit(tmp_path / "job.sbatch") == job_id
 
 
+@pytest.mark.parametrize(
+    ("said", "job_id"),
+    [("Submitted batch job 77", "77"), ("Hello\nSubmitted batch job 77 on cluster beta", "77;beta")],
+)
+def test_a_wrapper_that_leaves_out_parsable_is_understood(path, tmp_path: Path, said: str, job_id: str):
+    path(sbatch={**NEW["sbatch_silent"], "stdout": f"{said}\n"})
+    assert Slurm().submit(tmp_path / "job.sbatch") == job_id
+
+
 @pytest.mark.parametrize("answer", [NEW["sbatch_silent"], GARBAGE])
 def test_an_sbatch_without_a_job_id_is_refused(path, tmp_path: Path, answer: Answer):
     path(sbatch=answer)

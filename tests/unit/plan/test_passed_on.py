@@ -94,7 +94,7 @@ def test_trls_own_fields_arrive_in_its_arguments(plan, tmp_path):
     for kind, typed in (
         ("dpo", "ld_alpha=0.5"),
         ("grpo", "epsilon_high=0.28"),
-        ("sft", "router_aux_loss_coef=0.01"),
+        ("dpo", "router_aux_loss_coef=0.01"),
     ):
         made = plan(*TINY, *OF[kind], f"++trainer.args.{typed}", device="cpu")
         name, _, value = typed.partition("=")

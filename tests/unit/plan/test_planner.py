@@ -364,6 +364,20 @@ def test_an_optimizer_takes_its_bytes_a_parameter(plan, optim: str, bytes_a_para
     assert told == pytest.approx(bytes_a_parameter * one.model.parameters, rel=0.02, abs=2e8)
 
 
+def test_muon_keeps_one_moment_of_the_matrices_of_hidden_layers_and_computes_longer(plan):
+    muon, adamw = (
+        plan("+experiment=llama8b_full_zero3", "strategy=fsdp2", "plugin=[]", f"trainer.optim={optim}")
+        for optim in ("muon", "adamw_torch")
+    )
+    ranks = muon.degrees.shard_size
+    tables, norms = 2 * 128_256 * 4096, 65 * 4096
+    hidden = muon.model.parameters - tables - norms
+    told = muon.memory.parts["optimizer"] * 2**30 * ranks
+    assert told == pytest.approx(4 * hidden + 8 * (tables + norms), rel=1e-3)
+    assert muon.memory.parts["optimizer"] < 0.6 * adamw.memory.parts["optimizer"]
+    assert muon.time.compute_s > adamw.time.compute_s
+
+
 def test_a_paged_optimizer_counts_on_the_host(plan):
     plain, paged = (
         plan("+experiment=llama8b_full_zero3", "strategy=ddp", "plugin=[]", f"trainer.optim={optim}")

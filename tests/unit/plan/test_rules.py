@@ -15,6 +15,7 @@ GRPO = (
 GENERATED = [*GRPO, "data.eval_path=null"]
 SERVED = [*GENERATED, "generation=server", "generation.command=[serve,'{port}']"]
 SHARED = ("resources.gpus_per_node=2", "strategy.sequence_parallel_size=2")
+EXPERTS = ("model=mixtral_8x7b", "plugin=[lora]", "force=true")
 HEAD = ("plugins.lora.modules_to_save=[lm_head]", "resources.gpus_per_node=2")
 COPIED = [
     "trainer=dpo",
@@ -52,7 +53,7 @@ BROKEN = {
         [*SHARED, "model.architecture.num_attention_heads=5", "model.architecture.num_key_value_heads=5"],
     ),
     22: ("cuda", [*SHARED, "model=gemma3_1b", "force=true"]),
-    23: ("cuda", [*SHARED, "model=mixtral_8x7b", "plugin=[lora]", "force=true"]),
+    23: ("cuda", [*SHARED, *EXPERTS, "trainer.router_aux_loss_coef=0.01"]),
     24: ("cuda", [*SHARED, "model.attn_implementation=eager"]),
     25: ("cuda", [*SHARED, "trainer.torch_compile=true"]),
     26: ("cuda", [*COPIED, "strategy.hpz_size=2"]),
@@ -60,6 +61,10 @@ BROKEN = {
     28: ("cuda", [*SERVED, "strategy=fsdp2", "resources.gpus_per_node=2", "batch.micro_batch_size=1"]),
     29: ("cuda", [*SERVED, "cluster.rank_starter=accelerate"]),
     30: ("cpu", [*GENERATED, "generation=colocate"]),
+    31: ("cuda", [*EXPERTS, "trainer.router_aux_loss_coef=0.01", "trainer.torch_compile=true"]),
+    32: ("cuda", ["trainer.router_aux_loss_coef=0.01"]),
+    33: ("cuda", ["trainer.optim=muon", "strategy=zero2"]),
+    34: ("cuda", [*EXPERTS, "trainer.mlp_tile_tokens=4096"]),
 }
 """For each rule the device and what is typed to break it, and it alone."""
 MENDED = {
@@ -85,7 +90,7 @@ MENDED = {
     20: [*SHARED, "trainer=pretrain", "data.path=texts.jsonl"],
     21: ["model.architecture.num_attention_heads=5", "model.architecture.num_key_value_heads=5"],
     22: [*SHARED, "model=qwen3_0_6b", "force=true"],
-    23: [*SHARED, "model=qwen3_8b", "plugin=[lora]", "force=true"],
+    23: [*SHARED, *EXPERTS],
     24: [*SHARED, "model.attn_implementation=flash_attention_2"],
     25: [*SHARED],
     26: [*COPIED],
@@ -93,6 +98,10 @@ MENDED = {
     28: [*SERVED, "strategy=zero2", "resources.gpus_per_node=2", "batch.micro_batch_size=1"],
     29: [*SERVED, "cluster.rank_starter=launcher"],
     30: [*GENERATED],
+    31: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
+    32: [*EXPERTS, "trainer.router_aux_loss_coef=0.01"],
+    33: ["trainer.optim=muon", "strategy=fsdp2"],
+    34: ["trainer.mlp_tile_tokens=4096", "strategy=fsdp2"],
 }
 """What is typed for the rule's way out."""
 

@@ -11,6 +11,7 @@ from launcher.plan.fit import make_load
 from launcher.plan.memory.activations import activation_bytes
 from launcher.plan.memory.weights import weight_bytes
 from launcher.plan.time import communication_bytes, exchanged_bytes
+from launcher.plan.way_out import find_ways_out
 
 EIGHT = (
     "+experiment=llama8b_full_zero3", "resources.nodes=1", "batch.micro_batch_size=1", "model.max_length=32768",
@@ -113,6 +114,21 @@ def test_a_note_says_when_the_network_carries_the_exchange(compose, plan):
     wide = (*EIGHT, "resources.nodes=2", "strategy.sequence_parallel_size=16")
     assert any("over the network" in note for note in notes(compose(*wide), plan(*wide)))
     assert not any("over the network" in note for note in notes(compose(*shared(8)), plan(*shared(8))))
+
+
+def test_tiles_of_the_mlp_are_offered_where_they_make_a_length_fit_or_the_longest_longer(compose, plan):
+    typed = (
+        *EIGHT, "cluster.gpu_memory_gib=80", "plugin=[gradient_checkpointing,sharded_checkpoint]", "batch.micro_batch_size=1",
+        "model.attn_implementation=flash_attention_2", "strategy=fsdp2",
+    )  # fmt: skip
+    found = {one.kind: one for one in find_alternatives(compose(*typed), plan(*typed))}
+    longest = {kind: dict(word.split("=", 1) for word in one.overrides) for kind, one in found.items()}
+    plain, tiled = (longest[kind] for kind in ("longest_context", "longest_tiled_context"))
+    assert tiled["trainer.mlp_tile_tokens"] == "4096"
+    assert int(tiled["model.max_length"]) > 1.2 * int(plain["model.max_length"])
+    within = (*typed, f"model.max_length={int(plain['model.max_length']) + 256}")
+    ways = {one.kind: one.overrides for one in find_ways_out(compose(*within), plan(*within))}
+    assert ways["tiled_mlp"] == ("trainer.mlp_tile_tokens=4096",)
 
 
 def test_the_longest_shared_context_leaves_room_for_the_copies_that_were_set(compose, plan):

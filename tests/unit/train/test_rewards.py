@@ -259,3 +259,24 @@ def test_a_request_has_plain_values_so_that_the_process_needs_no_training_stack(
         assert judge(rewards) == [[0.0, 0.0, 0.0]] and json.dumps(rewards.figures())
     finally:
         rewards._processes[0].end()
+
+
+def test_a_process_that_imports_slowly_after_a_kill_is_waited_for_in_later_steps(tmp_path: Path, monkeypatch):
+    """The ranks must not count as hung meanwhile, so that a step does not wait for it to the end."""
+    (tmp_path / "slow_rewards.py").write_text(
+        "import os, time\nfrom pathlib import Path\nseen = Path(__file__).with_name('seen')\n"
+        "if seen.exists():\n    time.sleep(8)\nseen.touch()\n"
+        "def once(completions, trainer_state, **_):\n"
+        "    return time.sleep(60) if trainer_state.global_step == 1 else [1.0 for _ in completions]\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rewards = Rewards([{"_target_": "slow_rewards.once"}], 2.4, 0.0, 0, 0)
+    try:
+        begun = time.monotonic()
+        assert judge(rewards, step=1) == [[0.0, 0.0, 0.0]]
+        assert time.monotonic() - begun < 12
+        time.sleep(10)
+        assert judge(rewards, step=2) == [[1.0, 1.0, 1.0]]
+        assert rewards._processes[0].starts == 2
+    finally:
+        rewards._processes[0].end()
