@@ -73,7 +73,7 @@ def test_a_model_that_was_stretched_before_is_stretched_from_its_first_positions
         ("{factor: 1}", "factor=1 must be greater than 1"),
         ("{factor: nan}", "factor=nan must be greater than 1"),
         ("{factor: 4, low_freq_factor: 1}", "low_freq_factor belongs to rope_type=llama3, and this is yarn"),
-        ("{beta_fast: 16}", "beta_fast needs model.rope_scaling.factor"),
+        ("{beta_fast: 16}", "beta_fast has no effect without model.rope_scaling.factor"),
         ("{factor: 2}", r"longer than the 4096 positions .*\(factor 2 of 2048\); set model.rope_scaling.factor=4"),
         ("{factor: 4, original_max_position_embeddings: 0}", "must be at least 1"),
     ],
