@@ -1,6 +1,5 @@
 """What a plan says beside its memory: time, cost, the queue, other settings, and what it chooses itself."""
 
-# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false, reportArgumentType=false
 import dataclasses
 import json
 import math
