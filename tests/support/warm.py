@@ -134,7 +134,7 @@ def _watch(request: dict[str, Any], path: Path, pids: list[int]) -> tuple[bool, 
     while True:
         ended = [_ended(pid) for pid in pids]
         if all(ended):
-            return False
+            return False, False
         late = time.monotonic() > deadline
         if "kill_after_saves" in request:
             begun |= _begun(path) - left
