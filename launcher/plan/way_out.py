@@ -32,7 +32,10 @@ def find_ways_out(config: Config, plan: LaunchPlan, host_gib: float | None = Non
     if not found:  # the last resort: it changes what the model sees
         found = [one for one in (_first(search, "shorter", _shorter(search)),) if one is not None]
     found += [one for one in _with_adapters(search) if one is not None]
-    return list({one.overrides: one for one in reversed(found)}.values())[::-1]
+    nearest: dict[tuple[str, ...], Alternative] = {}
+    for one in found:
+        nearest.setdefault(one.overrides, one)
+    return list(nearest.values())
 
 
 def _ways(search: Search) -> Iterator[Alternative | None]:
