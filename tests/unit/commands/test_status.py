@@ -544,6 +544,7 @@ def test_cancelling_a_run_that_is_over_changes_nothing(tmp_path: Path, cli):
         "job_id": NO_PROCESS,
         "state": "finished",
         "server": False,
+        "evaluations": [],
     }
     assert run.events.read_text() == before
 
