@@ -216,7 +216,13 @@ def kept(tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
         script = render_script("keep.sh.j2", plan=SimpleNamespace(facts=SimpleNamespace(python=str(python))))
         text = f"set -euo pipefail\n{script}"
         return subprocess.Popen(
-            ["bash", "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ["bash", "-c", text],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # bash cannot trap a signal that was ignored when it started, as under nohup
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
 
     return kept
