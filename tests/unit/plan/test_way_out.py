@@ -53,8 +53,8 @@ REFUSED = [
     ("8b-long-8", ("cluster.gpu_memory_gib=80",)), ("8b-shared-8", ("cluster.gpu_memory_gib=80",)),
 ]  # fmt: skip
 KINDS = [
-    "smaller_micro_batch", "checkpointing", "tiled_mlp", "strategy", "fewer_copies", "sequence", "four_bit", "offload", "more_gpus",
-    "fewer_gpus", "shorter", "lora", "qlora",
+    "smaller_micro_batch", "checkpointing", "tiled_mlp", "strategy", "fewer_copies", "sequence", "four_bit", "offload",
+    "more_gpus", "fewer_gpus", "shorter", "lora", "qlora",
 ]  # fmt: skip
 
 
