@@ -4,6 +4,7 @@ import dataclasses
 
 from launcher.config import Config
 from launcher.methods.registry import find_method
+from launcher.plan.allocator import grows_segments
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.length import final_args, make_length
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
@@ -61,6 +62,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         mlp_tile_tokens=config.trainer.mlp_tile_tokens,
         balances=bool(config.trainer.router_aux_loss_coef),
         fragmentation=config.cluster.fragmentation,
+        expandable=grows_segments(plan.env),
     )
 
 
