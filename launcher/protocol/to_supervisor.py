@@ -35,7 +35,9 @@ class ProbeResult(NamedTuple):
     number: int
     """How many measurements the rank has taken."""
     seconds: float
-    """How long the newest one took."""
+    """How long the newest one took, without `waited_s`."""
+    waited_s: float
+    """For how long it had to wait besides, because other processes had the processors of the host."""
 
 
 class RankState(NamedTuple):

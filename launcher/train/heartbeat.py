@@ -56,10 +56,10 @@ class Heartbeat:
             except OSError:  # the buffer is full, and the next heartbeat says more
                 return
 
-    def probed(self, seconds: float) -> None:
+    def probed(self, seconds: float, waited_s: float) -> None:
         """Keeps a measurement of this rank's speed for the next heartbeat."""
         number = self._probe.number + 1 if self._probe else 1
-        self._probe = ProbeResult(number=number, seconds=round(seconds, 6))
+        self._probe = ProbeResult(number=number, seconds=round(seconds, 6), waited_s=round(waited_s, 6))
 
     def shutdown_requested(self) -> bool:
         """Whether this rank was requested to save and shut down."""

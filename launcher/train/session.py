@@ -24,10 +24,10 @@ from launcher.train.data.tokens import check_renders
 from launcher.train.equip import RankOf, equip, go_on
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.length import check_arguments
-from launcher.train.meter import Probe
 from launcher.train.methods.parts import make_arguments, make_trainer
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.node_cache import NodeCache, near
+from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.strategies.base import on_rank
 from launcher.train.tiled_mlp import tile_mlps

@@ -146,7 +146,7 @@ class Agents:
         first = self.first_rank.get(index)
         if first is None:
             return NodeHeartbeat(first_rank=0, ranks=(), codes={})
-        step, probe = int(moment / _STEP_S), ProbeResult(int(moment / _PROBE_S), 0.01)
+        step, probe = int(moment / _STEP_S), ProbeResult(int(moment / _PROBE_S), 0.01, 0.0)
         stopped_s = moment - self.stopped.get(index, moment)
         ranks = tuple(
             RankState("step", step, 0.1, probe, round(stopped_s, 3) if rank == 0 else 0.0)

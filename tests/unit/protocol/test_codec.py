@@ -22,14 +22,14 @@ from launcher.protocol.to_supervisor import (
 )
 
 ALL = {**TO_AGENT, **TO_SUPERVISOR, **FROM_RANK, **TO_RANK, **FROM_WARM, **TO_WARM}
-STEPPING = RankState("step", 7, 0.25, ProbeResult(3, 0.002), 0.0)
+STEPPING = RankState("step", 7, 0.25, ProbeResult(3, 0.002, 0.0), 0.0)
 EXAMPLES = [
     Ping(),
     Hello(host="n3", facts=NodeFacts(time=1.5, disk=1, memory=2, problems=("its disk is full",))),
     NodeHeartbeat(first_rank=8, ranks=(STEPPING, STEPPING._replace(probe=None)), codes={8: 0, 9: 137}, waiting=True),
     StartRanks(attempt=1, first_rank=0, address="n1", own_address="n2", port=2, lease="a", model_commit=None),
     FetchEnded(code=14, error="no such model: \u00e4", commit=None, bytes=0),
-    RankHeartbeat(phase="step", step=1, probe=ProbeResult(1, 0.5)),
+    RankHeartbeat(phase="step", step=1, probe=ProbeResult(1, 0.5, 0.25)),
     ForkRank(environment={"A": "line\nbreak"}, descriptors=("LAUNCHER_HEARTBEAT_FD",)),
 ]  # fmt: skip
 
