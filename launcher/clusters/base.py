@@ -50,6 +50,12 @@ AGAIN = "type the command again: it finds the job, or queues it"
 class Refused(ClusterError):
     """The cluster refused a job: nothing was queued."""
 
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+        """Whether the same job may be accepted later, as when the controller cannot be reached or a limit of queued jobs is
+        reached."""
+
 
 class Cluster(PureCluster):
     """A place where runs train. Every method that asks the cluster can raise ClusterError."""
