@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from launcher.config import Config, StrategyConfig
 from launcher.errors import PlanError
 from launcher.plan.adapter import Adapter
+from launcher.plan.broken_rules import broken_rules
 from launcher.plan.combination import Combination
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import Load, estimate_memory, estimate_room
-from launcher.plan.rules import broken_rules
 from launcher.plan.time import estimate_time
 from launcher.plan.traits import Traits
 from launcher.plan.verdict import host_limit
