@@ -110,6 +110,8 @@ class DataDir:
             for path in (self.folder / name).iterdir():
                 if path.name not in known:
                     remove(path)
+        for row in store.rows("SELECT id FROM jobs WHERE stage = 'over' AND run IS NULL"):
+            remove(self.runs_of(row["id"]))  # planned, and cancelled before it was submitted
         for path in self.incoming.iterdir():
             remove(path)
 

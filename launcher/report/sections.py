@@ -12,7 +12,8 @@ from launcher.report.timeline import timeline
 from launcher.run.attempts import Attempt
 from launcher.run.events import Other
 from launcher.run.events.checkpoints import Removed, Saved
-from launcher.run.events.ranks import Data, Exported, Measured, Sample, Tracking
+from launcher.run.events.ranks import Data, Measured, Tracking
+from launcher.run.events.results import Exported, Sample
 from launcher.run.events.supervisor import Fetched, ServerLost, ServerReady
 from launcher.units import plural
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from launcher.run.course import Course
-from launcher.run.events.ranks import EarlyStopped, General
+from launcher.run.events.ranks import EarlyStopped
+from launcher.run.events.results import General
 from launcher.run.history import History
 from launcher.run.long_course import LongCourse
 from launcher.units import plural

@@ -15,7 +15,8 @@ from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
 from launcher.run.attempts import find_attempts
 from launcher.run.events.launching import Submitted
-from launcher.run.events.ranks import Exported, Measured, Training
+from launcher.run.events.ranks import Measured, Training
+from launcher.run.events.results import Exported
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
 from launcher.run.totals import Standing, effective_training_time, error, standing

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from launcher.errors import Exit
 from launcher.output import say
-from launcher.protocol.agents import StartFailed
+from launcher.protocol.to_supervisor import StartFailed
 from launcher.run.events import supervisor as noted
 from launcher.supervise.attempt_nodes import AttemptNodes
 from launcher.supervise.blame import blame_crash, blame_hang, blame_silence, failures

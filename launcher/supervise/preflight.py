@@ -15,7 +15,7 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.compiler import lacking_for
-from launcher.protocol.agents import NodeFacts
+from launcher.protocol.to_supervisor import NodeFacts
 from launcher.run import RunDir
 from launcher.strategies import planned_strategy
 from launcher.supervise.gpu_check import find_problems

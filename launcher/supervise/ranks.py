@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import environment
-from launcher.protocol.agents import ProbeResult, RankState, ServerAt, Shutdown
 from launcher.protocol.channel import received
 from launcher.protocol.codec import encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
+from launcher.protocol.to_agent import ServerAt, Shutdown
+from launcher.protocol.to_supervisor import ProbeResult, RankState
 from launcher.run import RunDir
 from launcher.supervise.starters import ColdStarter, WarmStarter, kill
 from launcher.timeouts import DUMP_S, FIRST_WORD_S, MOST_HEARTBEAT_S

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from launcher.protocol.agents import ProbeResult
+from launcher.protocol.to_supervisor import ProbeResult
 
 SLOW = 0.7
 """A host is slow in a window below this share of the speed of the others."""

@@ -16,7 +16,8 @@ from launcher.plan import LaunchPlan
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, now
 from launcher.run.events import Event
-from launcher.run.events.ranks import Diverged, Evaluated, Sample, Training, Working
+from launcher.run.events.ranks import Diverged, Training, Working
+from launcher.run.events.results import Evaluated, Sample
 from launcher.run.metrics import Evaluation, Logged
 from launcher.train.experts import Routers
 from launcher.train.tally import FIGURES, RowSums, Tally, peak_memory_gib, perplexity

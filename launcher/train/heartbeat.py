@@ -7,10 +7,11 @@ import socket
 import time
 
 from launcher import environment
-from launcher.protocol.agents import ProbeResult, ServerAt
 from launcher.protocol.channel import received
 from launcher.protocol.codec import encode
 from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
+from launcher.protocol.to_agent import ServerAt
+from launcher.protocol.to_supervisor import ProbeResult
 
 _LEAST_S = 0.1
 """Least number of seconds between two heartbeats of one phase."""

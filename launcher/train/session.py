@@ -15,7 +15,8 @@ from launcher.errors import Exit, NotAsPlanned
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.run.events.ranks import Exported, Working
+from launcher.run.events.ranks import Working
+from launcher.run.events.results import Exported
 from launcher.train.after.export import export
 from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.shared import Shared

@@ -9,27 +9,29 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 
-from launcher.protocol.agents import (
+from launcher.protocol.codec import Message
+from launcher.protocol.to_agent import (
     TO_AGENT,
     CheckLink,
     DumpStacks,
     EndAgent,
-    Hello,
     KillRanks,
+    ListenForLink,
+    OpenPort,
+    StartRanks,
+)
+from launcher.protocol.to_supervisor import (
+    Hello,
     LinkChecked,
     LinkListening,
-    ListenForLink,
     NodeFacts,
     NodeHeartbeat,
-    OpenPort,
     PortOpened,
     ProbeResult,
     RanksEnded,
     RankState,
     StacksDumped,
-    StartRanks,
 )
-from launcher.protocol.codec import Message
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import introduce
 from launcher.timeouts import heartbeat_s

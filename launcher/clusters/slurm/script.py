@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from launcher.clusters.base import Cluster, Options
+from launcher.clusters.base import Cluster
 from launcher.clusters.job import CpuRequest, Request
+from launcher.clusters.pure import Options
 from launcher.clusters.slurm import output, step
 from launcher.clusters.slurm.options import KNOWN, comment_in, job_options
 from launcher.clusters.slurm.spelling import check_spelling

@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 
-from launcher.protocol import agents, ranks
-from launcher.protocol.agents import (
-    TO_AGENT,
+from launcher.protocol import ranks, to_agent, to_supervisor
+from launcher.protocol.codec import LONGEST_LINE, Message, ProtocolError, decode, encode
+from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM, ForkRank, RankHeartbeat
+from launcher.protocol.to_agent import TO_AGENT, Ping, StartRanks
+from launcher.protocol.to_supervisor import (
     TO_SUPERVISOR,
     FetchEnded,
     Hello,
     NodeFacts,
     NodeHeartbeat,
-    Ping,
     ProbeResult,
     RankState,
-    StartRanks,
 )
-from launcher.protocol.codec import LONGEST_LINE, Message, ProtocolError, decode, encode
-from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM, ForkRank, RankHeartbeat
 
 ALL = {**TO_AGENT, **TO_SUPERVISOR, **FROM_RANK, **TO_RANK, **FROM_WARM, **TO_WARM}
 STEPPING = RankState("step", 7, 0.25, ProbeResult(3, 0.002, 0.0), 0.0)
@@ -85,7 +83,7 @@ def test_a_heartbeat_of_eight_ranks_is_short():
     assert len(encode(message)) < 512 < LONGEST_LINE
 
 
-@pytest.mark.parametrize("module", [agents, ranks], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [to_agent, to_supervisor, ranks], ids=lambda module: module.__name__)
 def test_every_message_and_every_field_has_a_docstring(module):
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.ClassDef):
@@ -98,7 +96,7 @@ def test_every_message_and_every_field_has_a_docstring(module):
 def test_every_message_is_accepted_by_some_side():
     declared = {
         name
-        for module in (agents, ranks)
+        for module in (to_agent, to_supervisor, ranks)
         for name, one in inspect.getmembers(module, inspect.isclass)
         if issubclass(one, Message) and one is not Message
     }

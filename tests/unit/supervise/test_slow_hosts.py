@@ -2,7 +2,7 @@
 
 import random
 
-from launcher.protocol.agents import ProbeResult
+from launcher.protocol.to_supervisor import ProbeResult
 from launcher.supervise.slow_hosts import CONFIRMED, TOLD, WINDOW, SlowHost, SpeedProbes
 
 USUAL = 0.003
