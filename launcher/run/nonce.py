@@ -8,6 +8,7 @@ not be the newest: an old content leads to the holder by the claims. So nobody c
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from launcher.errors import RunError
@@ -82,9 +83,10 @@ def leased_to(run: RunDir, nonce: str | None) -> bool:
     return (held.first, held.term) == (first, term) and not held.given_up and _led_in_term(run, first) <= term
 
 
-def _read(path: Any) -> dict[str, Any]:
-    values = read_json(path)
-    nonce = cast("dict[str, Any]", values).get("nonce") if isinstance(values, dict) else None
+def _read(path: Path) -> dict[str, Any]:
+    found = read_json(path)
+    values = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    nonce = values.get("nonce")
     if not isinstance(nonce, str) or not _NONCE.fullmatch(split_nonce(nonce)[0]):
         raise RunError(f"{path} does not name a supervisor; was it edited?")
     return values
