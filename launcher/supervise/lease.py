@@ -15,17 +15,18 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from launcher.errors import AlreadyRunning, RunError
 from launcher.run import RunDir, now, write_text
+from launcher.run.locks import create_new
 from launcher.run.nonce import join_nonce, leased_to, split_nonce
 from launcher.timeouts import LEASE_HEARTBEAT_S
 
 _SETTLE_S = 0.2
 _WAIT_S = 900.0
 _ASK_S = 3.0
-_LOOK_S = LEASE_HEARTBEAT_S
 _FIELDS = ("job_id", "restart", "host", "pid", "started")
 """What lease.json says of its holder."""
 
@@ -67,7 +68,7 @@ class Lease:
         while True:
             holder = self._read()
             if holder is None:
-                if self._create():
+                if self._claim(self.run.lease):
                     return
                 continue
             same_job = holder["job_id"] is not None and holder["job_id"] == self.mine["job_id"]
@@ -87,22 +88,16 @@ class Lease:
         if holder_of(self.run) != first:
             return False
         self.mine["nonce"] = nonce
-        claim = self.run.claim(nonce)
-        own = claim.with_name(f"{claim.name}.{secrets.token_hex(4)}")
-        write_text(own, json.dumps(self.mine) + "\n", durable=True)
-        try:
-            os.link(own, claim)
-        except FileExistsError:
-            return False
-        finally:
-            own.unlink(missing_ok=True)
-        return self.held()
+        return self._claim(self.run.claim(nonce)) and self.held()
 
-    def watch(self) -> None:
-        """Starts the heartbeat, and to look whether the lease is still held; in a thread, because a file system may hang."""
+    def watch(self, every_s: float = LEASE_HEARTBEAT_S) -> None:
+        """Starts the heartbeat, and to look whether the lease is still held, in a thread, because a file system may hang.
+
+        `every_s`: seconds between two heartbeats.
+        """
 
         def look() -> None:
-            while not self._over.wait(_LOOK_S):
+            while not self._over.wait(every_s):
                 if not self.held():
                     self.lost = not self._over.is_set()
                     return
@@ -146,16 +141,8 @@ class Lease:
             ) from None
         return holder
 
-    def _create(self) -> bool:
-        own = self.run.lease.with_name(f".lease.{self.nonce}")
-        write_text(own, json.dumps(self.mine) + "\n", durable=True)
-        try:
-            os.link(own, self.run.lease)
-        except FileExistsError:
-            return False
-        finally:
-            own.unlink()
-        return True
+    def _claim(self, path: Path) -> bool:
+        return create_new(path, json.dumps(self.mine) + "\n")
 
     def _take_over(self) -> bool:
         """Whether the lease is held now. Of several supervisors that take over at once, the last one holds it."""

@@ -104,9 +104,8 @@ def test_the_lease_is_given_up_with_all_of_its_claims(first: Lease):
     assert second.may_write() and not first.may_write()
 
 
-def test_the_holder_beats_and_a_resting_one_does_not(first: Lease, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.02)
-    first.watch()
+def test_the_holder_beats_and_a_resting_one_does_not(first: Lease):
+    first.watch(0.02)
     before = newest_heartbeat(first.run)
     time.sleep(0.2)
     assert newest_heartbeat(first.run) != before
