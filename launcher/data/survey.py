@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from launcher.data.counting import Counting, count
-from launcher.data.files import Sections, parse_lines, read_numbered
+from launcher.data.encodings import way_out
+from launcher.data.files import NOT_UTF8, NOT_UTF8_SAID, Sections, parse_lines, read_numbered
+from launcher.data.findings import Finding
 from launcher.data.near import exact_pairs, sketch, sketched_pairs
 from launcher.data.overlap import EvalHashes, EvalSet
 from launcher.data.part import Part
@@ -46,8 +48,27 @@ def survey(
     divided: Sizes = Sizes(),  # noqa: B008 (it is frozen)
 ) -> Survey:
     """The results for the files of this place; `advance` is called with the number of bytes done."""
-    advance = advance or (lambda _: None)
-    files, sections = find_files(place), Sections()
+    files = find_files(place)
+    found = _survey(files, counting, evaluation, advance or (lambda _: None))
+    _add_way_out(found.part.findings, files, found.sections)
+    _add_way_out(found.part.bad, files, found.sections)
+    return found
+
+
+def _add_way_out(findings: list[Finding], files: tuple[str, ...], sections: Sections) -> None:
+    """Adds to the findings of ranges, which do not know their file, how it is converted to UTF-8."""
+    said: dict[str, str] = {}
+    for at, one in enumerate(findings):
+        if (one.rule, one.message) != (NOT_UTF8, NOT_UTF8_SAID) or one.line is None:
+            continue
+        file = sections.where(one.line)[0] or files[0]
+        if file not in said:
+            said[file] = way_out(file)
+        findings[at] = replace(one, message=one.message + said[file])
+
+
+def _survey(files: tuple[str, ...], counting: Counting, evaluation: Part | None, advance: Advance) -> Survey:
+    sections = Sections()
     sizes = [size_of(file) for file in files]
     kinds = {storage(file) for file in files}
     plain = all(is_plain(file) for file in files)
