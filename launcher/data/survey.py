@@ -49,7 +49,7 @@ def survey(
 ) -> Survey:
     """The results for the files of this place; `advance` is called with the number of bytes done."""
     files = find_files(place)
-    found = _survey(files, counting, evaluation, advance or (lambda _: None))
+    found = _survey(files, counting, evaluation, advance or (lambda _: None), divided)
     _add_way_out(found.part.findings, files, found.sections)
     _add_way_out(found.part.bad, files, found.sections)
     return found
@@ -67,7 +67,9 @@ def _add_way_out(findings: list[Finding], files: tuple[str, ...], sections: Sect
         findings[at] = replace(one, message=one.message + said[file])
 
 
-def _survey(files: tuple[str, ...], counting: Counting, evaluation: Part | None, advance: Advance) -> Survey:
+def _survey(
+    files: tuple[str, ...], counting: Counting, evaluation: Part | None, advance: Advance, divided: Sizes
+) -> Survey:
     sections = Sections()
     sizes = [size_of(file) for file in files]
     kinds = {storage(file) for file in files}
