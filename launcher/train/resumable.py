@@ -228,8 +228,8 @@ class Resumable(TrainerHooks):
             "weights_only": self.saver.plan.weights_only,
         }
 
-        def make(files: dict[str, FileFacts]) -> Manifest:
-            return Manifest(**facts, time=now(), files=files)
+        def make(files: dict[str, FileFacts], writers: dict[str, int]) -> Manifest:
+            return Manifest(**facts, time=now(), files=files, writers=writers)
 
         return make
 
