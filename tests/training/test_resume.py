@@ -61,9 +61,7 @@ SIZES = [
     *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
 ]
 CROSSED = [("zero3-2", "fsdp2-2"), ("fsdp2-2", "zero3-2"), ("zero2-2", "ddp-1")]
-ALWAYS_SIZED = [
-    ("full", "zero2-2", "ddp-1"), ("lora", "zero3-2", "fsdp2-2"),
-]  # fmt: skip
+ALWAYS_SIZED = [("full", "zero2-2", "ddp-1")]
 
 
 @pytest.mark.parametrize(
