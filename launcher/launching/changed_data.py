@@ -33,8 +33,8 @@ _NOTED = re.compile(
 class Looked(enum.Enum):
     """Which data is looked at.
 
-    A batch host may have no network, and a store then answers only after minutes: so the supervisor looks at files, and the rank that
-    reads the data of a store looks at that.
+    A batch host may have no network, and a store then answers only after minutes: so the supervisor looks at files, and the
+    rank that reads the data of a store looks at that.
     """
 
     ALL = enum.auto()
