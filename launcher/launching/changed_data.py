@@ -30,27 +30,27 @@ _NOTED = re.compile(
 )
 
 
-class Looked(enum.Enum):
-    """Which data is looked at.
+class DataAt(enum.Enum):
+    """Where the data is that is compared.
 
     A batch host may have no network, and a store then answers only after minutes: so the supervisor looks at files, and the
     rank that reads the data of a store looks at that.
     """
 
-    ALL = enum.auto()
+    ANY_PLACE = enum.auto()
     FILES = enum.auto()
     ADDRESSES = enum.auto()
 
     def has(self, path: str) -> bool:
-        """Whether this data is looked at."""
-        return self is Looked.ALL or (self is Looked.ADDRESSES) == is_address(path)
+        """Whether data of this path is compared."""
+        return self is DataAt.ANY_PLACE or (self is DataAt.ADDRESSES) == is_address(path)
 
 
-def data_states(facts: Facts, looked: Looked = Looked.ALL) -> dict[str, str]:
+def data_states(facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> dict[str, str]:
     """Data path -> number of files, size and what changes with the content; without the data that cannot be read here."""
     found: dict[str, str] = {}
     for path in facts.all_data:
-        if path.startswith(HUB) or not looked.has(path):
+        if path.startswith(HUB) or not at.has(path):
             continue
         try:
             found[path] = _state(facts.data_files.get(path) or find_files(path))
@@ -93,11 +93,11 @@ def _joined(values: list[str]) -> str:
     return values[0] if len(values) == 1 else hashlib.sha256(" ".join(values).encode()).hexdigest()
 
 
-def check_data_is_same(run: RunDir, facts: Facts, looked: Looked = Looked.ALL) -> None:
+def check_data_is_same(run: RunDir, facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> None:
     """RunError if the training data is other than at the run's last plan and a checkpoint has a position in it; a warning for
     other changes."""
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
-    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, looked)
+    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, at)
     newest = next(iter(committed(run.checkpoints)), None)
     training = facts.training_data
     for path, state in now.items():

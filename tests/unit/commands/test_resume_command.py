@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from launcher.errors import RunError
-from launcher.launching.changed_data import Looked, check_data_is_same, data_states
+from launcher.launching.changed_data import DataAt, check_data_is_same, data_states
 from launcher.run import RunDir
 from launcher.run.events.launching import Planned, Replanned
 from launcher.run.events.supervisor import Started, Stopped
@@ -204,11 +204,11 @@ def test_data_of_a_store_is_compared_by_the_rank_that_reads_it_and_not_by_the_su
     store.pipe("/compared/train.jsonl", b'{"text": "a row"}')
     run.note(Planned(attempt=0, data=data_states(facts)))
     store.pipe("/compared/train.jsonl", b'{"text": "other"}')
-    check_data_is_same(run, facts, Looked.FILES)
+    check_data_is_same(run, facts, DataAt.FILES)
     with pytest.raises(RunError, match=r"memory://compared/train.jsonl is not what it was at the launch"):
-        check_data_is_same(run, facts, Looked.ADDRESSES)
+        check_data_is_same(run, facts, DataAt.ADDRESSES)
     store.rm("/compared/train.jsonl")
-    check_data_is_same(run, facts, Looked.ADDRESSES)  # the read itself will say that it is gone
+    check_data_is_same(run, facts, DataAt.ADDRESSES)  # the read itself will say that it is gone
 
 
 def test_a_finished_run_is_not_resumed(cli, ended):
