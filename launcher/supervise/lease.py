@@ -21,13 +21,13 @@ from typing import Any
 from launcher.errors import AlreadyRunning, RunError
 from launcher.reading import Document
 from launcher.run import RunDir, now, write_text
+from launcher.run.locks import create_new
 from launcher.run.nonce import GIVEN_UP, Held, find_held, join_nonce, leased_to, split_nonce
 from launcher.timeouts import LEASE_HEARTBEAT_S
 
 _WAIT_S = 900.0
 _ASK_S = 3.0
 _AGAIN_S = 0.01
-_LOOK_S = LEASE_HEARTBEAT_S
 _FIELDS = ("job_id", "restart", "host", "pid", "started")
 """What lease.json says of its holder."""
 
@@ -93,11 +93,14 @@ class Lease:
         self.mine["nonce"] = nonce
         return self.held()
 
-    def watch(self) -> None:
-        """Starts the heartbeat, and to look whether the lease is still held; in a thread, because a file system may hang."""
+    def watch(self, every_s: float = LEASE_HEARTBEAT_S) -> None:
+        """Starts the heartbeat, and to look whether the lease is still held, in a thread, because a file system may hang.
+
+        `every_s`: seconds between two heartbeats.
+        """
 
         def look() -> None:
-            while not self._over.wait(_LOOK_S):
+            while not self._over.wait(every_s):
                 if not self.held():
                     self.lost = not self._over.is_set()
                     return
@@ -160,15 +163,7 @@ class Lease:
         return self._link(self.run.claim(nonce), values)
 
     def _link(self, path: Path, values: dict[str, Any]) -> bool:
-        own = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        write_text(own, json.dumps(values) + "\n", durable=True)
-        try:
-            path.hardlink_to(own)
-        except FileExistsError:
-            return own.samefile(path)  # NFS repeats a link whose answer was lost
-        finally:
-            own.unlink(missing_ok=True)
-        return True
+        return create_new(path, json.dumps(values) + "\n")
 
 
 def read_holder(run: RunDir) -> dict[str, Any] | None:

@@ -108,9 +108,8 @@ def test_a_lease_that_was_given_up_is_free_for_a_later_job_and_for_no_successor(
     assert later.held() and json.loads(first.run.lease.read_text())["nonce"] == later.nonce
 
 
-def test_the_holder_beats_and_a_resting_one_does_not(first: Lease, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.02)
-    first.watch()
+def test_the_holder_beats_and_a_resting_one_does_not(first: Lease):
+    first.watch(0.02)
     before = newest_heartbeat(first.run)
     time.sleep(0.2)
     assert newest_heartbeat(first.run) != before
