@@ -1,6 +1,7 @@
 """Every environment variable that this project sets or reads, except those that schedulers and trackers list.
 
-tests/unit/test_environment.py reads the syntax trees of launcher/ and fails for a variable that is not listed.
+tests/unit/test_environment.py reads the syntax trees of launcher/ and fails for a variable that is not listed. This module is
+one table, which is longer than other modules so that a variable is looked for in one place.
 """
 
 from dataclasses import dataclass

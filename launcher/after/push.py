@@ -13,7 +13,7 @@ from launcher.launching.push_target import api, check_name, look
 from launcher.output import say
 from launcher.run import RunDir
 from launcher.run.events import launching as noted
-from launcher.run.events.ranks import Exported
+from launcher.run.events.results import Exported
 from launcher.status.record import failed_check
 
 

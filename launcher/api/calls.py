@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from launcher.errors import LauncherError
+from launcher.errors import ClusterError, LauncherError
 from launcher.processes import death_with_parent
 
 _TIMEOUT_S = 900.0
@@ -32,7 +32,10 @@ class Refusal(LauncherError):
 
 
 def call(words: Sequence[str], folder: Path) -> dict[str, Any]:
-    """What the verb prints under --json; Refusal or CallFailed."""
+    """What the verb prints under --json.
+
+    Refusal, CallFailed, or ClusterError if the cluster does not answer the verb, which may do later.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", "launcher", *words, "--json"],
@@ -54,5 +57,7 @@ def call(words: Sequence[str], folder: Path) -> dict[str, Any]:
         said = " ".join(done.stderr.split())[-_SHOWN:]
         raise CallFailed(f"launcher {words[0]} ended with {done.returncode}: {said}") from None
     if error := cast("dict[str, Any]", found).get("error") if done.returncode else None:
+        if error["kind"] == ClusterError.__name__:
+            raise ClusterError(str(error["message"]))
         raise Refusal(str(error["kind"]), str(error["message"]))
     return cast("dict[str, Any]", found)

@@ -13,17 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from launcher.api.calls import CallFailed
 from launcher.api.data_dir import DataDir
 from launcher.api.files import StoredFiles
+from launcher.api.job_rows import add_event
 from launcher.api.steps import Steps
 from launcher.api.store import Row, Store
 from launcher.api.watching import Watch
-from launcher.errors import LauncherError
+from launcher.errors import ClusterError, LauncherError
 from launcher.output import say
 
 _TURN_S = 1.0
 _LOOK_S = 3.0
 """Seconds between two questions to a scheduler about its jobs."""
 _AGAIN_S = 30.0
-"""Seconds until a step is tried again that has failed for a reason that may pass."""
+"""Seconds until a step that has failed is tried again for the first time."""
+_LONGEST_S = 600.0
+"""Seconds to which that grows, twice as long each time, while the reason is one that may pass."""
 _MOST_TRIES = 5
 """Tries of a step that fails for a reason that will not pass by itself."""
 _THREADS = 2
@@ -36,10 +39,19 @@ class Carrier:
     """Takes the steps of all jobs until it is closed."""
 
     def __init__(
-        self, store: Store, data_dir: DataDir, steps: Steps, files: StoredFiles, *, at_once: int, queued: bool
+        self,
+        store: Store,
+        data_dir: DataDir,
+        steps: Steps,
+        files: StoredFiles,
+        *,
+        at_once: int,
+        queued: bool,
+        again_s: float = _AGAIN_S,
     ) -> None:
-        """`queued`: whether a scheduler has the jobs."""
+        """`queued`: whether a scheduler has the jobs. `again_s`: seconds until a step that has failed is tried again."""
         self._store, self._steps, self._files, self._at_once = store, steps, files, at_once
+        self._again_s = again_s
         self._watch = Watch(store, data_dir, steps)
         self._look_s, self._looked = _LOOK_S if queued else _TURN_S, 0.0
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="step")
@@ -57,7 +69,7 @@ class Carrier:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something was asked for: the next turn begins at once."""
+        """Begins the next turn at once, because a request has changed a job."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -150,7 +162,8 @@ class Carrier:
             newest = self._store.row("SELECT * FROM jobs WHERE id = ?", row["id"])
             if newest is not None and newest["stage"] == row["stage"]:  # else the step was taken meanwhile
                 step(newest)
-            self._tries.pop(row["id"], None)
+            if self._tries.pop(row["id"], None):
+                self._went_on(row)
             with self._lock:
                 self._later.pop(row["id"], None)
         except Exception as error:
@@ -161,7 +174,11 @@ class Carrier:
             self.wake()
 
     def _failed(self, row: Row, error: Exception) -> None:
-        """Notes when the step is tried again; a job whose step has failed too often fails. The reason is only in the log."""
+        """Decides when the step is tried again, longer each time while its reason may pass, and tells the job's events.
+
+        A job whose step has failed too often for another reason fails. Only a reason of the cluster is told to clients; the
+        log has all.
+        """
         newest = self._store.row("SELECT stage FROM jobs WHERE id = ?", row["id"])
         if newest is None or newest["stage"] != row["stage"]:  # it was cancelled meanwhile
             return
@@ -177,6 +194,22 @@ class Carrier:
                 self._later.pop(row["id"], None)
             del self._tries[row["id"]]
             return
-        say(f"{row['id']}: stage {row['stage']} failed and is tried again in {_AGAIN_S:g} s: {said}")
+        longest_s = max(_LONGEST_S, self._again_s)
+        wait_s = self._again_s if is_certain else min(self._again_s * 2 ** min(tries - 1, 20), longest_s)
+        say(f"{row['id']}: stage {row['stage']} failed and is tried again in {wait_s:g} s: {said}")
         with self._lock:
-            self._later[row["id"]] = time.monotonic() + _AGAIN_S
+            self._later[row["id"]] = time.monotonic() + wait_s
+        who = "cluster cannot take" if isinstance(error, ClusterError) else "server cannot carry"
+        why = f": {self._steps.hide(error, row['id'])}" if isinstance(error, ClusterError) else ""
+        if wait_s < longest_s or tries == 1:  # later ones would only repeat it, every few minutes
+            self._tell(row, f"The {who} the job now; it is tried again in {wait_s:g} s{why}", "warn")
+
+    def _went_on(self, row: Row) -> None:
+        """Tells the job's events that its step has succeeded after all."""
+        newest = self._store.row("SELECT stage FROM jobs WHERE id = ?", row["id"])
+        if newest is not None and newest["stage"] not in (row["stage"], "over"):
+            self._tell(row, "The job goes on")
+
+    def _tell(self, row: Row, message: str, level: str = "info") -> None:
+        with self._store.change() as db:
+            add_event(db, row["id"], f"again:{time.time_ns()}", message, level)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from launcher.after.serve.documents import RequestRefused
 from launcher.api.data_dir import DataDir, new_id, remove
 from launcher.api.documents import Document, event_document, job_document
-from launcher.api.files import StoredFiles, link_or_copy
+from launcher.api.files import StoredFiles
 from launcher.api.pages import ListPage, read_page
 from launcher.api.store import OVER, Row, Store
 from launcher.api.tenants import Tenant, check_jobs
+from launcher.run.locks import link_or_copy
 
 if TYPE_CHECKING:  # pydantic, which is installed only where requests are read
     from launcher.api.job_request import FineTuneRequest
@@ -41,9 +42,9 @@ class Jobs:
 
     def create(self, tenant: Tenant, new: NewJob) -> Document:
         """The document of a new job, or of the one that the same Idempotency-Key has created."""
-        asked, text = new.request, new.request.model_dump_json()
-        if new.request_key is not None and (known := self._with_key(tenant, new.request_key)):
-            return _repeated(known, text, tenant)
+        if known := self.repeated(tenant, new):
+            return known
+        asked = new.request
         given = asked.asked_hyperparameters()
         job_id = new_id("ftjob")
         folder = self._data_dir.job(job_id)
@@ -64,7 +65,7 @@ class Jobs:
                         job_id,
                         tenant.name,
                         moment,
-                        text,
+                        asked.model_dump_json(),
                         new.request_key,
                         asked.model,
                         asked.method_name,
@@ -82,11 +83,26 @@ class Jobs:
                 add_event(db, job_id, "check", f"Validating training file: {asked.training_file}")
         except BaseException as error:
             remove(folder)
-            is_twice = isinstance(error, sqlite3.IntegrityError) and new.request_key is not None
-            if is_twice and (known := self._with_key(tenant, str(new.request_key))):
-                return _repeated(known, text, tenant)  # the same request arrived twice at the same time
+            if isinstance(error, sqlite3.IntegrityError) and (known := self.repeated(tenant, new)):
+                return known  # the same request arrived twice at the same time
             raise
         return self.document(tenant, job_id)
+
+    def repeated(self, tenant: Tenant, new: NewJob) -> Document | None:
+        """The document of the job that an earlier request with the same Idempotency-Key has created; None if there is none.
+
+        RequestRefused if that was another request.
+        """
+        if new.request_key is None:
+            return None
+        sql = "SELECT * FROM jobs WHERE tenant = ? AND request_key = ?"
+        known = self._store.row(sql, tenant.name, new.request_key)
+        if known is None:
+            return None
+        # compared as requests: an older version of this program may have stored fewer fields
+        if type(new.request).model_validate_json(known["request"]) != new.request:
+            _refuse("this Idempotency-Key was used for another request; use a new one", None, 409)
+        return job_document(known, tenant)
 
     def find(self, tenant: Tenant, job_id: str) -> Row:
         """The row of a job of the tenant; RequestRefused if it has no such job, whoever else may have it."""
@@ -170,16 +186,6 @@ class Jobs:
         if row["purpose"] != "fine-tune":
             _refuse(f"invalid {param}: {file_id} has purpose {row['purpose']}, not fine-tune", param)
         return row["sha256"]
-
-    def _with_key(self, tenant: Tenant, key: str) -> Row | None:
-        return self._store.row("SELECT * FROM jobs WHERE tenant = ? AND request_key = ?", tenant.name, key)
-
-
-def _repeated(known: Row, text: str, tenant: Tenant) -> Document:
-    """The job that an earlier request with the same key has created; RequestRefused if that was another request."""
-    if known["request"] != text:
-        _refuse("this Idempotency-Key was used for another request; use a new one", None, 409)
-    return job_document(known, tenant)
 
 
 def add_event(

@@ -52,7 +52,7 @@ class Services:
     chats: Chats
     figures: Figures
     wake: Callable[[], None]
-    """Tells the carrier of jobs that something was asked for."""
+    """Tells the carrier of jobs that a request has changed one."""
     most_bytes: int
     """Bytes of the largest file."""
 
@@ -143,8 +143,11 @@ class ApiRoutes:
             raise RequestRefused(f"Idempotency-Key must have 1 to {_LONGEST_KEY} characters")
 
         def create() -> dict[str, Any]:
+            tenant, new = tenant_of(request), NewJob(request=asked, request_key=key)
+            if known := self._all.jobs.repeated(tenant, new):
+                return known  # whatever is offered now, the first request was accepted
             self._all.models.check_offered(asked.model, asked.method_name)
-            return self._all.jobs.create(tenant_of(request), NewJob(request=asked, request_key=key))
+            return self._all.jobs.create(tenant, new)
 
         return self._woken(await run_in_threadpool(create))
 

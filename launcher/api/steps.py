@@ -17,14 +17,16 @@ from launcher.api.finish import Finisher
 from launcher.api.job_file import JobFile, decide, write_job_file
 from launcher.api.job_rows import TRAINING_DATA, VALIDATION_DATA, add_event, end_job
 from launcher.api.offers import Offers
-from launcher.api.running import Here
+from launcher.api.running import Here, lives_here
 from launcher.api.store import Row, Store
-from launcher.clusters.base import Refused
+from launcher.clusters.base import Refused, RunState
 from launcher.clusters.registry import make_cluster
 from launcher.clusters.submission import submitted
+from launcher.errors import ClusterError
 from launcher.managed.rows import LEAST
 from launcher.run import RunDir
 from launcher.run.events.launching import Submitted
+from launcher.status.state import is_over, read_status
 
 
 class Steps:
@@ -92,25 +94,37 @@ class Steps:
         except Refusal as error:
             is_data = error.kind == "DataError"
             code, param = ("invalid_training_file", "training_file") if is_data else ("server_error", None)
-            self.fail(row, code, f"The job was refused: {self._without_paths(str(error), row['id'])}", param)
+            self.fail(row, code, f"The job was refused: {self.hide(error, row['id'])}", param)
             return
         self._to_start(row, RunDir(Path(report["run_dir"])), "plan")
 
     def go_on(self, row: Row) -> None:
-        """Plans the run of a paused job again in its own folder."""
+        """Plans the run of a paused job again in its own folder. ClusterError while the cluster does not say that its last part
+        is over."""
         run = self.run_of(row)
+        state = read_status(run).state
+        if state is RunState.FINISHED:  # a file system has shown its end late
+            with self._store.change() as db:
+                db.execute("UPDATE jobs SET stage = 'watch' WHERE id = ? AND stage = 'stopped'", (row["id"],))
+            return
+        if state is not RunState.PLANNED and not is_over(state):
+            raise ClusterError(f"the part before the pause is {state.value}")
         try:
             call(["resume", str(run.path), "dry_run=true"], self._data_dir.work)
         except Refusal as error:
-            self.fail(
-                row, "server_error", f"The job cannot go on: {self._without_paths(str(error), row['id'])}"
-            )
+            self.fail(row, "server_error", f"The job cannot go on: {self.hide(error, row['id'])}")
             return
         self._to_start(row, run, "stopped")
 
     def start(self, row: Row) -> None:
-        """Submits the run's job, or starts it on this machine, unless an interrupted call has done so."""
+        """Submits the run's job, or starts it on this machine, unless an interrupted call has done so, or the job was cancelled
+        before."""
         run = self.run_of(row)
+        if row["wish"] == "cancel" and not self._may_be_submitted(run, row):
+            with self._store.change() as db:
+                end_job(db, row, "cancelled", "The job was cancelled")
+            Finisher(self._store, self._data_dir).clean(row)
+            return
         cluster = make_cluster(str(run.read_json(run.plan)["cluster"]))
         if not self._is_submitted(run, row):
             try:
@@ -120,15 +134,22 @@ class Steps:
                 elif not self.here.start(run, cluster):
                     return  # its supervisor lives and will record itself
             except Refused as error:
-                self.fail(row, "server_error", f"The cluster refused the job: {error}")
+                if error.passing:
+                    raise
+                self.fail(row, "server_error", f"The cluster refused the job: {self.hide(error, row['id'])}")
                 return
         with self._store.change() as db:
             db.execute("UPDATE jobs SET stage = 'watch' WHERE id = ? AND stage = 'start'", (row["id"],))
 
     def fail(self, row: Row, code: str, message: str, param: str | None = None) -> None:
-        """Ends the job with an error."""
+        """Ends the job with an error; a job that was cancelled meanwhile stays cancelled."""
+        error = {"code": code, "message": message, "param": param}
         with self._store.change() as db:
-            end_job(db, row, "failed", message, {"code": code, "message": message, "param": param})
+            (wish,) = db.execute("SELECT wish FROM jobs WHERE id = ?", (row["id"],)).fetchone()
+            if wish == "cancel":
+                end_job(db, row, "cancelled", "The job was cancelled")
+            else:
+                end_job(db, row, "failed", message, error)
         Finisher(self._store, self._data_dir).clean(row)
 
     def run_of(self, row: Row) -> RunDir:
@@ -145,12 +166,16 @@ class Steps:
         if not done and stage == "plan":
             remove(self._data_dir.runs_of(row["id"]))
 
+    def _may_be_submitted(self, run: RunDir, row: Row) -> bool:
+        """Whether an interrupted call has submitted or started the run, or may have done so."""
+        return run.intent.exists() or self._is_submitted(run, row) or lives_here(run)
+
     def _is_submitted(self, run: RunDir, row: Row) -> bool:
         return not run.intent.exists() and len(run.read_events(Submitted)) > row["submitted"]
 
-    def _without_paths(self, message: str, job_id: str) -> str:
-        """The sentence without the paths of this server."""
+    def hide(self, error: Exception, job_id: str) -> str:
+        """The message of an error for clients: without the paths of this server."""
         folder = self._data_dir.job(job_id)
-        said = message.replace(str(folder / TRAINING_DATA), "the training file")
+        said = str(error).replace(str(folder / TRAINING_DATA), "the training file")
         said = said.replace(str(folder / VALIDATION_DATA), "the validation file")
         return self._data_dir.hide(said)

@@ -1,5 +1,6 @@
 """Jobs in the cluster's queue or running: their state, their events and GPU-hours, and how one is stopped by request."""
 
+import sqlite3
 import time
 from collections.abc import Sequence
 
@@ -54,7 +55,13 @@ class Watch:
             row = by_path[run.path]
             try:
                 self._update(row, run, reader, status)
-            except (LauncherError, OSError) as error:  # the other jobs are looked at all the same
+            except (
+                LauncherError,
+                OSError,
+                sqlite3.Error,
+            ) as error:  # the other jobs are looked at all the same
+                # what was read may not have been stored: the next look reads all again, and no event is noted twice
+                self._metric_events.pop(row["id"], None)
                 say(f"{row['id']}: its state is not stored now, and it is looked at again: {error}")
 
     def _update(self, row: Row, run: RunDir, reader: HistoryReader, status: Status) -> None:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from launcher.clusters.base import Cluster, Options
+from launcher.clusters.base import Cluster
 from launcher.clusters.job import Start
+from launcher.clusters.pure import Options
 
 
 class StartedHere(Cluster):
@@ -41,4 +42,4 @@ class StartedHere(Cluster):
     ) -> str:
         """Raises ClusterError: a run is started here, and nothing is queued."""
         del script, after, avoid, array, keep_open
-        raise self._cannot("queue a job")
+        raise self.cannot("queue a job")

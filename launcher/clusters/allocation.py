@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from launcher.clusters._here import StartedHere
-from launcher.clusters.base import Options
+from launcher.clusters.pure import Options
 from launcher.clusters.slurm.cluster import Slurm
 from launcher.clusters.slurm.environment import check_single
 from launcher.errors import ClusterError, PlanError

@@ -1,18 +1,19 @@
 """Cluster: the interface of a place where runs train. A variant is a subclass in a module or package of its own.
 
-Planning uses options and the header (pure: it reads nothing from the machine), commands submit and ask about jobs, and the
-supervisor and its nodes ask about the job that they are in. A variant overrides only what it can do.
+What planning asks, such as the options and the header of a job script, is in launcher.clusters.pure. Here commands submit and
+ask about jobs, and the supervisor and its nodes ask about the job that they are in. A variant overrides only what it can do.
 """
 
 import socket
 import subprocess
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from launcher.clusters.job import CpuRequest, Job, JobRecord, Request, Start
+from launcher.clusters.job import Job, JobRecord, Start
+from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:  # a launch finds nothing out about the site
 
 GRACE_S = 30.0
 """Seconds between SIGTERM and SIGKILL, unless a cluster says otherwise."""
-
-Options = Mapping[str, str]
-"""Options of a job by their long names, "" for a flag without a value."""
 
 
 class RunState(Enum):
@@ -52,111 +50,20 @@ AGAIN = "type the command again: it finds the job, or queues it"
 class Refused(ClusterError):
     """The cluster refused a job: nothing was queued."""
 
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
+        """Whether the same job may be accepted later, as when the controller cannot be reached or a limit of queued jobs is
+        reached."""
 
-class Cluster(ABC):
+
+class Cluster(PureCluster):
     """A place where runs train. Every method that asks the cluster can raise ClusterError."""
-
-    name: ClassVar[str]
-    """The value of cluster.kind."""
-    title: ClassVar[str]
-    """The name that is shown to the user."""
-    queued: ClassVar[bool] = True
-    """Whether a run is submitted as a separate job. Otherwise it is a child of the command, which follows it to its end."""
-    auto_order: ClassVar[int | None] = None
-    """Order in which cluster.kind=auto tries `is_here`, the lowest first; None if it is never tried."""
-    one_machine: ClassVar[bool] = False
-    """Whether a run is entirely on the machine where its command runs."""
-    outlives_run: ClassVar[bool] = False
-    """Whether the job is a user's session, which continues when the run in it has ended."""
-    arrays: ClassVar[bool] = False
-    """Whether a sweep can be queued as job arrays."""
-    opens_images: ClassVar[bool] = False
-    """Whether the job step itself starts the container image (cluster.container.runtime=pyxis)."""
-    node_index_word: ClassVar[str] = "0"
-    """A bash expression for the node's index in node.sh."""
 
     def with_timeout(self, timeout_s: float) -> "Cluster":
         """The same cluster with another timeout for its answers."""
         del timeout_s
         return self
-
-    # Planning: pure
-
-    @abstractmethod
-    def job_options(self, request: Request) -> dict[str, str]:
-        """The options of the job: those that the plan sets and those that the site adds; PlanError for an invalid one."""
-
-    @abstractmethod
-    def header(self, options: Options, folder: str) -> str:
-        """The lines of a job script that give the scheduler the options and the folder in which the script starts."""
-
-    def step_options(self, request: Request) -> tuple[str, ...]:
-        """Arguments of the command that starts node.sh on every node."""
-        del request
-        return ()
-
-    def check_nodes(self, nodes: int) -> None:
-        """Raises PlanError if no job of this cluster can have that number of nodes."""
-        del nodes
-
-    def with_notice(self, options: Options, seconds: int) -> dict[str, str]:
-        """The options with a signal USR1 to the job script `seconds` before the time limit, unless the site has set one."""
-        del seconds
-        return dict(options)
-
-    def notice_s(self, options: Options) -> float | None:
-        """Seconds before the time limit at which the job script gets USR1 by these options; None if it does not."""
-        del options
-        return None
-
-    def log_folders(self, options: Options) -> list[str]:
-        """Folders that must exist before the job starts, because the scheduler writes its output there: absolute ones, and
-        ones relative to the folder in which the job starts."""
-        del options
-        return []
-
-    def log_patterns(self, options: Options, job_ids: Sequence[str]) -> list[str]:
-        """Patterns for glob(3) of the files outside of logs/ in which the scheduler keeps the output of these jobs."""
-        del options, job_ids
-        return []
-
-    def with_requeue(self, options: Options, allowed: bool) -> dict[str, str]:
-        """The options with or without the permission to queue the job again, unless the site has decided."""
-        del allowed
-        return dict(options)
-
-    def may_requeue(self, options: Options) -> bool:
-        """Whether these options allow the job to be queued again."""
-        del options
-        return self.queued
-
-    def warning(self, options: Options, ranks: int, cuda: bool) -> str | None:
-        """A warning about the options of a job with `ranks` ranks per node; None for no warning."""
-        del options, ranks, cuda
-        return None
-
-    def memory_warning(self, options: Options, need_gib: int) -> str | None:
-        """A warning about a job that requests no host memory and needs `need_gib` GiB on each node; None for no warning."""
-        del options, need_gib
-        return None
-
-    def shape(self, options: Options) -> dict[str, str]:
-        """The options without those that contain a job's name or folder: jobs with equal shapes fit into one array."""
-        return dict(options)
-
-    def array_options(self, options: Options, shape: Options, indices: str, folder: str) -> dict[str, str]:
-        """Options of a job array over `indices` (0-3,7 or 0-9%2: two at once) in that folder."""
-        del options, shape, indices, folder
-        raise self._cannot("queue job arrays")
-
-    def cpu_options(self, request: CpuRequest) -> dict[str, str]:
-        """Options of a job without GPUs; UsageError for an unknown option."""
-        del request
-        raise self._cannot("queue a job without GPUs")
-
-    def by_hand(self, script: str) -> str:
-        """The command that starts a job script by hand in the run dir."""
-        return f"`bash {script}`"
 
     # Commands: the queue
 
@@ -254,12 +161,12 @@ class Cluster(ABC):
     def signal(self, job_id: str, name: str, *, batch_only: bool = False) -> None:
         """Sends a signal, such as USR1, to all processes of a job, or only to its job script."""
         del job_id, name, batch_only
-        raise self._cannot("send a signal to a job")
+        raise self.cannot("send a signal to a job")
 
     def requeue(self, job_id: str) -> None:
         """Ends the job and queues it again under the same id; it can be the caller's own job."""
         del job_id
-        raise self._cannot("queue a job again")
+        raise self.cannot("queue a job again")
 
     def requeue_wait_s(self) -> float:
         """Seconds for which a job that is queued again waits before it can start, however many nodes are free."""
@@ -343,9 +250,6 @@ class Cluster(ABC):
     def address(self, environ: Mapping[str, str]) -> str:
         """The address at which other nodes of the job reach this one."""
         return "127.0.0.1" if self.one_machine else self.host(environ)
-
-    def _cannot(self, what: str) -> ClusterError:
-        return ClusterError(f"cluster.kind={self.name} cannot {what}; use another cluster")
 
     def _not_a_site(self) -> ClusterError:
         return ClusterError(

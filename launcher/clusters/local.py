@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.clusters._here import StartedHere
-from launcher.clusters.base import Options, RunState
+from launcher.clusters.base import RunState
 from launcher.clusters.job import Job
+from launcher.clusters.pure import Options
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError, PlanError
 from launcher.processes import start_ticks

@@ -17,6 +17,7 @@ CLUSTERS = Registry(
     skipped=frozenset(
         {
             "base",
+            "pure",
             "job",
             "registry",
             "submission",

@@ -6,7 +6,7 @@ import textwrap
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.output import print_json, print_text
-from launcher.plan.rules import all_rules
+from launcher.plan.broken_rules import all_rules
 from launcher.rule import Rule, RuleRow
 
 _WIDTH = 110

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from launcher.data.findings import BrokenRow
-from launcher.data.row import DECODER, Row, check_single, not_utf8
+from launcher.data.row import DECODER, Row, check_single
 
 _BLOCK = 1 << 20
 _SPACE = re.compile(r"\s*")
@@ -40,15 +40,15 @@ def _items(content: BinaryIO) -> Iterator[Row]:
                         raise ValueError("there is more text after the closing ]")
                     return
                 value, end = DECODER.raw_decode(text, item)
-            except UnicodeDecodeError as error:
-                yield _not_utf8(line, error)
+            except UnicodeDecodeError:
+                yield _not_utf8(line)
                 return
             except (ValueError, RecursionError) as error:
                 text, at = text[at:], 0
                 try:
                     block = file.read(max(_BLOCK, len(text)))
-                except UnicodeDecodeError as fault:
-                    yield _not_utf8(line, fault)
+                except UnicodeDecodeError:
+                    yield _not_utf8(line)
                     return
                 if block:
                     text += block
@@ -65,10 +65,8 @@ def _items(content: BinaryIO) -> Iterator[Row]:
                 text, at = text[at:], 0
 
 
-def _not_utf8(line: int, error: UnicodeDecodeError) -> Row:
-    said = not_utf8(bytes(error.object)).removeprefix("not UTF-8")
-    message = f"not UTF-8 within the next megabyte{said}"
-    return Row(line, None, BrokenRow("not_utf8", message, whole=True))
+def _not_utf8(line: int) -> Row:
+    return Row(line, None, BrokenRow("not_utf8", "not UTF-8 within the next megabyte", whole=True))
 
 
 def _item_start(text: str, at: int, separator: str) -> int | None:

@@ -110,7 +110,7 @@ def check(asked: CheckOptions, advance: Advance | None = None) -> Report:
         evaluation = count(read_numbered(find_files(asked.eval_path), eval_sections), counting)
     if evaluation and (shown_by := asked.tokenizer or asked.template):
         render_only(evaluation, shown_by)
-    found = survey(asked.path, counting, evaluation if asked.compare else None, advance)
+    found = survey(asked.path, counting, evaluation if asked.compare else None, advance, asked.divided)
     part = found.part
     for line, first in found.duplicates:
         part.add_finding("duplicate", line, f"the same as {found.sections.said(first)}; remove one of them")

@@ -111,15 +111,16 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         part.classes.add_row(line, example)
     if b"\xef\xbf\xbd" in text or (b"\xc3" in text and _GARBLED.search(text)):
         part.add_mark("garbled", line)
+    parts = example.get("parts")
     if "text" in example:
         size = len(example["text"])
         part.texts += 1
         part.characters += size
-        part.trained += size
+        part.trained += sum(len(text) for text, trained in parts if trained) if parts else size
         said = example["text"]
-        if kind == "text" and is_chat(said):
+        if kind == "text" and not parts and is_chat(said):
             part.add_mark("chat_as_text", line)
-        elif speaker := speaker_of(said):
+        elif not parts and (speaker := speaker_of(said)):
             part.add_mark(f"turn of {speaker}", line)
     else:
         said = _measure_turns(part, line, kind, example, counting.rendered)
@@ -139,8 +140,9 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     tokens = size / counting.bytes_per_token
     part.lengths[bucket(tokens)] += 1
     if tokens > counting.max_length:
-        part.truncated += kind != "text"
-        part.split += kind == "text"
+        splits = kind == "text" and not parts
+        part.truncated += not splits
+        part.split += splits
     if counting.keep_every and digest % counting.keep_every == 0:
         part.kept.append((digest, line, example))
 

@@ -37,7 +37,7 @@ class Cut:
         size = len(encoded["input_ids"])
         self.examples += 1
         self.lengths[bucket(size)] += 1
-        splits = "text" in example and "labels" not in example
+        splits = "text" in example and "labels" not in example and "parts" not in example
         starts = range(0, size, max_length) if splits else (0,)
         pieces = [
             {name: values[start : start + max_length] for name, values in encoded.items()} for start in starts

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from launcher.data.array import read_array
+from launcher.data.encodings import way_out
 from launcher.data.findings import BrokenRow
 from launcher.data.not_json import why_not_json
 from launcher.data.places import find_files, open_file
-from launcher.data.row import Row, decode, not_utf8
+from launcher.data.row import Row, decode
 from launcher.data.storage import BOM, broken_stream, storage
 from launcher.data.tables import read_arrow, read_csv, read_parquet
 from launcher.data.wrapped import read_objects
 from launcher.errors import DataError
 
+NOT_UTF8 = "not_utf8"
+NOT_UTF8_SAID = "not UTF-8"
 _BLOCK = 1 << 20
 _LONGEST_LINE = 256 << 20
 """Bytes. A small compressed file can hold a line that no memory holds."""
@@ -85,9 +88,19 @@ def read_file(file: str) -> Iterator[Row]:
     kind = storage(file)
     try:
         with open_file(file) as content:
-            yield from _read(content, kind, file)
+            yield from _with_way_out(_read(content, kind, file), file)
     except (EOFError, zlib.error, LZMAError, OSError) as error:
         raise broken_stream(file, error) from None
+
+
+def _with_way_out(rows: Iterator[Row], file: str) -> Iterator[Row]:
+    """The rows, of which those that are not UTF-8 say how the file is converted."""
+    how = ""
+    for row in rows:
+        if row.fault and row.fault.rule == NOT_UTF8:
+            how = how or way_out(file)
+            row = row._replace(fault=BrokenRow(NOT_UTF8, row.fault.message + how, row.fault.whole))
+        yield row
 
 
 def _read(content: BinaryIO, kind: str, file: str) -> Iterator[Row]:
@@ -104,7 +117,7 @@ def _read(content: BinaryIO, kind: str, file: str) -> Iterator[Row]:
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
-            yield Row(1, None, BrokenRow("not_utf8", not_utf8(raw), whole=True))
+            yield Row(1, None, BrokenRow(NOT_UTF8, NOT_UTF8_SAID, whole=True))
             return
         yield from read_objects(text, file)
     else:
@@ -122,7 +135,10 @@ def _without_marks(block: bytes) -> bytes:
 
 
 def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[Row]:
-    """The rows of complete lines, the first of which is line `first_line`; with `text`, each line is the text of a row."""
+    """The rows of complete lines, the first of which is line `first_line`; with `text`, each line is the text of a row.
+
+    A fault of their encoding does not say how the file is converted: only the whole file shows that.
+    """
     for line, raw in enumerate(block.split(b"\n"), start=first_line):
         if not raw or raw.isspace():
             continue
@@ -130,7 +146,7 @@ def parse_lines(block: bytes, first_line: int, text: bool = False) -> Iterator[R
             content = raw.decode()
             yield Row(line, {"text": content.rstrip("\r")} if text else decode(content))
         except UnicodeDecodeError:
-            yield Row(line, None, BrokenRow("not_utf8", not_utf8(raw)))
+            yield Row(line, None, BrokenRow(NOT_UTF8, NOT_UTF8_SAID))
         except BrokenRow as fault:
             yield Row(line, None, fault)
         except (ValueError, RecursionError) as error:

@@ -1,8 +1,9 @@
 """The six common forms of a row.
 
 chat {"messages": [...], "tools"?}, pair {"prompt": [...], "chosen": [...], "rejected": [...]}, labelled {"prompt": [...],
-"completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ...}, classified {"text": ...} or
-{"messages": [...]} with {"labels": [names of classes]}; the turns are those of launcher.data.turns.
+"completion": [...], "label": bool}, prompt {"prompt": [...], "answer"?, ...}, text {"text": ..., "parts"?}, classified
+{"text": ...} or {"messages": [...]} with {"labels": [names of classes]}; the turns are those of launcher.data.turns. The
+parts of a text are [text, whether it is trained on], in order; without them all of it is trained on.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -15,7 +15,8 @@ _MARK = "ANOTHERANSWER"
 def encode(
     example: Example, tokenizer: Any, assistant_only: bool, where: str, merged: list[str] | None = None
 ) -> dict[str, list[int]]:
-    """input_ids and labels of one example; all of a plain text is trained on, and an end-of-text token is appended.
+    """input_ids and labels of one example; all of a plain text is trained on, and an end-of-text token is appended. A text in
+    parts says itself which are trained on, whatever `assistant_only` is.
 
     The trained spans are found by rendering with the model's own template. It therefore needs no {% generation %} marks, and
     the tokens are exactly those that the original template renders. The end-of-turn token is trained on, because the model
@@ -27,6 +28,8 @@ def encode(
         ids = encode_whole(example, tokenizer, where)
         return {"input_ids": ids, "labels": list(ids)}
     example = to_chat(example)
+    if "parts" in example:
+        return _encode_parts(example, tokenizer)
     if "text" in example:
         ids: list[int] = tokenizer(example["text"], add_special_tokens=True)["input_ids"]
         begin = tokenizer.bos_token_id
@@ -66,6 +69,17 @@ def encode(
                 labels[number] = ids[number]
                 if merged is not None and first < start:
                     merged.append(text[first:last])
+    return {"input_ids": ids, "labels": labels}
+
+
+def _encode_parts(example: Example, tokenizer: Any) -> dict[str, list[int]]:
+    """Each part by itself, as axolotl tokenizes them; no token is added, and a part that is not trained on has no labels."""
+    ids: list[int] = []
+    labels: list[int] = []
+    for text, trained in example["parts"]:
+        part: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        ids += part
+        labels += part if trained else [IGNORED] * len(part)
     return {"input_ids": ids, "labels": labels}
 
 

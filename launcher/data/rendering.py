@@ -20,6 +20,8 @@ _SHOWN = 40
 
 def problems(example: Example, tokenizer: Any) -> list[Problem]:
     """What is wrong with the rendering of a row, once for each rule and text; nothing for plain text."""
+    if "parts" in example:
+        return _without_end(example, tokenizer)
     if "text" in example:
         return _controls([example["text"]], tokenizer, whole=True)
     found: dict[Problem, None] = {}
@@ -31,6 +33,18 @@ def problems(example: Example, tokenizer: Any) -> list[Problem]:
     contents = [turn["content"] for turns, _ in _chats(example) for turn in turns]
     found.update(dict.fromkeys(_controls(contents, tokenizer, whole=False)))
     return list(found)
+
+
+def _without_end(example: Example, tokenizer: Any) -> list[Problem]:
+    """What is wrong with a text in parts, whose control tokens are its own: no token that ends its last trained part."""
+    ends = tuple(special_tokens_of(tokenizer))
+    last = next(text for text, trained in reversed(example["parts"]) if trained and text.strip())
+    if not ends or last.rstrip().endswith(ends):
+        return []
+    return [
+        ("no_end", "the last part that is trained on does not end with a control token of the model, so it does not learn "
+         f"to stop; write one, such as {tokenizer.eos_token}, at its end")
+    ]  # fmt: skip
 
 
 def _chats(example: Example) -> Iterator[tuple[list[Message], bool]]:

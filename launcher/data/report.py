@@ -116,7 +116,11 @@ def sample_text(path: str | Path, sample: Sequence[tuple[str, Example]]) -> str:
         parts.append(f"## {line}\n")
         if "labels" in example:
             parts.append(f"**{', '.join(example['labels']) or 'no class'}**\n")
-        if "text" in example:
+        if "parts" in example:
+            parts += [
+                f"{text}{'' if trained else ' (not trained on)'}\n" for text, trained in example["parts"]
+            ]
+        elif "text" in example:
             parts.append(f"{example['text']}\n")
         for name in ("messages", "prompt", "chosen", "rejected"):
             for turn in example.get(name, ()):

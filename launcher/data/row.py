@@ -3,15 +3,11 @@ noticed, not lost.
 """
 
 import json
-import re
 from typing import Any, NamedTuple
 
 from launcher.data.findings import BrokenRow
 
 _doubled: list[str] = []
-
-_WINDOWS = re.compile(r"[\x00-\x7fÀ-ÿ€„…ŠšŽžŒœŸ\xa0¡¿§«»°·´±²³ºª£©®¼½¾–—‘’“”•™]*")
-"""What a text of western Europe holds: ASCII, letters with accents, quotes and dashes."""
 
 
 class Row(NamedTuple):
@@ -73,16 +69,3 @@ def check_single() -> None:
         raise BrokenRow(
             "duplicate_key", f"the key '{name}' occurs twice in one object; remove or rename one of the two"
         )
-
-
-def not_utf8(raw: bytes) -> str:
-    """What bytes are that are no UTF-8, and the command that converts the file, with its encoding if that is clear."""
-    try:
-        text = raw.decode("cp1252")
-        known = _WINDOWS.fullmatch(text) is not None and not re.search("[À-ÿ]{3}", text)
-    except UnicodeDecodeError:
-        known = False
-    name, said = (
-        ("WINDOWS-1252", ", but probably Windows-1252, as Excel saves it") if known else ("ENCODING", "")
-    )
-    return f"not UTF-8{said}; convert the file: iconv -f {name} -t UTF-8 OLD > NEW"

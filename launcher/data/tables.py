@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from launcher.data.astext import holds_turns, holds_value
 from launcher.data.findings import BrokenRow
-from launcher.data.row import Row, not_utf8, value_in
+from launcher.data.row import Row, value_in
 from launcher.data.transcript import is_chat
 from launcher.errors import DataError
 from launcher.formats.registry import known_formats
@@ -76,7 +76,7 @@ def _why(error: csv.Error, line: int, until: int) -> str:
 
 def _wrong_header(names: list[str]) -> BrokenRow | None:
     if not _is_utf8(names):
-        return BrokenRow("not_utf8", f"the header is {_not_utf8(names)}", whole=True)
+        return BrokenRow("not_utf8", "the header is not UTF-8", whole=True)
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         return BrokenRow(
@@ -100,7 +100,7 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
         fault = f"{len(cells)} cells, but the header has {len(names)}; quote cells that hold a comma or a line break"
         return Row(line, None, BrokenRow("format", fault))
     if not _is_utf8(cells):
-        return Row(line, None, BrokenRow("not_utf8", _not_utf8(cells)))
+        return Row(line, None, BrokenRow("not_utf8", "not UTF-8"))
     known = known_formats()
     row: dict[str, Any] = {}
     for name, cell in zip(names, cells, strict=False):
@@ -129,10 +129,6 @@ def _holds_records(cell: str, columns: int, delimiter: str) -> bool:
     if columns < 2 or len(lines) < _SWALLOWED:
         return False
     return sum(line.count(delimiter) == columns - 1 for line in lines) >= 0.95 * len(lines)
-
-
-def _not_utf8(cells: list[str]) -> str:
-    return not_utf8("".join(cells).encode(errors="surrogateescape"))
 
 
 def _is_utf8(cells: list[str]) -> bool:

@@ -188,7 +188,7 @@ def advise(part: Part) -> list[str]:
     if not rows:
         return []
     said = next(text for end, text in STEPS if end is None or rows < end)
-    if set(part.kinds) == {"text"}:
+    if set(part.kinds) == {"text"} and part.trained == part.characters:
         said = "plain text teaches vocabulary and style from some million words on; for answers, train on chats after it"
     if set(part.kinds) == {"classified"}:
         many = f"{len(part.classes.counts):,} classes"

@@ -2,14 +2,14 @@
 arenas, StackExchange pairs, and UltraFeedback and Nectar as they were published (answers with scores or ranks)."""
 
 import json
-from collections.abc import Callable
 from typing import Any, cast
 
 from launcher.data.fields import as_strings, make_turn, read_side, read_systems
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.transcript import asked_in, is_open
-from launcher.data.turns import Message, check_answer, check_order
+from launcher.data.turns import Message, check_answer, check_order, shared_turns
+from launcher.formats._verdicts import VERDICTS, first_is_better, is_number
 from launcher.formats.base import SYSTEM, Fields, Format
 
 _PROMPTS = ("prompt", "question", "instruction", "history", "context")
@@ -37,16 +37,6 @@ _SCORES = (
     "reward",
 )
 """Keys for the score of an answer in a list, in order of preference: UltraFeedback's overall scores are known to be wrong."""
-_VERDICTS = (
-    "better_response_id",
-    "labels",
-    "preference_strength",
-    "overall_preference",
-    "winner",
-    "score_0",
-    "winner_model_a",
-    "preference",
-)
 _RANKS = ("ranks", "rank")
 """Names of a list of ranks, of which 1 (or 0) is the best."""
 _LISTED = tuple(
@@ -65,7 +55,7 @@ def _names(row: Fields) -> tuple[str, str] | None:
 def _matches(row: Fields) -> bool:
     names = _names(row)
     if names is not None:
-        return names in _BETTER_FIRST or any(name in row for name in _VERDICTS)
+        return names in _BETTER_FIRST or any(name in row for name in VERDICTS)
     asked = "instruction" in row or "prompt" in row
     return ("completions" in row and asked) or _is_ranked(row) or (asked and _lists(row) is not None)
 
@@ -92,16 +82,12 @@ def _read(row: Fields) -> Example:
         chosen, rejected = _best_and_worst(_scored(row, *listed) if listed else answers)
     else:
         chosen, rejected = (_side(row, name) for name in names)
-        if names not in _BETTER_FIRST and not _first_is_better(row):
+        if names not in _BETTER_FIRST and not first_is_better(row):
             chosen, rejected = rejected, chosen
     prompt = _prompt(row)
     if not prompt:
-        shared = 0
-        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-            shared += 1
-        while shared and chosen[shared - 1]["role"] == "assistant":
-            shared -= 1
-        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+        prompt = shared_turns(chosen, rejected)
+        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     if not prompt:
         raise BrokenRow("format", f"no question: give it as one of {', '.join(_PROMPTS)}")
     if prompt[0]["role"] != "system":
@@ -160,74 +146,13 @@ def _prompt(row: Fields) -> list[Message]:
     return read_side(given, name, "user")
 
 
-def _first_is_better(row: Fields) -> bool:
-    """Whether the first of two answers is the better one; BrokenRow for a draw."""
-    for name, says in _SAYS.items():
-        if row.get(name) is not None:
-            found = says(row, row[name])
-            if found is None:
-                raise BrokenRow(
-                    "label",
-                    f"{name}={row[name]!r} names no better answer, and a draw teaches nothing; leave such rows out with "
-                    "data.on_bad_row=skip and a data.max_bad_share that allows them",
-                )
-            return found
-    raise BrokenRow("label", f"no column says which answer is better ({', '.join(_SAYS)})")
-
-
-def _by_id(row: Fields, value: Any) -> bool | None:
-    return {"0": True, "1": False}.get(str(value))
-
-
-def _by_label(row: Fields, value: Any) -> bool | None:
-    """SHP: 1 if the first answer is the better one."""
-    return {"1": True, "0": False}.get(str(value))
-
-
-def _by_strength(row: Fields, value: Any) -> bool | None:
-    """HelpSteer2 and 3: below 0 if the first answer is the better one."""
-    return value < 0 if isinstance(value, int | float) and value else None
-
-
-def _by_winner(row: Fields, value: Any) -> bool | None:
-    first = ("model_a", "a", "response_a", "completion_a", "answer_a")
-    said = str(value).lower()
-    return said in first if said in (*first, *(f"{name[:-1]}b" for name in first)) else None
-
-
-def _by_scores(row: Fields, value: Any) -> bool | None:
-    other: Any = row.get("score_1")
-    known = _is_number(value) and _is_number(other)
-    return bool(value > other) if known and value != other else None
-
-
-def _by_column(row: Fields, value: Any) -> bool | None:
-    """Arena's own columns: one of winner_model_a, winner_model_b and winner_tie is 1."""
-    if str(value) in ("1", "True"):
-        return True
-    return False if str(row.get("winner_model_b")) in ("1", "True") else None
-
-
-_SAYS: dict[str, Callable[[Fields, Any], bool | None]] = {
-    "better_response_id": _by_id,
-    "labels": _by_label,
-    "preference_strength": _by_strength,
-    "overall_preference": _by_strength,
-    "winner": _by_winner,
-    "preference": _by_winner,
-    "winner_model_a": _by_column,
-    "score_0": _by_scores,
-}
-"""Column -> whether its value says that the first answer is better; None for a draw."""
-
-
 def _best_and_worst(given: Any) -> tuple[list[Message], list[Message]]:
     """The answers with the highest and the lowest score; the first one if several have the same score."""
     found: list[tuple[float, str]] = []
     for one in cast("list[Any]", given) if isinstance(given, list) else []:
         answer = cast("dict[str, Any]", one) if isinstance(one, dict) else {}
-        score = next((answer[name] for name in _SCORES if _is_number(answer.get(name))), None)
-        if score is None and _is_number(answer.get("rank")):
+        score = next((answer[name] for name in _SCORES if is_number(answer.get(name))), None)
+        if score is None and is_number(answer.get("rank")):
             score = -answer["rank"]  # rank 1 is the best
         text = next(
             (answer[name] for name in ("response", "answer", "text") if isinstance(answer.get(name), str)),
@@ -250,10 +175,6 @@ def _best_and_worst(given: Any) -> tuple[list[Message], list[Message]]:
     return read_side(best[1], "response", "assistant"), read_side(worst[1], "response", "assistant")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
-
-
 def _unread(row: Fields) -> tuple[str, ...]:
     names = [name for name in _PROMPTS if row.get(name) is not None][1:]
     return (*names, *(("safer_response_id",) if row.get("safer_response_id") is not None else ()))
@@ -273,7 +194,7 @@ SPEC = Format(
         *_PROMPTS,
         *SYSTEM,
         *dict.fromkeys(name for pair in (*_BETTER_FIRST, *_PAIRS) for name in pair),
-        *_SAYS,
+        *VERDICTS,
         *dict.fromkeys(name for pair in _LISTED for name in pair),
         *(
             "completions",

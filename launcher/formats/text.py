@@ -24,8 +24,12 @@ def _read(row: Fields) -> Example:
 
 
 def _write(example: Example) -> dict[str, Any]:
+    if not all(trained for _, trained in example.get("parts", ())):
+        raise BrokenRow(
+            "format", "text is trained on as a whole, and parts of this row are not; use --to segments"
+        )
     if "text" in example:
-        return dict(example)
+        return {"text": example["text"]}
     return {"text": "\n\n".join(turn["content"] for turn in to_chat(example)["messages"] if turn["content"])}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from launcher.launching.choose_shape import settle_shape
 from launcher.launching.composed import Composed
 from launcher.launching.facts import count, gather
+from launcher.launching.folder_gate import check_folders
 from launcher.launching.machine_gate import check_machine, for_plan
 from launcher.launching.place_gate import check_place, check_plugins
 from launcher.launching.push_target import check_push
@@ -52,6 +53,7 @@ def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which can already exist."""
     check_push(composed.config, trial=composed.trial is not None)
     facts = gather(composed.config, composed.experiment, run)
+    check_folders(composed.config, facts)
     check_machine(composed.config, facts)
     plugins = make_plugins(composed.config.plugins)
     # the plan's errors come before the data is read, which can take a while

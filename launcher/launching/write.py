@@ -20,7 +20,7 @@ from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import Frozen
 from launcher.output import warn
 from launcher.plan import LaunchPlan
-from launcher.plan.place import mount_points, mounted_caches
+from launcher.plan.mounts import mount_points, mounted_caches
 from launcher.reading import read_text
 from launcher.render import render
 from launcher.run import RunDir, write_text

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from launcher import environment
+from launcher.file_systems import file_system
 from launcher.look.record import Disk
 
 _BLOCK = 4 << 20
@@ -37,7 +38,9 @@ def local_folders() -> list[Path]:
 
 def measure(folder: Path) -> Disk:
     """The folder's file system with its speeds."""
-    disk = Disk(path=str(folder), kind=_kind(folder), free_gb=round(shutil.disk_usage(folder).free / 1e9, 1))
+    disk = Disk(
+        path=str(folder), kind=file_system(folder), free_gb=round(shutil.disk_usage(folder).free / 1e9, 1)
+    )
     path = folder / f".launcher_probe_{os.uname().nodename}_{os.getpid()}"
     try:
         disk.write_gb_s = _write(path)
@@ -68,15 +71,3 @@ def _read(path: Path) -> float:
         while piece := file.read(_BLOCK):
             size += len(piece)
     return size / max(time.monotonic() - began, 1e-9) / 1e9
-
-
-def _kind(folder: Path) -> str:
-    """Type of the file system with the longest mount point above the folder."""
-    best, kind = "", "unknown"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/mounts").read_text().splitlines():
-            _, where, what = line.split()[:3]
-            where = where.replace("\\040", " ")
-            if folder.is_relative_to(where) and len(where) >= len(best):
-                best, kind = where, what
-    return kind

@@ -5,11 +5,11 @@ from launcher.errors import PlanError, unknown
 from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.blocks import SINKS
+from launcher.plan.broken_rules import check_rules
 from launcher.plan.combination import Combination
 from launcher.plan.eval_job import check_eval_job
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.names import ATTENTION
-from launcher.plan.rules import check_rules
 
 
 def combination_of(config: Config, plan: LaunchPlan) -> Combination:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from launcher.plan.blocks import attention_width, head_dim, seen_tokens
 from launcher.plan.gpu import Gpu
-from launcher.plan.memory.activations import adapted_layers
+from launcher.plan.memory.block import adapted_layers
 from launcher.plan.memory.generation import cache_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import orthogonal_flops

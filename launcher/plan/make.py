@@ -16,11 +16,12 @@ from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.length import make_length, steps_of
 from launcher.plan.meeting import make_meeting
 from launcher.plan.model import ModelFacts, count_parameters
+from launcher.plan.mounts import check_mounts
 from launcher.plan.place import (
     check_environment,
     check_facts,
-    check_mounts,
     check_node_cache,
+    check_programs,
     container_command,
     environment,
     make_request,
@@ -64,6 +65,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     check_trainer(config)
     check_environment(config)
     check_node_cache(config.cluster)
+    check_programs(config.cluster)
     check_mounts(config, facts)
     generation = make_generation(config, facts, topology, place, node_python(config, facts))
     request = make_request(config, topology, facts, place, generation)

@@ -12,10 +12,11 @@ from launcher.config.spelling import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
 from launcher.plan.allocator import allocator_variables
-from launcher.plan.containers import TEMPLATES, command_in, missing_mount_points
+from launcher.plan.containers import TEMPLATES, command_in
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
 from launcher.plan.meeting import check_decided, named_interface
+from launcher.plan.mounts import mounts_of
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 
@@ -25,6 +26,8 @@ SECRET_NAME = re.compile(
 )
 """Matches the names of variables that hold secrets."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NOT_IN_MODULE = re.compile(r"[\s;&|<>()$`\"'\\*?!#{}\[\]]")
+"""Characters that the name of an environment module cannot have: `module` itself is a shell function."""
 
 
 def check_facts(facts: Facts) -> None:
@@ -141,12 +144,14 @@ def _secret_in(words: Sequence[str]) -> str | None:
 
 
 def module_name(module: str) -> str:
-    """An environment module's name; PlanError for one that `module load` would read as an option."""
-    if module.startswith("-") or not module:
+    """An environment module's name; PlanError for one that `module load` would read as an option or as several names."""
+    one_line("cluster.modules", module)
+    if module.startswith("-") or not module or _NOT_IN_MODULE.search(module):
         raise PlanError(
-            f"cluster.modules holds {module!r}, which is not a module's name; use a name such as cuda/13.0"
+            f"cluster.modules holds {module!r}, which is not one module's name; use a name such as cuda/13.0, each its own "
+            "item: [gcc/13, cuda/13.0]; commands belong into cluster.setup"
         )
-    return one_line("cluster.modules", module)
+    return module
 
 
 def make_request(
@@ -170,7 +175,7 @@ def make_request(
         resources=config.resources,
         site=config.cluster,
         image=_image(config) if opened else None,
-        mounts=tuple(_mounts(config, facts)) if opened else (),
+        mounts=tuple(mounts_of(config, facts)) if opened else (),
     )
 
 
@@ -180,12 +185,31 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
     if container.runtime not in TEMPLATES:
         return ()
     gpus = config.cluster.gpu_vendor if facts.device == "cuda" else None
-    return command_in(container, _image(config), _mounts(config, facts), facts.run_dir, gpus=gpus)
+    return command_in(container, _image(config), mounts_of(config, facts), facts.run_dir, gpus=gpus)
 
 
-def mount_points(config: Config, facts: Facts) -> list[str]:
-    """Folders of the image that a launch makes, because its program mounts on existing folders alone."""
-    return missing_mount_points(config.cluster.container, _mounts(config, facts))
+def check_programs(cluster: ClusterConfig) -> None:
+    """PlanError for a Python interpreter with arguments, and for an image or interpreter that the program which starts it would
+    read as an option: each is one word of a command."""
+    container = cluster.container
+    for key, value in (("cluster.python", cluster.python), ("cluster.container.python", container.python)):
+        if value is None:
+            continue
+        if value.startswith("-") or not value.strip():
+            raise PlanError(
+                f"{key}={value!r} is not a program; name the interpreter, such as /opt/env/bin/python"
+            )
+        name, *arguments = value.split()
+        if arguments and arguments[0].startswith("-"):
+            raise PlanError(
+                f"{key}={value!r} is one program's name and cannot hold arguments; use {key}={name}, and cluster.env for what "
+                "an argument would set (PYTHONOPTIMIZE, PYTHONWARNINGS)"
+            )
+    if container.image and container.image.startswith("-"):
+        raise PlanError(
+            f"cluster.container.image={container.image!r} begins with a dash, as an option does; name the image, and write "
+            "options into cluster.container.options"
+        )
 
 
 def node_python(config: Config, facts: Facts) -> str:
@@ -193,40 +217,6 @@ def node_python(config: Config, facts: Facts) -> str:
     container = config.cluster.container
     bare = container.runtime is ContainerRuntime.none
     return one_line("cluster.python", facts.python if bare else container.python)
-
-
-def mounted_caches(config: Config, facts: Facts) -> dict[str, str]:
-    """The caches that are mounted into a container, by the key or variable that names each. A cache below a folder that the
-    site mounts under its own path is left out."""
-    container = config.cluster.container
-    if container.runtime is ContainerRuntime.none:
-        return {}
-    parts = [mount.partition(":") for mount in container.mounts]
-    given = [host for host, _, inside in parts if inside in ("", host)]
-    caches = {"cache_dir": facts.cache_dir, **facts.hub_folders}
-    return {
-        name: path
-        for name, path in caches.items()
-        if not any(PurePath(path).is_relative_to(host) for host in given)
-    }
-
-
-def check_mounts(config: Config, facts: Facts) -> None:
-    """PlanError for a mount that is not of absolute paths, and for a launch that would mount the whole host."""
-    container = config.cluster.container
-    if container.runtime is ContainerRuntime.none:
-        return
-    for mount in container.mounts:
-        host, colon, inside = mount.partition(":")
-        if not host.startswith("/") or (colon and not inside.startswith("/")):
-            raise PlanError(
-                f"cluster.container.mounts holds {mount!r}; write /folder, or /folder:/folder/inside, both from the root"
-            )
-    if not PurePath(facts.work_dir).name:
-        raise PlanError(
-            "this command is typed in /, and the container mounts the folder of the command, which is all of the host; type it "
-            "in your project's folder"
-        )
 
 
 def _image(config: Config) -> str:
@@ -237,14 +227,3 @@ def _image(config: Config) -> str:
             "or cluster.container.runtime=none"
         )
     return container.image
-
-
-def _mounts(config: Config, facts: Facts) -> list[str]:
-    """Mounts of the run dir and the folders of caches, data, plugins and a local model, then the user's own; each once."""
-    models = (config.model.name_or_path, config.trainer.teacher or "", config.trainer.teacher_logits or "")
-    local_model = [model for model in models if model.startswith("/")]
-    caches = mounted_caches(config, facts).values()
-    own_disk = [config.cluster.node_cache] if config.cluster.node_cache else []
-    needed = [facts.run_dir, *caches, *facts.data_dirs, facts.work_dir, *local_model, *own_disk]
-    mounts = [*(f"{path}:{path}" for path in needed), *config.cluster.container.mounts]
-    return list(dict.fromkeys(mounts))

@@ -2,8 +2,9 @@
 
 import signal
 
-from launcher.protocol.agents import ProbeResult, ServerAt, Shutdown
 from launcher.protocol.codec import Message, dataclass, kinds
+from launcher.protocol.to_agent import ServerAt, Shutdown
+from launcher.protocol.to_supervisor import ProbeResult
 
 STACKS_SIGNAL = signal.SIGUSR2
 """Makes a rank write its Python stacks to the memory file of LAUNCHER_STACKS_FD."""

@@ -7,7 +7,7 @@ from launcher.data.kinds import SPOKEN
 from launcher.errors import Exit
 from launcher.methods.base import Method
 from launcher.methods.registry import METHODS, find_method
-from launcher.plan.rules import all_rules
+from launcher.plan.broken_rules import all_rules
 from launcher.reference.markdown import code, page, table
 from launcher.reference.settings import environment_page, keys_page, other_names_page, plugins_page
 from launcher.reference.verbs import json_page, verbs_page

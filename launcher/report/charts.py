@@ -18,7 +18,7 @@ from launcher.report.curves import (
 from launcher.report.facts import RunFacts, at
 from launcher.report.page import Chart, Table
 from launcher.run.attempts import Attempt
-from launcher.run.events.ranks import General
+from launcher.run.events.results import General
 
 SHOWN = 40
 """Most attempts on the time line."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from launcher.report.charts import lines_chart, series
 from launcher.report.facts import RunFacts, mapping
 from launcher.report.page import GOOD, Chart, Section, Table, Tile
-from launcher.run.events.ranks import Classified
+from launcher.run.events.results import Classified
 from launcher.units import percent, plural
 
 _MATRIX = 25

@@ -9,7 +9,8 @@ from launcher.run.course import seconds
 from launcher.run.events import Event
 from launcher.run.events.checkpoints import Resumed, Saved, Stepping
 from launcher.run.events.launching import Cancelled
-from launcher.run.events.ranks import Evaluated, Exported, Sample, Training, Working
+from launcher.run.events.ranks import Training, Working
+from launcher.run.events.results import Evaluated, Exported, Sample
 from launcher.run.events.supervisor import Ended, Finished, Pruned, Requeued, Slow, Started, Stopped
 from launcher.run.history import History
 

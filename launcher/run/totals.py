@@ -55,7 +55,7 @@ class Faults:
     blamed: dict[str, int] = field(default_factory=dict[str, int])
     """Host -> failed attempts for which it was to blame."""
     slow: dict[str, int] = field(default_factory=dict[str, int])
-    """Host -> attempts in which it was slow."""
+    """Host -> attempts in which it was confirmed to be slow."""
 
 
 def was_cancelled(event: Event) -> bool:
@@ -108,7 +108,7 @@ def faults(history: History) -> Faults:
             without = 0
         elif isinstance(event, Diverged):
             diverged += 1
-        elif isinstance(event, Slow):
+        elif isinstance(event, Slow) and event.confirmed:
             slow[event.host] = slow.get(event.host, 0) + 1
         elif isinstance(event, Ended) and _is_fault(event):
             without += 1

@@ -20,19 +20,15 @@ from launcher.run import RunDir
 from launcher.run.events import Event, EventReader
 from launcher.run.events.base import How
 from launcher.run.events.checkpoints import Resumed
-from launcher.run.events.ranks import (
-    Classified,
+from launcher.run.events.ranks import (  # fmt: skip
     Crashed,
     EarlyStopped,
-    Evaluated,
-    Exported,
-    General,
     Restored,
-    Sample,
     Tokenizing,
     Training,
     Working,
-)  # fmt: skip
+)
+from launcher.run.events.results import Classified, Evaluated, Exported, General, Sample
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped
 from launcher.run.history import History, HistoryReader
 from launcher.run.metrics import Logged, MetricsReader

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from launcher.run.course import Course
-from launcher.run.events.ranks import EarlyStopped, General
+from launcher.run.events.ranks import EarlyStopped
+from launcher.run.events.results import General
 from launcher.run.history import History
 from launcher.run.long_course import LongCourse
 from launcher.units import plural
@@ -94,6 +95,14 @@ def damaged_lines(damaged: Mapping[str, int]) -> list[str]:
         f"{file}: {plural(count, 'line')} left out as torn or invalid; all others count"
         for file, count in damaged.items()
     ]
+
+
+def sampled_line(places: int, lines: int) -> str:
+    """How much was read of a large metrics.jsonl, in a sentence."""
+    return (
+        f"the time of a step is from a sample of {places:,} of {lines:,} lines, and of the lines that were not parsed, only "
+        "torn ones count as damaged"
+    )
 
 
 def learning_lines(

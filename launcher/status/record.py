@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 from launcher.run.attempts import Attempt
 from launcher.run.events.checkpoints import Interval, Saved
 from launcher.run.events.launching import EvalJobFailed, NotPushed, Pushed
-from launcher.run.events.ranks import Exported
+from launcher.run.events.results import Exported
 from launcher.run.history import History
 
 _SHOWN = 8

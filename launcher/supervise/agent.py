@@ -21,14 +21,14 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit, LauncherError
 from launcher.output import say
 from launcher.processes import start_in_utf8
-from launcher.protocol.agents import (
+from launcher.protocol.codec import Message, ProtocolError
+from launcher.protocol.to_agent import (
     TO_AGENT,
     CheckLink,
     DumpStacks,
     EndAgent,
     EndServer,
     FetchFromHub,
-    Hello,
     KillRanks,
     ListenForLink,
     OpenPort,
@@ -37,7 +37,7 @@ from launcher.protocol.agents import (
     StartRanks,
     StartServer,
 )
-from launcher.protocol.codec import Message, ProtocolError
+from launcher.protocol.to_supervisor import Hello
 from launcher.run import RunDir
 from launcher.supervise.by_hand import start_by_hand
 from launcher.supervise.connection import ConnectionClosed

@@ -2,7 +2,8 @@
 
 import time
 
-from launcher.protocol.agents import KillRanks, OpenPort, PortOpened, RanksEnded, StartRanks
+from launcher.protocol.to_agent import KillRanks, OpenPort, StartRanks
+from launcher.protocol.to_supervisor import PortOpened, RanksEnded
 from launcher.supervise.lease import Lease
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node

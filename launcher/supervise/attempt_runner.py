@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from launcher.errors import Exit
 from launcher.output import say
-from launcher.protocol.agents import StartFailed
+from launcher.protocol.to_supervisor import StartFailed
 from launcher.run.events import supervisor as noted
 from launcher.supervise.attempt_nodes import AttemptNodes
 from launcher.supervise.blame import blame_crash, blame_hang, blame_silence, failures
@@ -137,7 +137,15 @@ class AttemptRunner:
         return since is None, since or 0.0
 
     def _name_slow(self, context: AttemptContext) -> None:
-        for host, relative in self._progress.find_slow().items():
-            self.run.note(noted.Slow(attempt=context.number, host=host, relative=round(relative, 3)))
-            note_faults([host], "slow", self.run.name)
-            say(f"{host} computes at {relative:.2f} of the others' speed")
+        for slow in self._progress.find_slow():
+            say(str(slow))
+            if slow.shared:
+                continue
+            relative = round(slow.relative, 3)
+            self.run.note(
+                noted.Slow(
+                    attempt=context.number, host=slow.host, relative=relative, confirmed=slow.confirmed
+                )
+            )
+            if slow.confirmed:
+                note_faults([slow.host], "slow", self.run.name)

@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 
 from launcher.errors import Exit
-from launcher.protocol.agents import DumpStacks, StacksDumped
+from launcher.protocol.to_agent import DumpStacks
+from launcher.protocol.to_supervisor import StacksDumped
 from launcher.run import RunDir
 from launcher.run.events.ranks import Crashed
 from launcher.supervise.attempt_nodes import AttemptNodes

@@ -5,17 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from launcher.ports import choose_port
-from launcher.protocol.agents import (
-    CheckLink,
-    FetchEnded,
-    FetchFromHub,
-    LinkChecked,
-    LinkListening,
-    ListenForLink,
-    ServerState,
-    StartServer,
-)
 from launcher.protocol.codec import Message
+from launcher.protocol.to_agent import CheckLink, FetchFromHub, ListenForLink, StartServer
+from launcher.protocol.to_supervisor import FetchEnded, LinkChecked, LinkListening, ServerState
 from launcher.run import RunDir
 from launcher.supervise.fetching import FetchProcess
 from launcher.supervise.link_check import LinkCheck

@@ -16,7 +16,8 @@ from typing import Any
 from launcher.errors import Exit
 from launcher.hub import HubInputs
 from launcher.processes import death_with_parent, exit_code
-from launcher.protocol.agents import FetchEnded, FetchFromHub, FetchProgress, KillRanks
+from launcher.protocol.to_agent import FetchFromHub, KillRanks
+from launcher.protocol.to_supervisor import FetchEnded, FetchProgress
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.supervise.children import StopSignal

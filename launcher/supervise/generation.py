@@ -7,7 +7,8 @@ from launcher.errors import Exit
 from launcher.output import say
 from launcher.plan.generation import Generation
 from launcher.plan.server_command import REVISION
-from launcher.protocol.agents import EndServer, ServerAt, ServerState, StartServer
+from launcher.protocol.to_agent import EndServer, ServerAt, StartServer
+from launcher.protocol.to_supervisor import ServerState
 from launcher.run.events import supervisor as noted
 from launcher.supervise.node_pool import NodePool
 from launcher.supervise.nodes import Node

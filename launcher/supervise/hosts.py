@@ -15,7 +15,8 @@ RECENT_S = 86_400.0
 _LINE = {"time": float, "host": str}
 """What a line has."""
 SUSPECT = 2
-"""Faults after which a host is used only if there is no other. A slow host counts as a suspect at once."""
+"""Faults after which a host is used only if there is no other. One that was confirmed to be slow counts as a suspect
+at once."""
 
 
 def record_path() -> Path:

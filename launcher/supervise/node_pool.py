@@ -16,8 +16,9 @@ from typing import IO, TypeVar
 from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.plan import LaunchPlan
-from launcher.protocol.agents import CheckLink, EndAgent, LinkChecked, LinkListening, ListenForLink
 from launcher.protocol.codec import Message
+from launcher.protocol.to_agent import CheckLink, EndAgent, ListenForLink
+from launcher.protocol.to_supervisor import LinkChecked, LinkListening
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Preflight
 from launcher.supervise.children import StopSignal

@@ -11,20 +11,10 @@ from launcher import environment
 from launcher.hub import OFFLINE, hides_token
 from launcher.output import say
 from launcher.ports import bind, choose_port
-from launcher.protocol.agents import (
-    DumpStacks,
-    NodeHeartbeat,
-    OpenPort,
-    PortOpened,
-    RanksEnded,
-    ServerAt,
-    Shutdown,
-    StacksDumped,
-    StartFailed,
-    StartRanks,
-)
 from launcher.protocol.codec import Message
 from launcher.protocol.ranks import STACKS_SIGNAL
+from launcher.protocol.to_agent import DumpStacks, OpenPort, ServerAt, Shutdown, StartRanks
+from launcher.protocol.to_supervisor import NodeHeartbeat, PortOpened, RanksEnded, StacksDumped, StartFailed
 from launcher.run import RunDir
 from launcher.supervise.addresses import LOOPBACK, interface_of, is_loopback
 from launcher.supervise.preflight import nccl_variables

@@ -9,8 +9,9 @@ from typing import TypeVar
 from launcher import environment
 from launcher.plan.meeting import Meeting
 from launcher.ports import bind, choose_port
-from launcher.protocol.agents import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartbeat, Ping, RankState
 from launcher.protocol.codec import Message, ProtocolError, encode
+from launcher.protocol.to_agent import Ping
+from launcher.protocol.to_supervisor import TO_SUPERVISOR, Hello, NodeFacts, NodeHeartbeat, RankState
 from launcher.supervise.addresses import address_of, candidates, is_loopback, join
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import Door

@@ -119,7 +119,7 @@ def _after_a_shutdown(ended: EndedAttempt, place: Capacity) -> Action:
 
 
 def blamed(faults: Faults) -> dict[str, int]:
-    """Host -> times that it was to blame; a slow host counts as a suspect at once."""
+    """Host -> times that it was to blame; one that was confirmed to be slow counts as a suspect at once."""
     found = dict(faults.blamed)
     for host, times in faults.slow.items():
         found[host] = found.get(host, 0) + times * SUSPECT

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.compiler import lacking_for
-from launcher.protocol.agents import NodeFacts
+from launcher.protocol.to_supervisor import NodeFacts
 from launcher.run import RunDir
 from launcher.strategies import planned_strategy
 from launcher.supervise.gpu_check import find_problems
@@ -56,7 +56,7 @@ def look_at_node(run: RunDir) -> NodeFacts:
 
 def _available_memory() -> int:
     """Bytes. Source: proc(5), /proc/meminfo."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return 0

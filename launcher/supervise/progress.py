@@ -4,7 +4,8 @@ import time
 
 from launcher.plan import LaunchPlan
 from launcher.supervise.nodes import Node
-from launcher.supervise.pace import HangLimits, SpeedProbes
+from launcher.supervise.pace import HangLimits
+from launcher.supervise.slow_hosts import SlowHost, SpeedProbes
 from launcher.timeouts import SAVE_HANGS, STOPPED_S
 
 _FULL_S = 1.0
@@ -41,7 +42,7 @@ class RankProgress:
         for node in spoke:
             for rank, (phase, step, age_s, probe, stopped_s) in node.heartbeats.items():
                 if probe is not None:
-                    self._probes.note(rank, node.host, *probe)
+                    self._probes.note(rank, node.host, probe)
                 if stopped_s > STOPPED_S and rank not in node.codes:
                     # every phase has this limit, because none is slow for this reason
                     limit = STOPPED_S if self._others_run(rank) else self._hang_timeout_s
@@ -67,11 +68,11 @@ class RankProgress:
         steps = {rank: step for rank, (_, step, _) in self._last.items()}
         return [rank for rank, step in steps.items() if step < max(steps.values())]
 
-    def find_slow(self) -> dict[str, float]:
-        """Host -> relative speed, for slow hosts that were not named before in this attempt; looks now and then."""
+    def find_slow(self) -> list[SlowHost]:
+        """What is new about slow hosts in this attempt; looks now and then."""
         moment = time.monotonic()
         if moment < self._next_slow:
-            return {}
+            return []
         self._next_slow = moment + _SLOW_S * self._world_size
         return self._probes.find_slow()
 

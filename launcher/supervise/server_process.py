@@ -11,8 +11,9 @@ from pathlib import Path
 
 from launcher import environment
 from launcher.processes import death_with_parent, exit_code
-from launcher.protocol.agents import ServerState, StartServer
 from launcher.protocol.places import HOST, PORT
+from launcher.protocol.to_agent import StartServer
+from launcher.protocol.to_supervisor import ServerState
 from launcher.timeouts import END_RANKS_S, SERVER_ANSWER_S, SERVER_CHECK_S, SERVER_SILENT_S
 
 _OF_RANKS = frozenset(

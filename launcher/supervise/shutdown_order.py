@@ -4,7 +4,7 @@ import signal
 import time
 
 from launcher.plan import LaunchPlan
-from launcher.protocol.agents import Shutdown
+from launcher.protocol.to_agent import Shutdown
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
 from launcher.run.events.checkpoints import Saved

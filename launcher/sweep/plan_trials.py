@@ -13,6 +13,7 @@ from launcher.errors import ConfigError, LauncherError
 from launcher.hub import HubInputs
 from launcher.launching.explain import explain, one_line
 from launcher.launching.facts import count, gather
+from launcher.launching.folder_gate import check_folders
 from launcher.launching.hub_gate import check_hub, wanted_of
 from launcher.launching.machine_gate import check_machine
 from launcher.launching.package_gate import check_packages
@@ -79,6 +80,7 @@ class Planner:
             key = f"{experiment} {_outside(config)}"
             if key not in self._seen:
                 facts = gather(config, experiment, self.sweep.trial(number))
+                check_folders(config, facts)
                 check_machine(config, facts)
                 check_place(config, facts, decide(config, facts))
                 self._seen[key] = self._index(count(config, facts))

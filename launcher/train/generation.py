@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from launcher.errors import RunError
 from launcher.plan.generation import Generation
-from launcher.protocol.agents import ServerAt
+from launcher.protocol.to_agent import ServerAt
 from launcher.train.heartbeat import Heartbeat
 
 _POLL_S = 0.1

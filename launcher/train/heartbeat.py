@@ -7,10 +7,11 @@ import socket
 import time
 
 from launcher import environment
-from launcher.protocol.agents import ProbeResult, ServerAt
 from launcher.protocol.channel import received
 from launcher.protocol.codec import encode
 from launcher.protocol.ranks import STACKS_SIGNAL, TO_RANK, RankHeartbeat
+from launcher.protocol.to_agent import ServerAt
+from launcher.protocol.to_supervisor import ProbeResult
 
 _LEAST_S = 0.1
 """Least number of seconds between two heartbeats of one phase."""
@@ -55,10 +56,10 @@ class Heartbeat:
             except OSError:  # the buffer is full, and the next heartbeat says more
                 return
 
-    def probed(self, seconds: float) -> None:
+    def probed(self, seconds: float, waited_s: float) -> None:
         """Keeps a measurement of this rank's speed for the next heartbeat."""
         number = self._probe.number + 1 if self._probe else 1
-        self._probe = ProbeResult(number=number, seconds=round(seconds, 6))
+        self._probe = ProbeResult(number=number, seconds=round(seconds, 6), waited_s=round(waited_s, 6))
 
     def shutdown_requested(self) -> bool:
         """Whether this rank was requested to save and shut down."""

@@ -15,7 +15,8 @@ from launcher.errors import Exit, NotAsPlanned
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.run.events.ranks import Exported, Working
+from launcher.run.events.ranks import Working
+from launcher.run.events.results import Exported
 from launcher.train.after.export import export
 from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.shared import Shared
@@ -23,10 +24,10 @@ from launcher.train.data.tokens import check_renders
 from launcher.train.equip import RankOf, equip, go_on
 from launcher.train.heartbeat import Heartbeat
 from launcher.train.length import check_arguments
-from launcher.train.meter import Probe
 from launcher.train.methods.parts import make_arguments, make_trainer
 from launcher.train.model import load_model, load_tokenizer, note_revision
 from launcher.train.node_cache import NodeCache, near
+from launcher.train.probe import Probe
 from launcher.train.shutdown import ShutdownCallback
 from launcher.train.strategies.base import on_rank
 from launcher.train.tiled_mlp import tile_mlps

@@ -9,27 +9,29 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 
-from launcher.protocol.agents import (
+from launcher.protocol.codec import Message
+from launcher.protocol.to_agent import (
     TO_AGENT,
     CheckLink,
     DumpStacks,
     EndAgent,
-    Hello,
     KillRanks,
+    ListenForLink,
+    OpenPort,
+    StartRanks,
+)
+from launcher.protocol.to_supervisor import (
+    Hello,
     LinkChecked,
     LinkListening,
-    ListenForLink,
     NodeFacts,
     NodeHeartbeat,
-    OpenPort,
     PortOpened,
     ProbeResult,
     RanksEnded,
     RankState,
     StacksDumped,
-    StartRanks,
 )
-from launcher.protocol.codec import Message
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import introduce
 from launcher.timeouts import heartbeat_s
@@ -144,7 +146,7 @@ class Agents:
         first = self.first_rank.get(index)
         if first is None:
             return NodeHeartbeat(first_rank=0, ranks=(), codes={})
-        step, probe = int(moment / _STEP_S), ProbeResult(int(moment / _PROBE_S), 0.01)
+        step, probe = int(moment / _STEP_S), ProbeResult(int(moment / _PROBE_S), 0.01, 0.0)
         stopped_s = moment - self.stopped.get(index, moment)
         ranks = tuple(
             RankState("step", step, 0.1, probe, round(stopped_s, 3) if rank == 0 else 0.0)

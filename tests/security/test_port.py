@@ -13,10 +13,11 @@ import pytest
 
 from launcher.config import ClusterConfig
 from launcher.plan.meeting import make_meeting
-from launcher.protocol.agents import TO_AGENT, TO_SUPERVISOR, Hello, NodeFacts
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.handshake import FROM_AGENT, FROM_SUPERVISOR, Challenge, Proof, Welcome
 from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM
+from launcher.protocol.to_agent import TO_AGENT
+from launcher.protocol.to_supervisor import TO_SUPERVISOR, Hello, NodeFacts
 from launcher.run import RunDir
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import LONGEST, introduce, key_path, prove, read_key, remove_key, write_key

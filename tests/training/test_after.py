@@ -21,7 +21,7 @@ from launcher.errors import RunError
 from launcher.plugins.base import Plugin
 from launcher.plugins.decide import reread_run
 from launcher.run import RunDir
-from launcher.run.events.ranks import Exported
+from launcher.run.events.results import Exported
 from launcher.status.state import read_status
 from launcher.train.after import export_run, judge
 from launcher.train.after.card import add_card

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from launcher.plan.memory.activations import activation_bytes, tile_bytes
+from launcher.plan.memory.activations import activation_bytes
+from launcher.plan.memory.block import tile_bytes
 from launcher.plan.memory.host import checkpoint_bytes
 from launcher.run import RunDir
 from tests.benchmarks import memory_bf16

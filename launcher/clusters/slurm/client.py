@@ -15,6 +15,16 @@ TIMEOUT_S = 30.0
 _ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,18})?(;[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 # "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
+_PASSING = (
+    "Unable to contact slurm controller",
+    "Slurm backup controller in standby mode",
+    "Slurm temporarily unable to accept job",
+    "job submit limit",
+    "QOSMaxSubmitJobPerUserLimit",
+    "AssocMaxSubmitJobLimit",
+)
+"""Parts of sbatch's messages after which nothing was queued but the same job may be accepted later. Source: Slurm,
+src/common/slurm_errno.c and src/slurmctld/acct_policy.c."""
 _SAID = re.compile(r"Submitted batch job (\d+)(?: on cluster (\S+))?")
 
 
@@ -140,7 +150,8 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     if done.returncode and "timed out" in done.stderr:
         raise ClusterError(f"sbatch {script}: {words_of(done)}; the job may be queued all the same; {AGAIN}")
     if done.returncode:
-        raise Refused(f"sbatch refused {script}: {words_of(done)}")
+        passing = any(said in done.stderr for said in _PASSING)
+        raise Refused(f"sbatch refused {script}: {words_of(done)}", passing=passing)
     # A site's wrapper can print lines of its own.
     job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
     if not job_ids:  # a wrapper that leaves out --parsable

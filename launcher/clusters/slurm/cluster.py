@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from launcher.clusters.base import Options, RunState
+from launcher.clusters.base import RunState
 from launcher.clusters.job import Job, JobRecord, Start
+from launcher.clusters.pure import Options
 from launcher.clusters.slurm import client, complete, environment, queue, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript

@@ -10,6 +10,7 @@ from typing import Any
 from launcher.clusters.job import Request
 from launcher.clusters.slurm.limits import check_time
 from launcher.clusters.slurm.output import DEFAULT, FLAGS, check_file
+from launcher.clusters.slurm.spelling import check_spelling
 from launcher.clusters.slurm.step import check_variables
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError, nearest
@@ -182,7 +183,7 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             raise PlanError(
                 f"{key} is empty; use {key}=null to leave it out, or {key}=true for an option without a value"
             )
-        options[flag] = "" if value is True else one_line(key, str(value))
+        options[flag] = "" if value is True else check_spelling(key, flag, one_line(key, str(value)))
         if flag in FLAGS:
             check_file(key, options[flag])
     return options

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from launcher.clusters.base import Cluster, Options
+from launcher.clusters.base import Cluster
 from launcher.clusters.job import CpuRequest, Request
+from launcher.clusters.pure import Options
 from launcher.clusters.slurm import output, step
 from launcher.clusters.slurm.options import KNOWN, comment_in, job_options
+from launcher.clusters.slurm.spelling import check_spelling
 from launcher.errors import PlanError, UsageError, unknown
 
 _NOT_SHAPE = ("comment", "job-name", *output.FLAGS)
@@ -127,15 +129,16 @@ def with_requeue(options: Mapping[str, str], allowed: bool) -> dict[str, str]:
 
 def cpu_options(request: CpuRequest) -> dict[str, str]:
     """The options: one task with some cores, the site's account, and what was typed."""
-    for flag in request.given:
+    for flag, value in request.given.items():
         if flag not in KNOWN:
             raise UsageError(f"--option {flag}: {unknown('sbatch option', flag, KNOWN)}")
         if flag == "array":
             raise UsageError(f"--option {flag}: several jobs would make the same tokens; leave it out")
+        check_spelling(f"--option {flag}", flag, value)
     account = request.site.sbatch.get(_ACCOUNT)
     return {
         "job-name": request.name,
-        **({_ACCOUNT: str(account)} if account else {}),
+        **({_ACCOUNT: check_spelling("cluster.sbatch.account", _ACCOUNT, str(account))} if account else {}),
         "nodes": "1",
         "ntasks": "1",
         "cpus-per-task": str(request.cores),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from launcher.clusters.base import Options
 from launcher.clusters.job import Start
+from launcher.clusters.pure import Options
 from launcher.clusters.slurm.client import ask, words_of
 from launcher.clusters.slurm.script import header
 from launcher.clusters.slurm.shell import for_sbatch

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.clusters.job import Request
+from launcher.clusters.slurm.spelling import check_spelling
 from launcher.config import ContainerRuntime
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError, RunError, nearest
@@ -106,7 +107,8 @@ def site_options(srun: Mapping[str, Any]) -> list[str]:
             raise PlanError(
                 f"{key} must be one value; write it as one string, or {key}=true for an option without a value"
             )
-        words.append(f"--{flag}" if value is True else f"--{flag}={one_line(key, str(value))}")
+        text = "" if value is True else check_spelling(key, flag, one_line(key, str(value)))
+        words.append(f"--{flag}={text}" if text else f"--{flag}")
     return words
 
 

@@ -1,11 +1,11 @@
 """Bytes of temporary buffers on one GPU: buckets, gathered weights, casts, the embedding's gradient, the optimizer's step."""
 
 from launcher.plan.adapter import token_tables
-from launcher.plan.memory.activations import block_pass_bytes, reference_pass_bytes, working_bytes
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.optimizer import step_bytes
 from launcher.plan.memory.teacher import teacher_pass_bytes
 from launcher.plan.memory.term import ON_FAKE_CUDA, Term
+from launcher.plan.memory.working import block_pass_bytes, reference_pass_bytes, working_bytes
 from launcher.strategies.trained import Moment, Units
 
 PROBE = 2 * 4096**2

@@ -1,9 +1,10 @@
 """Bytes that the generation of answers needs on one GPU, between two training steps."""
 
 from launcher.plan.blocks import head_dim
-from launcher.plan.memory.activations import adapted_layers, block_pass_bytes
+from launcher.plan.memory.block import adapted_layers
 from launcher.plan.memory.load import Load
 from launcher.plan.memory.term import Term
+from launcher.plan.memory.working import block_pass_bytes
 from launcher.strategies.trained import Moment
 
 SAMPLING = 24

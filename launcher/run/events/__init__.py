@@ -1,6 +1,6 @@
 """events.jsonl: what happened to a run, a line per event, a dataclass per kind of event.
 
-The kinds are in launching, supervisor, ranks and checkpoints, by who writes them. A module is imported when a kind of it is
+The kinds are in launching, supervisor, ranks, results and checkpoints. A module is imported when a kind of it is
 written or read.
 """
 
@@ -15,7 +15,7 @@ from launcher.run.lines import LineReader, is_time
 __all__ = ["VERSION", "Event", "EventReader", "Other", "all_kinds", "make", "parse"]
 
 E = TypeVar("E", bound=Event)
-_MODULES = ["supervisor", "launching", "checkpoints", "ranks"]
+_MODULES = ["supervisor", "launching", "checkpoints", "ranks", "results"]
 _known: dict[str, type[Event]] = {}
 _loaded: list[str] = []
 

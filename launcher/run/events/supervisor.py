@@ -75,15 +75,17 @@ class Preflight(Event):
 
 
 class Slow(Event):
-    """A host computes more slowly than the others.
+    """A host computes more slowly than the others, by probes without the time in which they waited for a processor.
 
-    Written by: the supervisor, once per host and attempt.
+    Written by: the supervisor, per host and attempt once when it is found and once more if it stays so.
     """
 
     host: str
     """The slow host."""
     relative: float
     """Its speed as a share of the others' speed."""
+    confirmed: bool = False
+    """Whether it has stayed so for some minutes. Only then is the host avoided."""
 
 
 class ServerReady(Event):

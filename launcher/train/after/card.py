@@ -21,7 +21,7 @@ from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
-from launcher.run.events.ranks import Classified, Evaluated
+from launcher.run.events.results import Classified, Evaluated
 from launcher.run.metrics import Logged
 
 NAME = "README.md"

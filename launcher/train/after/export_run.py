@@ -14,7 +14,7 @@ from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
 from launcher.run import RunDir
-from launcher.run.events.ranks import Exported
+from launcher.run.events.results import Exported
 from launcher.train.after.__main__ import Say
 from launcher.train.after.card import NAME, add_card, digests
 from launcher.train.after.compare import check_same, difference, logits_of, prompts, tolerance

@@ -19,7 +19,8 @@ from launcher.config import has_evaluation
 from launcher.plugins.base import apply
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
-from launcher.run.events.ranks import Exported, Working
+from launcher.run.events.ranks import Working
+from launcher.run.events.results import Exported
 from launcher.run.lanes import LaneOrder
 from launcher.train.after.export import export
 from launcher.train.checkpoint.selection import CheckpointSelection

@@ -11,7 +11,7 @@ from launcher.data.kinds import Example
 from launcher.data.mask import encode_whole
 from launcher.errors import DataError
 from launcher.plan.classes import Classes
-from launcher.run.events.ranks import Classified
+from launcher.run.events.results import Classified
 from launcher.train.class_scores import ClassScores, count_rows, score, total_loss
 from launcher.train.methods.parts import Parts, RowParts
 from launcher.train.methods.rows import Encode, Row, Sets, both

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from launcher.protocol.agents import TO_AGENT, TO_SUPERVISOR
 from launcher.protocol.codec import ProtocolError, decode
 from launcher.protocol.handshake import FROM_AGENT, FROM_SUPERVISOR
 from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM
+from launcher.protocol.to_agent import TO_AGENT
+from launcher.protocol.to_supervisor import TO_SUPERVISOR
 from tests.security.surfaces.base import Surface, as_lines, example
 
 

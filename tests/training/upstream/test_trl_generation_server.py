@@ -11,7 +11,7 @@ import pytest
 
 from launcher.errors import RunError
 from launcher.plan.generation import Generation
-from launcher.protocol.agents import ServerAt
+from launcher.protocol.to_agent import ServerAt
 from launcher.train.generation import GenerationService
 from tests.support.generated import serving
 from tests.support.tiny_model import write_tiny

@@ -6,7 +6,7 @@ import time
 import openai
 import pytest
 
-from tests.support.api_server import CHATS, PAIRS, wait_until
+from tests.support.api_server import CHATS, PAIRS, queueing, wait_until
 
 
 def upload(client: openai.OpenAI, content: bytes = CHATS, name: str = "train.jsonl") -> str:
@@ -221,6 +221,24 @@ def test_the_same_idempotency_key_is_the_same_job(api):
     theirs = api.server.ask(api.bert, "POST", "/fine_tuning/jobs", json=body, headers=headers)
     assert theirs.status_code == 400 and "invalid training_file" in theirs.text
     client.fine_tuning.jobs.cancel(both[0]["id"])
+
+
+def test_a_repeated_request_has_its_first_answer_after_the_model_is_no_longer_offered(tmp_path):
+    with queueing(tmp_path) as server:
+        key = server.add("anna")
+        server.start()
+        client = server.client(key)
+        body = {"model": "tiny", "training_file": upload(client), "seed": 1}
+        headers = {"Idempotency-Key": "once"}
+        job = client.fine_tuning.jobs.create(**body, extra_headers=headers)
+        server.end()
+        site = tmp_path / "site.yaml"
+        site.write_text(site.read_text().replace("{tiny:", "{other:"))
+        server.start()
+        client = server.client(key)
+        assert client.fine_tuning.jobs.create(**body, extra_headers=headers).id == job.id
+        with pytest.raises(openai.BadRequestError, match="the model tiny cannot be fine-tuned here"):
+            client.fine_tuning.jobs.create(**body)
 
 
 def test_every_error_has_the_shape_of_the_api_and_every_answer_an_id_that_is_in_the_log(api):

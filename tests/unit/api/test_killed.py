@@ -2,73 +2,16 @@
 
 import random
 import subprocess
-import threading
 import time
 from collections import Counter
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.support.api_client import Client
 from tests.support.api_server import CHATS, ApiServer, queueing, wait_until
 from tests.support.fake_slurm import scripts_of
 from tests.support.runs import command, environment
-
-
-class Client:
-    """A client that goes on whenever the server is there, and remembers what it was told."""
-
-    def __init__(self, server: ApiServer, key: str, dice: random.Random) -> None:
-        self.server, self.key, self.dice = server, key, dice
-        self.files: set[str] = set()
-        self.deleted: set[str] = set()
-        self.jobs: dict[str, str] = {}
-        """Idempotency-Key -> the job of it."""
-        self.asked = 0
-        self.faults: list[str] = []
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run)
-
-    def run(self) -> None:
-        while not self.over.is_set():
-            try:
-                self.act()
-            except httpx.HTTPError:
-                time.sleep(0.05)
-            except AssertionError as error:
-                self.faults.append(str(error))
-
-    def act(self) -> None:
-        made = self.server.ask(
-            self.key, "POST", "/files", files={"file": ("a.jsonl", CHATS)}, data={"purpose": "fine-tune"}
-        )
-        assert made.status_code == 200, made.text
-        file = made.json()["id"]
-        self.files.add(file)
-        self.asked += 1
-        key = f"key-{self.asked}"
-        self.create(key, file)
-        if self.dice.random() < 0.3:
-            self.files.discard(file)  # it may be deleted although the answer is lost
-            gone = self.server.ask(self.key, "DELETE", f"/files/{file}")
-            assert gone.status_code == 200, gone.text
-            self.deleted.add(file)
-        time.sleep(self.dice.random() * 0.2)
-
-    def create(self, key: str, file: str) -> None:
-        """As a client that repeats a request whose answer was lost."""
-        body = {"model": "tiny", "training_file": file, "seed": 1}
-        while not self.over.is_set():
-            try:
-                answer = self.server.ask(
-                    self.key, "POST", "/fine_tuning/jobs", json=body, headers={"Idempotency-Key": key}
-                )
-            except httpx.HTTPError:
-                time.sleep(0.05)
-                continue
-            assert answer.status_code == 200, answer.text
-            self.jobs[key] = answer.json()["id"]
-            return
 
 
 def kill_and_start(server: ApiServer, dice: random.Random, kills: int) -> None:

@@ -1,11 +1,12 @@
 """What a job requests from Slurm, in the dialects of sites, and what of a site's file is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from launcher.errors import PlanError
-from launcher.plan import LaunchPlan
+from launcher.plan import LaunchPlan, make_plan
 
 
 @pytest.fixture
@@ -45,6 +46,25 @@ def test_gpus_are_requested_in_the_dialect_of_the_site(options, overrides, expec
         ("sbatch.account=5349", "quote it"),
         ("sbatch.time-min=36000", "quote it"),
         ("sbatch.account=120000.0", "quote it"),
+        ("sbatch.partition='gpu;rm -rf'", "cannot have; write its name as `sinfo"),
+        ("sbatch.partition='gpu --account=x'", "give each option a key of its own"),
+        ("sbatch.partition=-p", "begins with a dash"),
+        ("sbatch.account='$(whoami)'", "write its name as `sacctmgr"),
+        ("sbatch.qos='a b'", "holds a blank"),
+        ("sbatch.constraint='a100 & ib'", "joined without blanks"),
+        ("sbatch.nodelist='n1 n2'", "hosts as n[01-04],n7"),
+        ("sbatch.mail-user='me@x.org; ls'", "one address"),
+        ("sbatch.mail-type='END FAIL'", "such as END,FAIL"),
+        ("sbatch.dependency='afterok:1;2'", "such as afterok:1234"),
+        ("sbatch.licenses='a:1 b:2'", "joined by commas"),
+        ("srun.mpi='pmix;x'", "srun --mpi=list"),
+        ("modules=['cuda/13.0 gcc/13']", "each its own item"),
+        ("modules=['cuda; ls']", "commands belong into cluster.setup"),
+        ("python='python3 -u'", "use cluster.python=python3"),
+        ("python=-c", "name the interpreter"),
+        ("container.python='python3 -O'", "use cluster.container.python=python3"),
+        ("container.image=--bind", "cluster.container.options"),
+        ("container={runtime: pyxis, image: a, mounts: ['/a,/b']}", "give each its own item"),
         ("sbatch.output='~/logs/%j.out'", "write an absolute path"),
         ("sbatch.output='$HOME/%j.out'", "write an absolute path"),
         ("sbatch.error=%x/%j.err", "Slurm creates no folders"),
@@ -66,6 +86,40 @@ def test_a_request_that_slurm_would_misread_is_refused_with_its_key(options, ove
     with pytest.raises(PlanError) as refusal:
         options(f"++cluster.{override}")
     assert way_out in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("partition", "gpu,gpu-long"),
+        ("account", "proj_7@gpu"),
+        ("account", "Größe"),
+        ("qos", "qos_gpu_h100-dev"),
+        ("constraint", "[rack1*2&rack2*4]"),
+        ("constraint", "(a100|h100)&!old"),
+        ("nodelist", "n[01-04,07],m2"),
+        ("exclude", "/home/me/bad_nodes.txt"),
+        ("licenses", "fluent@server:2,abaqus:1"),
+        ("gres", "nvme:200,lscratch:100G"),
+        ("mail-user", "me+runs@mail.example.org"),
+        ("mail-type", "TIME_LIMIT_90,FAIL"),
+        ("dependency", "afterok:1234:1235?afterany:77_*"),
+        ("reservation", "me_1,course-2"),
+        ("wckey", "*default"),
+        ("comment", "anything; $at all | here"),
+        ("begin", "now + 1 hour"),
+    ],
+)
+def test_names_as_sites_spell_them_are_passed_on(options, flag: str, value: str):
+    assert options(f"++cluster.sbatch.{flag}='{value}'")[flag] == value
+
+
+def test_a_folder_whose_name_would_split_a_mount_is_refused(compose, facts):
+    config = compose("+experiment=tiny", "cluster=slurm", "cluster.container={runtime: pyxis, image: a}")
+    known = facts(config)
+    for folder in ("/data/a:b", "/data/a,b"):
+        with pytest.raises(PlanError, match="rename the folder"):
+            make_plan(config, replace(known, cache_dir=folder))
 
 
 def test_a_gpu_type_without_a_request_for_gpus_is_refused(options):

@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from launcher.run import RunDir
-from launcher.run.events.ranks import Evaluated, Sample, Tokenizing, Training, Working
+from launcher.run.events.ranks import Tokenizing, Training, Working
+from launcher.run.events.results import Evaluated, Sample
 from launcher.run.events.supervisor import Started
 from launcher.run.metrics import Logged
 from launcher.status.follow import View, next_commands

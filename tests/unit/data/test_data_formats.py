@@ -314,6 +314,7 @@ def chats(tmp_path: Path) -> Path:
             "labelled",
             "prompt",
             "text",
+            "segments",
         )
         and not name.endswith("_label")
     ],

@@ -5,6 +5,8 @@ import gzip
 import json
 import lzma
 import re
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,50 @@ def test_a_text_in_another_encoding_is_one_cause_with_the_command_that_converts_
     assert re.search(
         said if name != "rows.json" else said.replace("not UTF-8", "").lstrip(";"), errors[0].message
     )
+
+
+PAIR = {"question": "Wie heißt das?", "answer": "Größe"}
+
+
+def mixed(encodings: Sequence[str]) -> bytes:
+    """Rows of JSONL, each in its own encoding."""
+    return b"".join(json.dumps(PAIR, ensure_ascii=False).encode(one) + b"\n" for one in encodings)
+
+
+@pytest.mark.parametrize("size", [1, 6000])
+def test_a_file_in_two_encodings_gets_a_command_that_keeps_its_valid_lines(tmp_path: Path, size: int):
+    old, new = tmp_path / "old.jsonl", tmp_path / "new.jsonl"
+    old.write_bytes(mixed([*["utf-8"] * 3 * size, "cp1252", "utf-8", "cp1252"]))
+    findings = [one for one in check(CheckOptions(path=old)).findings if one.rule == "not_utf8"]
+    assert [one.line for one in findings] == [3 * size + 1, 3 * size + 3]
+    (message,) = {one.message for one in findings}
+    assert f"lines with such bytes: 2 ({3 * size + 1:,}, {3 * size + 3:,})" in message
+    assert f"which iconv would destroy: {3 * size + 1:,}" in message
+    command = (
+        message.partition("convert those bytes alone: ")[2].replace("OLD", str(old)).replace("NEW", str(new))
+    )
+    subprocess.run(["bash", "-c", command], check=True)
+    assert new.read_bytes() == mixed(["utf-8"] * (3 * size + 3))
+
+
+def test_rows_that_are_skipped_say_how_the_file_is_converted_too(tmp_path: Path):
+    old = tmp_path / "old.jsonl"
+    old.write_bytes(mixed([*["utf-8"] * 9000, "cp1252"]))
+    reading = make_reading(skip=True)
+    (left_out,) = [
+        one for one in check(CheckOptions(path=old, reading=reading)).findings if one.rule == "left_out"
+    ]
+    assert "convert those bytes alone: perl" in left_out.message
+
+
+def test_a_text_in_two_encodings_that_are_not_known_names_neither(tmp_path: Path):
+    old = tmp_path / "old.jsonl"
+    old.write_bytes(
+        mixed(["utf-8"])
+        + json.dumps({"question": "Как?", "answer": "Да"}, ensure_ascii=False).encode("cp1251")
+    )
+    (finding,) = [one for one in check(CheckOptions(path=old)).findings if one.rule == "not_utf8"]
+    assert "Windows" not in finding.message and 'from_to($w, "ENCODING", "UTF-8")' in finding.message
 
 
 def test_what_the_columns_may_mean_is_said_for_two_texts_and_for_a_missing_header():

@@ -11,11 +11,11 @@ from launcher.plan import check_fits
 from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
 from launcher.plan.memory import Load, estimate
-from launcher.plan.memory.activations import working_bytes
 from launcher.plan.memory.buffers import buffer_bytes
 from launcher.plan.memory.gradients import gradient_bytes
 from launcher.plan.memory.optimizer import optimizer_bytes, step_bytes
 from launcher.plan.memory.weights import weight_bytes
+from launcher.plan.memory.working import working_bytes
 from launcher.plan.model import (
     adapter_tensors,
     count_lora,

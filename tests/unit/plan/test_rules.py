@@ -6,7 +6,7 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.errors import PlanError
-from launcher.plan.rules import all_rules
+from launcher.plan.broken_rules import all_rules
 
 GRPO = (
     "trainer=grpo", "trainer.reward_functions=[{_target_: json.dumps}]", "data.eval_path=eval.jsonl",

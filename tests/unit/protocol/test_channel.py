@@ -2,10 +2,10 @@
 
 import socket
 
-from launcher.protocol.agents import ServerAt, Shutdown
 from launcher.protocol.channel import received
 from launcher.protocol.codec import encode
 from launcher.protocol.ranks import TO_RANK
+from launcher.protocol.to_agent import ServerAt, Shutdown
 
 
 def test_a_packet_that_is_no_message_is_told_with_its_sender_and_the_next_one_is_read(capfd):

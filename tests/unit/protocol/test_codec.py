@@ -7,31 +7,29 @@ from typing import Any
 
 import pytest
 
-from launcher.protocol import agents, ranks
-from launcher.protocol.agents import (
-    TO_AGENT,
+from launcher.protocol import ranks, to_agent, to_supervisor
+from launcher.protocol.codec import LONGEST_LINE, Message, ProtocolError, decode, encode
+from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM, ForkRank, RankHeartbeat
+from launcher.protocol.to_agent import TO_AGENT, Ping, StartRanks
+from launcher.protocol.to_supervisor import (
     TO_SUPERVISOR,
     FetchEnded,
     Hello,
     NodeFacts,
     NodeHeartbeat,
-    Ping,
     ProbeResult,
     RankState,
-    StartRanks,
 )
-from launcher.protocol.codec import LONGEST_LINE, Message, ProtocolError, decode, encode
-from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM, ForkRank, RankHeartbeat
 
 ALL = {**TO_AGENT, **TO_SUPERVISOR, **FROM_RANK, **TO_RANK, **FROM_WARM, **TO_WARM}
-STEPPING = RankState("step", 7, 0.25, ProbeResult(3, 0.002), 0.0)
+STEPPING = RankState("step", 7, 0.25, ProbeResult(3, 0.002, 0.0), 0.0)
 EXAMPLES = [
     Ping(),
     Hello(host="n3", facts=NodeFacts(time=1.5, disk=1, memory=2, problems=("its disk is full",))),
     NodeHeartbeat(first_rank=8, ranks=(STEPPING, STEPPING._replace(probe=None)), codes={8: 0, 9: 137}, waiting=True),
     StartRanks(attempt=1, first_rank=0, address="n1", own_address="n2", port=2, lease="a", model_commit=None),
     FetchEnded(code=14, error="no such model: \u00e4", commit=None, bytes=0),
-    RankHeartbeat(phase="step", step=1, probe=ProbeResult(1, 0.5)),
+    RankHeartbeat(phase="step", step=1, probe=ProbeResult(1, 0.5, 0.25)),
     ForkRank(environment={"A": "line\nbreak"}, descriptors=("LAUNCHER_HEARTBEAT_FD",)),
 ]  # fmt: skip
 
@@ -85,7 +83,7 @@ def test_a_heartbeat_of_eight_ranks_is_short():
     assert len(encode(message)) < 512 < LONGEST_LINE
 
 
-@pytest.mark.parametrize("module", [agents, ranks], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [to_agent, to_supervisor, ranks], ids=lambda module: module.__name__)
 def test_every_message_and_every_field_has_a_docstring(module):
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.ClassDef):
@@ -98,7 +96,7 @@ def test_every_message_and_every_field_has_a_docstring(module):
 def test_every_message_is_accepted_by_some_side():
     declared = {
         name
-        for module in (agents, ranks)
+        for module in (to_agent, to_supervisor, ranks)
         for name, one in inspect.getmembers(module, inspect.isclass)
         if issubclass(one, Message) and one is not Message
     }

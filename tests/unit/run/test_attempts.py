@@ -106,6 +106,13 @@ def test_the_first_ranks_error_of_the_last_attempt_is_the_error():
 def test_a_checkpoint_clears_what_stood_against_a_run():
     crashed = event(1, "ended", how="crashed", hosts=["n1"])
     found = faults(
-        history_of([crashed, event(2, "saved", step=3), crashed, event(3, "slow", host="n2", relative=0.5)])
+        history_of(
+            [
+                crashed,
+                event(2, "saved", step=3),
+                crashed,
+                event(3, "slow", host="n2", relative=0.5, confirmed=True),
+            ]
+        )
     )
     assert (found.without_progress, found.blamed, found.slow) == (1, {"n1": 2}, {"n2": 1})

@@ -11,8 +11,9 @@ import pytest
 from launcher.config import ClusterConfig
 from launcher.errors import Exit
 from launcher.plan.meeting import make_meeting
-from launcher.protocol.agents import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped, StartRanks
 from launcher.protocol.codec import Message
+from launcher.protocol.to_agent import StartRanks
+from launcher.protocol.to_supervisor import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped
 from launcher.run import RunDir
 from launcher.run.events.checkpoints import Saved
 from launcher.run.events.supervisor import Told

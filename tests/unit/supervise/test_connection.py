@@ -9,8 +9,8 @@ import pytest
 
 from launcher.config import ClusterConfig
 from launcher.plan.meeting import make_meeting
-from launcher.protocol.agents import Hello, NodeFacts, NodeHeartbeat, PortOpened, RankState
 from launcher.protocol.codec import encode
+from launcher.protocol.to_supervisor import Hello, NodeFacts, NodeHeartbeat, PortOpened, RankState
 from launcher.supervise.connection import Connection
 from launcher.supervise.handshake import introduce
 from launcher.supervise.nodes import Nodes

@@ -10,8 +10,9 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.plan.generation import Generation
-from launcher.protocol.agents import EndServer, NodeFacts, ServerAt, ServerState, StartServer
 from launcher.protocol.codec import Message
+from launcher.protocol.to_agent import EndServer, ServerAt, StartServer
+from launcher.protocol.to_supervisor import NodeFacts, ServerState
 from launcher.run import RunDir
 from launcher.run.events.supervisor import ServerLost, ServerReady
 from launcher.supervise.generation import GenerationServer

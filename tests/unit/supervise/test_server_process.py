@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from launcher.ports import choose_port
-from launcher.protocol.agents import ServerState, StartServer
 from launcher.protocol.places import HOST, PORT
+from launcher.protocol.to_agent import StartServer
+from launcher.protocol.to_supervisor import ServerState
 from launcher.supervise.server_process import ServerProcess, server_environment
 
 SERVING = (sys.executable, "-m", "http.server", PORT, "--bind", HOST)
