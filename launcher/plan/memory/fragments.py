@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from launcher.plan.blocks import head_dim
-from launcher.plan.memory.activations import adapted_layers
+from launcher.plan.memory.block import adapted_layers
 from launcher.plan.memory.buffers import unit_bytes
 from launcher.plan.memory.context import CONTEXT
 from launcher.plan.memory.load import Load
