@@ -12,6 +12,8 @@ from launcher.launching.plan_text import PLAN_PRINTS, PlanRow, make_table, plan_
 from launcher.launching.plan_warnings import plan_notes, print_warnings
 from launcher.launching.planning import look
 from launcher.output import align, print_json, print_table, print_text, say
+from launcher.sweep.printed import PlannedInSweep
+from launcher.sweep.together.plan_one import plan_together, together_lines
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +58,13 @@ def _run(options: argparse.Namespace) -> int:
                 print_text(align(explain_lines(plan)))
             continue
         notes = [*counted, *([looked.note] if looked.note else []), *plan_notes(composed, plan)]
+        together = plan_together(composed.config, plan)
         if options.json:
-            print_json(plan_dict(run, plan, composed.config, warnings, notes), indent=2)
+            told = plan_dict(run, plan, composed.config, warnings, notes)
+            print_json({**told, "together": together}, indent=2)
         else:
-            print_text(plan_text(run, plan, composed.config, notes))
+            more = together_lines(together, plan)
+            print_text(plan_text(run, plan, composed.config, notes, more))
     return Exit.OK
 
 
@@ -71,7 +76,7 @@ VERB = Verb(
     "plan +experiment=llama8b_lora model.name_or_path=./my_model --inspect",
     add=_add,
     run=_run,
-    prints={"": PLAN_PRINTS, "with --explain": Explained, "with --sweep": list[PlanRow]},
+    prints={"": (*PLAN_PRINTS, PlannedInSweep), "with --explain": Explained, "with --sweep": list[PlanRow]},
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -18,7 +18,7 @@ class StrategyConfig:
     sequence_parallel_size: int = 1
     """Ranks that share the tokens of each sequence (Ulysses): each takes 1 / sequence_parallel_size of every sequence, and in
     attention that share of the heads. It divides the activations of a long sequence, and the number of ranks that take
-    different samples."""
+    different samples. With strategy=auto the planner chooses it unless it is set to another value than 1."""
     offload_optimizer: bool = False
     """Whether to keep the optimizer state in host memory (ZeRO 1 to 3)."""
     offload_param: bool = False

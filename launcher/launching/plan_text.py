@@ -75,11 +75,17 @@ def plan_dict(
     }
 
 
-def plan_text(run: RunDir, plan: LaunchPlan, config: Config, notes: Sequence[str]) -> str:
-    """The plan as text."""
+def plan_text(
+    run: RunDir,
+    plan: LaunchPlan,
+    config: Config,
+    notes: Sequence[str],
+    more: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The plan as text. `more`: lines with their names before the notes."""
     command = shlex.join(find_cluster(plan.cluster).submit_command(run.job_script))
     lines = [("run", run.name), *plan_lines(plan, extent_of(config, plan)), *estimate_lines(config, plan)]
-    lines += [("note", note) for note in notes]
+    lines += [*more, *(("note", note) for note in notes)]
     return align([*lines, ("files", ", ".join(file_names(plan))), ("command", command)])
 
 

@@ -217,24 +217,26 @@ class ShutdownTime(TypedDict):
     """Whether the save is done in time."""
 
 
-def shutdown_dict(plan: LaunchPlan) -> ShutdownTime | None:
-    """The time that a shutdown needs and has; None without saves."""
+def shutdown_dict(plan: LaunchPlan, trials: int = 1) -> ShutdownTime | None:
+    """The time that a shutdown needs and has, with that many trials in the job; None without saves."""
     if plan.save is None:
         return None
-    needs = significant(needs_s(plan))
-    return {"needs_s": needs, "given_s": plan.facts.kill_wait_s, "fits": fits_kill_wait(plan)}
+    needs = significant(needs_s(plan, trials))
+    return {"needs_s": needs, "given_s": plan.facts.kill_wait_s, "fits": fits_kill_wait(plan, trials)}
 
 
-def cannot_save(plan: LaunchPlan) -> str | None:
-    """The cost of a pre-emption if the cluster kills the job before two steps and a save are done; None otherwise."""
-    shutdown = shutdown_dict(plan)
+def cannot_save(plan: LaunchPlan, trials: int = 1) -> str | None:
+    """The cost of a pre-emption if the cluster kills the job before two steps and a save of each trial are done; None
+    otherwise."""
+    shutdown = shutdown_dict(plan, trials)
     if shutdown is None or shutdown["fits"]:
         return None
     known = "measured" if plan.facts.shutdown_s else "estimated"
+    whose = "" if trials == 1 else f" of each of {trials} trials"
     return (
-        f"a pre-emption leaves no time to save: two steps and a save take {duration(shutdown['needs_s'])} ({known}), but "
-        f"KillWait is {duration(shutdown['given_s'])}; up to one save interval is lost. The signal before the time limit is "
-        "early enough"
+        f"a pre-emption leaves no time to save: two steps and a save{whose} take {duration(shutdown['needs_s'])} ({known}), "
+        f"but KillWait is {duration(shutdown['given_s'])}; up to one save interval is lost. The signal before the time limit "
+        "is early enough"
     )
 
 

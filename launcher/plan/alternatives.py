@@ -9,7 +9,8 @@ from launcher.plan.fit import make_load
 from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load
-from launcher.plan.search import Alternative, Search, divisors, search_from
+from launcher.plan.search import Alternative, Search, search_from
+from launcher.plan.topology import divisors
 
 GPU_SIZES_GIB = (16, 24, 32, 40, 48, 80, 96, 141, 180)
 """Memory sizes of existing GPUs, for a plan that does not fit the cluster's own."""

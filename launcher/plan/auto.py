@@ -10,8 +10,10 @@ from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
 from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
+from launcher.plan.make import micro_batch_size
 from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.time import estimate_time
+from launcher.plan.topology import divisors
 from launcher.strategies import AUTO, Degrees, Strategy
 
 SAME = 0.02
@@ -27,12 +29,10 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     free_micro = config.batch.micro_batch_size == AUTO
     if not (free_strategy or free_micro):
         return config, None
-    from launcher.plan.search import divisors, strategies  # imported here: most runs choose both
+    from launcher.plan.search import strategies  # imported here: most runs choose both
 
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
-    plain = StrategyConfig(sequence_parallel_size=config.strategy.sequence_parallel_size)
-    start = _with(config, plain if free_strategy else None, 1 if free_micro else None)
-    plan = make(start)  # refuses what no choice can fix
+    start, plan = _start(config, make)
     load, size = make_load(start, plan), gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
     if load is None and facts.device != "cuda":
         return (
@@ -45,28 +45,35 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
             f"which this run does not have; set {'cluster.gpu_memory_gib or ' if load else ''}"
             f"{'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
         )
-    per_rank = load.sequences * load.accumulation
-    micros = divisors(per_rank) if free_micro else [load.sequences]
     choices = [(load.strategy, load.degrees)]
     if free_strategy:
-        asked, topology = config.strategy, plan.topology
+        topology, run = plan.topology, combination_of(start, plan)
         choices = [
             (one, degrees)
-            for one in strategies(asked, combination_of(start, plan), topology.world_size)
+            for size in _sequence_sizes(config, topology.world_size)
+            for asked in [dataclasses.replace(config.strategy, sequence_parallel_size=size)]
+            for one in strategies(asked, run, topology.world_size)
             for degrees in one.choices(asked, topology.world_size, topology.gpus_per_node)
+            if degrees.sequence == size
         ]
     if not choices:
         raise PlanError(
             f"{keys[0]}=auto: no strategy works with the other keys of this group on {plan.topology.world_size} ranks; take "
             "them out, or name the strategy that they belong to"
         )
-    best = _fastest(config, facts, load, choices, micros, size)
+    candidates = _candidates(load, choices, free_micro)
+    best = _fastest(config, facts, candidates, size)
     chosen = best.strategy.config_on(best.degrees)
-    strategy = _with_own(chosen, config.strategy) if free_strategy else None
-    copies = f"{chosen.dp_replicate_size} copies and " if chosen.dp_replicate_size > 1 else ""
+    strategy = _with_own(chosen, config.strategy, best.degrees) if free_strategy else None
+    settings = [f"micro-batch {best.sequences}"]
+    if chosen.dp_replicate_size > 1:
+        settings.insert(0, f"{chosen.dp_replicate_size} copies")
+    if best.degrees.sequence > 1:
+        settings.insert(0, f"sequences shared by {best.degrees.sequence} GPUs")
+    named = " and ".join(filter(None, [", ".join(settings[:-1]), settings[-1]]))
     seconds, total = estimate_time(config, best, facts).step_s, _total(config, best)
     reason = (
-        f"{_keys_auto(keys)}: {best.strategy.name} with {copies}micro-batch {best.sequences} is the fastest of those that fit "
+        f"{_keys_auto(keys)}: {best.strategy.name} with {named} is the fastest of those that fit "
         f"{size:g} GiB ({total:.1f} GiB a GPU, {seconds:.3g} s a step by the plan)"
     )
     if total > size:
@@ -74,39 +81,78 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     return _with(config, strategy, best.sequences if free_micro else None), reason
 
 
-def _fastest(
-    config: Config,
-    facts: Facts,
-    load: Load,
-    choices: list[tuple[Strategy, Degrees]],
-    micros: list[int],
-    size: float,
-) -> Load:
+def _sequence_sizes(config: Config, world_size: int) -> list[int]:
+    """The values of strategy.sequence_parallel_size to try, in ascending order.
+
+    A typed one is kept; otherwise those that divide the ranks and the longest row, and whose groups divide the global batch.
+    """
+    asked, batch = config.strategy.sequence_parallel_size, config.batch
+    if asked != 1 or world_size < 1:
+        return [asked]
+    micro = 1 if batch.micro_batch_size == AUTO else micro_batch_size(config)
+    work = [
+        size
+        for size in divisors(world_size)
+        if config.model.max_length % size == 0 and batch.global_batch_size % (world_size // size * micro) == 0
+    ]
+    return work or [asked]
+
+
+def _start(config: Config, make: Callable[[Config], LaunchPlan]) -> tuple[Config, LaunchPlan]:
+    """The simplest configuration and its plan, which refuses what no choice can fix.
+
+    Its ranks share sequences if the global batch has fewer sequences than there are ranks.
+    """
+    micro = 1 if config.batch.micro_batch_size == AUTO else None
+    if config.strategy.engine != AUTO:
+        start = _with(config, None, micro)
+        return start, make(start)
+    asked = config.strategy.sequence_parallel_size
+    size = _sequence_sizes(config, config.resources.nodes * config.resources.gpus_per_node)[0]
+    start = _with(config, StrategyConfig(sequence_parallel_size=size), micro)
+    try:
+        return start, make(start)
+    except PlanError:
+        if size == asked:
+            raise
+    start = _with(config, StrategyConfig(sequence_parallel_size=asked), micro)
+    return start, make(start)
+
+
+def _candidates(load: Load, choices: list[tuple[Strategy, Degrees]], free_micro: bool) -> list[Load]:
+    """Each choice with each micro-batch that divides the sequences of its ranks; those of one choice follow each other."""
+    batch = load.sequences * load.accumulation * load.degrees.data_parallel_size
+    return [
+        dataclasses.replace(
+            load, strategy=strategy, degrees=degrees, sequences=micro, accumulation=per_rank // micro
+        )
+        for strategy, degrees in choices
+        for per_rank in [batch // degrees.data_parallel_size]
+        for micro in (divisors(per_rank) if free_micro else [load.sequences])
+    ]
+
+
+def _fastest(config: Config, facts: Facts, candidates: list[Load], size: float) -> Load:
     """The candidate with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
-    Among equally fast ones, those within SAME of the shortest step, it is the first, which shards least.
+    Among equally fast ones, those within SAME of the shortest step, it is the first: the one that shares sequences and shards
+    state least.
     """
-    candidates: list[tuple[Load, float]] = []
-    for strategy, degrees in choices:
-        for micro in micros:
-            passes = load.sequences * load.accumulation // micro
-            one = dataclasses.replace(
-                load,
-                strategy=strategy,
-                degrees=degrees,
-                sequences=micro,
-                accumulation=passes,
-            )
-            candidates.append((one, _total(config, one)))
-            if candidates[-1][1] > size:
-                break  # more sequences will not fit either
+    totals: list[tuple[Load, float]] = []
+    too_large: tuple[Strategy, Degrees] | None = None
+    for one in candidates:
+        if (one.strategy, one.degrees) == too_large:
+            continue  # more sequences will not fit either
+        totals.append((one, _total(config, one)))
+        if totals[-1][1] > size:
+            too_large = (one.strategy, one.degrees)
     for room in (size * (1 - MARGIN), size):
-        fitting = [one for one, total in candidates if total <= room]
+        fitting = [one for one, total in totals if total <= room]
         if fitting:
             seconds = [estimate_time(config, one, facts).step_s for one in fitting]
             near = min(seconds) * (1 + SAME)
             return next(one for one, step_s in zip(fitting, seconds, strict=True) if step_s <= near)
-    return min(candidates, key=lambda one: one[1])[0]
+    return min(totals, key=lambda one: one[1])[0]
 
 
 def _total(config: Config, load: Load) -> float:
@@ -118,11 +164,11 @@ def _with(config: Config, strategy: StrategyConfig | None, micro: int | None) ->
     return dataclasses.replace(config, strategy=strategy or config.strategy, batch=batch)
 
 
-def _with_own(chosen: StrategyConfig, asked: StrategyConfig) -> StrategyConfig:
+def _with_own(chosen: StrategyConfig, asked: StrategyConfig, degrees: Degrees) -> StrategyConfig:
     """The chosen strategy with the settings that the planner does not choose."""
     return dataclasses.replace(
         chosen,
-        sequence_parallel_size=asked.sequence_parallel_size,
+        sequence_parallel_size=degrees.sequence,
         overlap_comm=asked.overlap_comm,
         deepspeed=asked.deepspeed,
         cpu_ram_efficient_loading=asked.cpu_ram_efficient_loading,

@@ -86,16 +86,17 @@ def _warned_before_s(plan: LaunchPlan) -> float | None:
     return None if plan.save is None else find_cluster(plan.cluster).notice_s(plan.job_options)
 
 
-def needs_s(plan: LaunchPlan) -> float:
+def needs_s(plan: LaunchPlan, trials: int = 1) -> float:
     """Seconds from the order to shut down until all is saved, for a plan that saves: two steps and a save, as measured by the
-    newest run of that name or as estimated."""
+    newest run of that name or as estimated. `trials` of a group on one base model take their steps and save one after the
+    other, each as long as a lone run."""
     assert plan.save is not None
-    return plan.facts.shutdown_s or 2 * (plan.time.step_s if plan.time else 0.0) + plan.save.save_s
+    return trials * (plan.facts.shutdown_s or 2 * (plan.time.step_s if plan.time else 0.0) + plan.save.save_s)
 
 
-def fits_kill_wait(plan: LaunchPlan) -> bool:
+def fits_kill_wait(plan: LaunchPlan, trials: int = 1) -> bool:
     """Whether the shutdown is finished between the SIGTERM of a pre-emption and its SIGKILL."""
-    return needs_s(plan) + RESERVE_S <= plan.facts.kill_wait_s
+    return needs_s(plan, trials) + RESERVE_S <= plan.facts.kill_wait_s
 
 
 def notice_s(shutdown_s: float, time: str) -> int:
@@ -111,4 +112,20 @@ def with_notice(config: Config, plan: LaunchPlan) -> LaunchPlan:
         return plan
     seconds = notice_s(needs_s(plan), config.resources.time)
     options = find_cluster(plan.cluster).with_notice(plan.job_options, seconds)
+    return dataclasses.replace(plan, job_options=options)
+
+
+def with_notice_of_group(config: Config, plan: LaunchPlan, trials: int) -> LaunchPlan:
+    """The plan of a trial for the job of its group: the signal before the time limit leaves time for all `trials` to save,
+    unless the site has set a signal itself."""
+    if plan.save is None or trials < 2:
+        return plan
+    cluster, time = find_cluster(plan.cluster), config.resources.time
+    of_one = cluster.with_notice({}, notice_s(needs_s(plan), time))
+    rest = {
+        flag: value
+        for flag, value in plan.job_options.items()
+        if flag in config.cluster.sbatch or of_one.get(flag) != value
+    }
+    options = cluster.with_notice(rest, notice_s(needs_s(plan, trials), time))
     return dataclasses.replace(plan, job_options=options)

@@ -15,6 +15,7 @@ from launcher.plan.facts import Facts
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import Load, estimate_memory, estimate_room
 from launcher.plan.time import estimate_time
+from launcher.plan.topology import divisors
 from launcher.plan.traits import Traits
 from launcher.plan.verdict import host_limit
 from launcher.strategies import Degrees, Strategy, candidates
@@ -73,12 +74,6 @@ def strategies(config: StrategyConfig, run: Combination, world_size: int) -> Ite
             continue
         if not any(broken_rules(dataclasses.replace(run, strategy=strategy, degrees=degrees))):
             yield strategy
-
-
-def divisors(number: int) -> list[int]:
-    """All divisors of the number, in ascending order."""
-    small = [n for n in range(1, int(number**0.5) + 1) if number % n == 0]
-    return sorted({*small, *(number // n for n in small)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,12 @@ def make_batch(global_batch_size: int, micro_batch_size: int, data_parallel_size
     )
 
 
+def divisors(number: int) -> list[int]:
+    """All divisors of the number, in ascending order."""
+    small = [n for n in range(1, int(number**0.5) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
+
+
 def _other_ways(global_batch_size: int, micro_batch_size: int, data_parallel_size: int) -> str:
     """Text with a setting that keeps the global batch: another micro-batch on the same ranks, else fewer ranks."""
     micro = [

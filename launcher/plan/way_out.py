@@ -10,7 +10,8 @@ from launcher.plan.fit import make_load
 from launcher.plan.generation import gpu_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN, Load
-from launcher.plan.search import Alternative, Search, divisors, search_from
+from launcher.plan.search import Alternative, Search, search_from
+from launcher.plan.topology import divisors
 
 _STEP = 256
 _ADAPTER = Adapter(r=16, target_modules="all-linear", four_bit=False, double_quant=False)

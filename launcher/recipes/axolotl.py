@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from launcher.recipes import arguments, parts, sharding
+from launcher.recipes import arguments, experts, parts, sharding
 from launcher.recipes.axolotl_keys import OWN_KEYS
 from launcher.recipes.axolotl_rows import data_sets
 from launcher.recipes.base import Draft, Lost, Tool, is_off
@@ -33,6 +33,7 @@ def _finish(draft: Draft) -> None:
     _saves(draft)
     _evaluations(draft)
     _schedule(draft)
+    experts.tiles(draft)
     _strategy(draft)
     if recipe.get("wandb_project") and "trainer" not in recipe:
         draft.carry("wandb_project", "tracker.project", str(recipe["wandb_project"]))

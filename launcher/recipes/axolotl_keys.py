@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from launcher.recipes import arguments, parts, sharding
+from launcher.recipes import arguments, experts, parts, sharding
 from launcher.recipes.base import Draft, Fate, Lost, Step, absent, plugin, same, to
 from launcher.run.find import as_name
 
@@ -157,7 +157,9 @@ OWN_KEYS: Mapping[str, Step] = {
     "activation_offloading": to("trainer.activation_offloading", bool),
     "bnb_config_kwargs": _four_bits,
     "peft": absent("plugins.lora has the options of an adapter"),
-    "model_config": absent("config.json of the model is used"),
+    **dict.fromkeys(("model_config", "overrides_of_model_config"), experts.balance_of_config),
+    experts.BALANCE: experts.balance,
+    "tiled_mlp_use_original_mlp": same("the model's own MLP is computed in tiles"),
     "unfrozen_parameters": absent("all weights are trained, or an adapter with plugins.lora.modules_to_save"),
     "flash_optimum": absent("BetterTransformer is part of torch's sdpa"),
     "xformers_attention": absent("model.attn_implementation is sdpa or flash_attention_2"),
@@ -166,7 +168,7 @@ OWN_KEYS: Mapping[str, Step] = {
     **dict.fromkeys(("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "use_kernels", "quantize_moe_experts",
                      "use_scattermoe", "use_sonicmoe", "experts_implementation", "fused_attn_kernel", "cut_cross_entropy",
                      "flash_attn_cross_entropy", "flash_attn_fuse_mlp", "flash_attn_rms_norm", "flex_attn_compile_kwargs",
-                     "gemma4_hybrid_attn_impl", "torchdistx_path", "tiled_mlp"), _KERNEL),
+                     "gemma4_hybrid_attn_impl", "torchdistx_path"), _KERNEL),
     **dict.fromkeys(("context_parallel_size", "sequence_parallel_degree"), sharding.sequence_parallel),
     "dp_replicate_size": sharding.replicas,
     "dp_shard_size": same("the weights are sharded over all ranks of a copy"),

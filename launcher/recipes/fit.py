@@ -6,7 +6,7 @@ from dataclasses import replace
 from launcher.config import StrategyConfig
 from launcher.launching.named_model import known_shape
 from launcher.methods.registry import find_method
-from launcher.plan.names import BITSANDBYTES
+from launcher.plan.names import BITSANDBYTES, MUON
 from launcher.recipes.base import Draft
 from launcher.recipes.parts import SAVES
 
@@ -26,6 +26,17 @@ def fit(draft: Draft) -> None:
         )
     if draft.value("trainer.optim") in BITSANDBYTES and sharded:
         draft.refuse("trainer.optim", "the state of this optimizer cannot be sharded; adamw_torch is used")
+    zero = bool(draft.value("strategy.zero_stage"))
+    offloads = any(draft.value(f"strategy.offload_{part}") for part in ("optimizer", "param"))
+    if draft.value("trainer.optim") == MUON and (zero or offloads):
+        draft.refuse(
+            "trainer.optim",
+            "Muon needs whole matrices on the GPU: strategy=fsdp2 or ddp without offloading; adamw_torch is used",
+        )
+    if zero or draft.value("trainer.torch_compile"):
+        draft.refuse(
+            "trainer.mlp_tile_tokens", "tiles need strategy=fsdp2 or ddp, without trainer.torch_compile"
+        )
     if draft.value(f"{SAVES}.keep_best") and draft.value("trainer.eval_steps") is None:
         draft.refuse(f"{SAVES}.keep_best", "the best checkpoint is found by evaluations, and there are none")
     _shared(draft)
@@ -42,10 +53,11 @@ def _dropout(draft: Draft) -> None:
 
 
 def _experts(draft: Draft) -> None:
-    """peft adapts experts as stacked parameters, on which it has no dropout."""
+    """peft adapts experts as stacked parameters, on which it has no dropout; they have no tiles either."""
     known = known_shape(str(draft.value("model.name_or_path")), ())
     if known is None or not known[1].get("num_experts"):
         return
+    draft.refuse("trainer.mlp_tile_tokens", "the MLPs of a mixture of experts are not computed in tiles")
     for plugin in ("lora", "qlora"):
         dropout = draft.entries.get(ours := f"plugins.{plugin}.dropout")
         if dropout and dropout.value and draft.value(f"plugins.{plugin}.target_modules") == "all-linear":

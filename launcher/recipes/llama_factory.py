@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, cast
 
-from launcher.recipes import arguments, parts, sharding
+from launcher.plan.names import MUON
+from launcher.recipes import arguments, experts, parts, sharding
 from launcher.recipes.base import Draft, Step, Tool, absent, is_off, plugin, same, to
 
 _STAGES = {"pt": "pretrain", "rm": "reward"}
@@ -182,9 +183,13 @@ _OWN: Mapping[str, Step] = {
     **dict.fromkeys(("use_kt", "kt_config", "kt_cpu_activation", "kt_weight_path", "kt_non_expert_weight_path"), _KT),
     **dict.fromkeys(("use_adam_mini", "use_apollo", "apollo_layerwise", "apollo_target", "apollo_rank", "apollo_scale",
                      "apollo_scale_type", "use_badam", "badam_mode", "badam_switch_mode", "badam_switch_interval",
-                     "badam_verbose", "galore_layerwise", "galore_target", "galore_rank", "galore_scale", "use_muon",
+                     "badam_verbose", "galore_layerwise", "galore_target", "galore_rank", "galore_scale",
                      "use_asft_loss", "asft_alpha", "use_dft_loss", "use_eaft_loss", "use_llama_pro", "mixture_of_depths",
                      "oft_block_size", "oft_target", "use_v1_kernels"), _OTHER),
+    "use_muon": lambda draft, key, value: (
+        draft.same(key, "off") if is_off(value) else draft.carry(key, "trainer.optim", MUON)
+    ),
+    "moe_aux_loss_coef": experts.balance,
     "context_parallel_size": sharding.sequence_parallel,
     **dict.fromkeys(("tensor_model_parallel_size", "pipeline_model_parallel_size", "expert_model_parallel_size",
                      "sequence_parallel", "use_distributed_optimizer", "bias_activation_fusion",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from launcher.methods.registry import find_method
-from launcher.plan.names import ADAMW, ATTENTION, BITSANDBYTES, OPTIMIZERS, SCHEDULERS
+from launcher.plan.names import ADAMW, ATTENTION, BITSANDBYTES, MUON, OPTIMIZERS, SCHEDULERS
 from launcher.recipes.base import Draft, Fate, Lost, is_off, misfit
 from launcher.resources import resource_dir
 from launcher.trackers.registry import TRACKERS
@@ -91,8 +91,10 @@ def packing(draft: Draft, key: str, value: Any) -> None:
 
 
 def optimizer(value: Any) -> str:
-    """The optimizer, by its name in transformers; Lost for a name that only the other tool has."""
+    """The optimizer, by its name in transformers, or muon; Lost for a name that only the other tool has."""
     name = _TORCHAO.get(str(value), str(value))
+    if name == MUON:
+        return name
     if name not in OPTIMIZERS:
         raise Lost(f"the optimizer {name} is not one of transformers'; adamw_torch is used")
     if name not in (*ADAMW, *BITSANDBYTES):

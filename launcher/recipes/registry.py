@@ -18,6 +18,7 @@ TOOLS = Registry(
             "axolotl_rows",
             "beside",
             "convert",
+            "experts",
             "fit",
             "parts",
             "recognise",

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from launcher.config import TrainerConfig
 from launcher.methods.registry import find_method
-from launcher.recipes import arguments, parts, sharding
+from launcher.recipes import arguments, experts, parts, sharding
 from launcher.recipes.base import Draft, Fate, Step, Tool, absent, is_off, same, to
 
 _DATA_KEYS = ("dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split")
@@ -30,6 +30,7 @@ def finish(draft: Draft) -> None:
     parts.precision(draft, *(key for key in ("dtype", "torch_dtype", "fp16", "bf16") if key in draft.recipe))
     parts.saves(draft, "save_strategy", "save_steps")
     evaluates = parts.evaluations(draft, "eval_strategy", "eval_steps")
+    experts.unset_balance(draft)
     if draft.recipe.get("dataset_name") is not None:
         datasets(draft, evaluates)
     if draft.recipe.get("datasets"):
@@ -149,6 +150,7 @@ TABLE: Mapping[str, Step] = {
     "ignore_bias_buffers": same("buffers are equal on every rank"),
     "precompute_ref_log_probs": absent("the reference model is the base without the adapter"),
     "eos_token": to("model.eos_token", str),
+    experts.BALANCE: experts.balance,
 }
 
 

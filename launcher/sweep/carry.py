@@ -16,6 +16,7 @@ from launcher.errors import NotAsPlanned
 from launcher.launching.compose import compose
 from launcher.launching.freeze.freeze import with_code
 from launcher.launching.write import write_run
+from launcher.plan.queue import with_notice_of_group
 from launcher.plugins.decide import decide, facts_from
 from launcher.processes import death_with_parent, exit_code
 from launcher.run import RunDir
@@ -58,6 +59,7 @@ def write_trial(
     if into is not None:
         facts = facts_from(sweep.trial(number).read_json(sweep.trial(number).plan)["facts"])
         plan = decide(composed.config, dataclasses.replace(facts, run_dir=str(into.path)))
+        plan = with_notice_of_group(composed.config, plan, int(spec["together"]["trials"]))
     elif planned is None or planned["digest"] is None:
         plan, _ = Planner(sweep.path).plan(composed.config, composed.experiment, number)
     else:

@@ -14,6 +14,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import ConfigError, unknown
 from launcher.launching.compose import MultirunRequest, compose
 from launcher.launching.freeze.freeze import with_code
+from launcher.plan.queue import with_notice_of_group
 from launcher.plugins.decide import facts_from
 from launcher.run import write_text
 from launcher.run.code import read_code
@@ -134,6 +135,7 @@ def _more_trials(
     if together and together["trials"] > 1:
         keys = {one.number: one.fit.key for one in members}
         planned = [dataclasses.replace(one, group=keys[one.number]) for one in planned]
+        plan = with_notice_of_group(members[0].config, plan, int(together["trials"]))
     cluster = find_cluster(str(spec["cluster"]))
     largest = cluster.largest_array() if cluster.queued else 1 << 30
     arrays = make_arrays(

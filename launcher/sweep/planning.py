@@ -24,6 +24,7 @@ from launcher.launching.secrets import refuse_secrets, secrets_of
 from launcher.launching.write import kept_files
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan
+from launcher.plan.queue import with_notice_of_group
 from launcher.run import check_name, now
 from launcher.sweep.array import described, script
 from launcher.sweep.derive import Deriver
@@ -96,6 +97,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     if groups is not None:
         planned = [dataclasses.replace(one, group=groups.key_of(one.number)) for one in planned]
         parallel = parallel and -(-parallel // groups.size.trials)  # workers, each with as many trials
+        plan = with_notice_of_group(config, plan, groups.size.trials)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
             f"cluster.kind={cluster.name} has no job arrays, which a sweep needs for its trials; use cluster=local, or start "

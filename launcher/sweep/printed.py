@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from launcher.launching.plan_warnings import HowMuch
+from launcher.launching.summary import ShutdownTime
 
 
 class Together(TypedDict):
@@ -20,6 +21,30 @@ class Together(TypedDict):
     """The same for one trial."""
     alone: dict[str, str]
     """Number of each trial that runs alone, with the reason."""
+
+
+class PlannedTogether(TypedDict):
+    """What sweep.together would do with trials like the planned run."""
+
+    trials: int
+    """Trials at the same time on one GPU, or on one CPU rank; 1 if the run cannot share its base model."""
+    mixed: bool
+    """Whether their rows go through the base model in one pass; otherwise they take turns."""
+    why: str
+    """The reason for both, or why the run trains alone."""
+    gib: float | None
+    """Peak GiB of the GPU for all of them; null on a CPU, and if it is not known."""
+    one_gib: float | None
+    """The same for one trial."""
+    shutdown: ShutdownTime | None
+    """Whether a pre-empted job has the time to save all trials; null without saves."""
+
+
+class PlannedInSweep(TypedDict):
+    """What `plan` says about a run as a trial of a sweep."""
+
+    together: PlannedTogether | None
+    """Trials like this one on one copy of the base model; null with sweep.together=1."""
 
 
 class SweepLaunched(TypedDict):

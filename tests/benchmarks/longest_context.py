@@ -24,6 +24,13 @@ SETTINGS = {
     "8B, all weights, ZeRO-3, activations in host memory": (
         "+experiment=llama8b_full_zero3", "trainer.activation_offloading=true",
     ),
+    "8B, all weights, FSDP2, MLP in tiles": (
+        "+experiment=llama8b_full_zero3", "strategy=fsdp2", "trainer.mlp_tile_tokens=4096",
+    ),
+    "8B, all weights, FSDP2, MLP in tiles, activations in host memory": (
+        "+experiment=llama8b_full_zero3", "strategy=fsdp2", "trainer.mlp_tile_tokens=4096",
+        "trainer.activation_offloading=true",
+    ),
     "8B, QLoRA r=32": ("+experiment=llama8b_lora", "plugin=[qlora,gradient_checkpointing]", "plugins.qlora.r=32"),
     "8B, QLoRA r=32, activations in host memory": (
         "+experiment=llama8b_lora", "plugin=[qlora,gradient_checkpointing]", "plugins.qlora.r=32",

@@ -6,6 +6,7 @@ from typing import Any
 
 from launcher.config import Config, SweepConfig
 from launcher.errors import ConfigError
+from launcher.launching.summary import cannot_save
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import make_plugins
 from launcher.sweep.printed import Together
@@ -83,6 +84,8 @@ class TrialGroups:
             found.append(f"together  {per}, {groups}; {size.why}")
             if size.gib is not None:
                 found.append(f"          {size.gib:.1f} GiB of a GPU for all, {size.one_gib:.1f} GiB for one")
+            if late := cannot_save(self.members[0].plan, size.trials):
+                found.append(f"          {late}")
         elif keys:
             found.append(
                 "together  no: only one trial fits at a time, or only one trial can share its base model"

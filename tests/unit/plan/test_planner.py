@@ -287,6 +287,38 @@ def test_auto_leaves_nothing_faster_that_fits(plan):
                 assert chosen.time.step_s <= other.time.step_s * (1 + SAME)
 
 
+LONG_8B = (
+    "+experiment=llama8b_full_zero3", "cluster.gpu_memory_gib=79", "model.attn_implementation=flash_attention_2",
+    "model.max_length=262144", "resources.nodes=2", "resources.gpus_per_node=8", "batch.micro_batch_size=1",
+)  # fmt: skip
+
+
+def test_auto_shares_sequences_that_do_not_fit_one_gpu_and_leaves_nothing_faster(plan):
+    chosen = plan(*LONG_8B, "strategy=auto")
+    assert chosen.degrees.sequence > 1 and chosen.memory.total <= 0.9 * 79
+    assert f"sequences shared by {chosen.degrees.sequence} GPUs" in chosen.chosen
+    for strategy in ("zero1", "zero2", "zero3", "fsdp2"):
+        for degree in (1, 2, 4, 8, 16):
+            other = plan(*LONG_8B, f"strategy={strategy}", f"strategy.sequence_parallel_size={degree}")
+            if other.memory.total <= 0.9 * 79:
+                assert chosen.time.step_s <= other.time.step_s * (1 + SAME)
+
+
+def test_auto_keeps_a_typed_number_of_ranks_that_share_a_sequence(plan):
+    assert plan(*LONG_8B, "strategy=auto", "strategy.sequence_parallel_size=8").degrees.sequence == 8
+
+
+def test_auto_shares_sequences_if_a_step_has_fewer_of_them_than_ranks(plan):
+    made = plan(*LONG_8B, "strategy=auto", "model.max_length=8192", "batch.global_batch_size=4")
+    assert made.degrees.sequence >= 4 and made.batch.gradient_accumulation_steps >= 1
+
+
+def test_auto_refuses_a_batch_that_no_degree_can_divide_by_the_batch(plan):
+    with pytest.raises(PlanError, match=r"batch.global_batch_size=4 is not a multiple") as refused:
+        plan(*LONG_8B, "strategy=auto", "trainer=dpo", "data.path=null", "batch.global_batch_size=4")
+    assert "sequence_parallel_size" not in str(refused.value)
+
+
 def test_auto_decides_alike_every_time(plan):
     overrides = (
         *QLORA_70B, "strategy=auto", "batch.micro_batch_size=auto", "cluster.gpu_memory_gib=79", "resources.gpus_per_node=8",

@@ -154,7 +154,7 @@ def test_a_key_is_carried_or_the_reason_is_reported(folder, capsys):
     recipe = {
         **SFT,
         "bf16": True,
-        "optim": "muon",
+        "optim": "adafactor",
         "push_to_hub": True,
         "no_such_key": 3,
         "seed": None,
@@ -223,6 +223,77 @@ def test_shared_sequences_and_copies_of_the_weights_are_carried_over(folder, cap
     assert compose(["--config", "my_run.yaml"])[0].config.strategy.dp_replicate_size == 2
     Path("my_run.yaml").unlink()
     assert "--gpus" in told_of(folder, capsys, recipe)["context_parallel_size"]["why"]
+
+
+FACTORY = {
+    "stage": "sft",
+    "model_name_or_path": "a/b",
+    "finetuning_type": "full",
+    "template": "qwen",
+    "cutoff_len": 512,
+}
+
+
+@pytest.mark.parametrize(
+    "recipe", [{**AXOLOTL, "optimizer": "muon"}, {**FACTORY, "use_muon": True}, {**SFT, "optim": "muon"}]
+)
+def test_muon_is_carried_over_but_not_under_zero(folder, capsys, recipe):
+    key = next(one for one in ("optimizer", "use_muon", "optim") if one in recipe)
+    assert told_of(folder, capsys, recipe)[key]["ours"] == "trainer.optim"
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.optim == "muon"
+    Path("my_run.yaml").unlink()
+    told = told_of(folder, capsys, {**recipe, "deepspeed": "ds_z3_config.json"})[key]
+    assert told["fate"] == "lost" and "strategy=fsdp2 or ddp" in told["why"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key"),
+    [
+        (
+            {**AXOLOTL, "model_config": {"output_router_logits": True, "router_aux_loss_coef": 0.02}},
+            "model_config",
+        ),
+        ({**FACTORY, "moe_aux_loss_coef": 0.02}, "moe_aux_loss_coef"),
+        ({**SFT, "router_aux_loss_coef": 0.02}, "router_aux_loss_coef"),
+    ],
+)
+def test_the_weight_of_a_load_balancing_loss_is_carried_over(folder, capsys, recipe, key):
+    assert told_of(folder, capsys, recipe)[key]["ours"] == "trainer.router_aux_loss_coef"
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.router_aux_loss_coef == 0.02
+
+
+def test_a_weight_of_a_load_balancing_loss_that_is_elsewhere_is_reported(folder, capsys):
+    told = told_of(folder, capsys, {**AXOLOTL, "model_config": {"output_router_logits": True}})[
+        "model_config"
+    ]
+    assert told["fate"] == "lost" and "in config.json; set trainer.router_aux_loss_coef" in told["why"]
+    Path("my_run.yaml").unlink()
+    told = told_of(folder, capsys, {**SFT, "model_name_or_path": "Qwen/Qwen3-30B-A3B"})[
+        "router_aux_loss_coef"
+    ]
+    assert told["fate"] == "absent" and "trl takes the weight in config.json" in told["why"]
+    Path("my_run.yaml").unlink()
+    told = told_of(folder, capsys, {**FACTORY, "stage": "dpo", "moe_aux_loss_coef": 0.02})[
+        "moe_aux_loss_coef"
+    ]
+    assert told["ours"] == "trainer.args.router_aux_loss_coef"
+
+
+@pytest.mark.parametrize(
+    ("more", "tokens"),
+    [
+        ({"tiled_mlp_num_shards": 4}, 256),
+        ({"base_model": "Qwen/Qwen3-8B"}, 4096),
+        ({"base_model": "HuggingFaceTB/SmolLM2-135M"}, 576),
+        ({"tiled_mlp": False}, None),
+        ({"base_model": "Qwen/Qwen3-30B-A3B"}, None),
+        ({"deepspeed": "zero3.json"}, None),
+    ],
+)
+def test_mlps_in_tiles_are_carried_over_where_they_can_be(folder, capsys, more, tokens):
+    told = told_of(folder, capsys, {**AXOLOTL, "tiled_mlp": True, **more})["tiled_mlp"]
+    assert compose(["--config", "my_run.yaml"])[0].config.trainer.mlp_tile_tokens == tokens
+    assert told["fate"] == ("carried" if tokens else "same" if "tiled_mlp" in more else "lost")
 
 
 def test_accelerates_degrees_are_carried_over(folder, capsys):

@@ -1,5 +1,6 @@
 """Which trials may share a base model, how many, and what the sweep's dry run says about it."""
 
+import dataclasses
 import json
 import re
 
@@ -7,10 +8,12 @@ import pytest
 
 from launcher.config import Pass, SweepConfig
 from launcher.errors import ConfigError
+from launcher.plan.queue import with_notice_of_group
 from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
 from launcher.sweep.together.grouping import differing, fit_of
 from launcher.sweep.together.plan_groups import member, plan_groups
+from launcher.sweep.together.plan_one import plan_together, together_lines
 from launcher.sweep.together.size import choose_size
 from tests.support import preloaded
 from tests.support.runs import environment
@@ -169,3 +172,69 @@ def test_the_dry_run_says_who_trains_together_and_who_alone(tmp_path):
     assert "alone     4 trials: plugins.lora.dropout=0.1: " in done.stdout
     told = json.loads(preloaded.run((*typed, "--json"), tmp_path, environment(), timeout_s=100).stdout)
     assert told["together"]["trials"] == 4 and sorted(told["together"]["alone"]) == ["1", "3", "5", "7"]
+
+
+def slow(facts, config):
+    """Facts of a run whose shutdown was measured."""
+    return dataclasses.replace(facts(config), shutdown_s=100.0, kill_wait_s=150.0)
+
+
+def test_the_job_of_a_group_is_told_to_save_in_time_for_all_its_trials(compose, facts):
+    config = compose(*BASE)
+    plan = decide(config, slow(facts, config))
+    assert plan.job_options["signal"] == "B:USR1@290"
+    assert with_notice_of_group(config, plan, 4).job_options["signal"] == "B:USR1@890"
+    assert with_notice_of_group(config, plan, 1) == plan
+    own = compose(*BASE, "+cluster.sbatch.signal=B:USR1@290")
+    plan = decide(own, slow(facts, own))
+    assert with_notice_of_group(own, plan, 4).job_options["signal"] == "B:USR1@290"
+
+
+def test_plan_shows_trials_per_gpu_their_memory_and_whether_all_can_save(compose, facts):
+    config = compose(*BASE, "cluster.gpu_memory_gib=80", "sweep.together=4")
+    plan = decide(config, slow(facts, config))
+    found = plan_together(config, plan)
+    assert (
+        found
+        and found["trials"] == 4
+        and found["gib"]
+        and found["one_gib"]
+        and found["gib"] > found["one_gib"]
+    )
+    assert found["shutdown"] == {"needs_s": 400.0, "given_s": 150.0, "fits": False}
+    (name, line), (_, late) = together_lines(found, plan)
+    assert name == "together" and line.startswith(
+        f"4 trials per GPU in a sweep; {found['gib']:.1f} GiB of a GPU for all"
+    )
+    assert (
+        "two steps and a save of each of 4 trials take 6.67 min (measured), but KillWait is 2.5 min" in late
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["sweep.together=4", "plugins.lora.dropout=0.1"], "plugins.lora.dropout=0.1: "),
+        (["sweep.together=auto", "cluster.gpu_memory_gib=18"], "only one such trial fits at a time"),
+    ],
+)
+def test_plan_says_why_such_a_trial_would_run_alone(compose, facts, overrides, why):
+    config = compose(*BASE, *overrides)
+    plan = decide(config, facts(config))
+    ((_, line),) = together_lines(plan_together(config, plan), plan)
+    assert line.startswith("no, such a trial runs alone; ") and why in line
+
+
+def test_plan_is_silent_about_groups_without_a_request(compose, facts):
+    config = compose(*BASE)
+    assert plan_together(config, decide(config, facts(config))) is None
+
+
+def test_plan_prints_the_size_of_a_group(tmp_path):
+    typed = ("plan", "+experiment=tiny", "cluster=local", "resources.device=cpu", "sweep.together=3")
+    assert (
+        "together  3 trials per rank in a sweep; in turns: "
+        in preloaded.run(typed, tmp_path, environment()).stdout
+    )
+    told = json.loads(preloaded.run((*typed, "--json"), tmp_path, environment()).stdout)
+    assert told["together"]["trials"] == 3
