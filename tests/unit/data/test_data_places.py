@@ -145,6 +145,19 @@ def test_a_text_in_another_encoding_is_one_cause_with_the_command_that_converts_
     )
 
 
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [
+        ("me/rows", "or hub:me/rows for a data set of the hub"),
+        ("https://huggingface.co/datasets/me/rows", "write hub:me/rows"),
+        ("https://huggingface.co/datasets/me/rows/viewer/default/train", "write hub:me/rows"),
+    ],
+)
+def test_a_data_set_of_a_hub_is_named_as_this_launcher_reads_it(place: str, meant: str):
+    with pytest.raises(DataError, match=meant):
+        read_examples(place).__next__()
+
+
 PAIR = {"question": "Wie heißt das?", "answer": "Größe"}
 
 
