@@ -69,7 +69,7 @@ class Carrier:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something was asked for: the next turn begins at once."""
+        """Begins the next turn at once, because a request has changed a job."""
         self._wake.set()
 
     def stop(self) -> None:

@@ -107,7 +107,7 @@ class Chats:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self._since: float | None = None
-        """Since when a request waits for room."""
+        """When the first of the requests that wait for room began to wait; None if none waits."""
 
     @property
     def loaded(self) -> int:
@@ -180,7 +180,7 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
     task = asyncio.ensure_future(work)
     try:
         while not (await asyncio.wait({task}, timeout=_CONNECTED_S))[0]:
-            # the work can be done by now, and then its result counts: a user of a model that nobody takes off again
+            # if the work is done by now, its result must be returned: it has counted a user, whom only the caller subtracts
             if await request.is_disconnected() and not task.done():
                 raise client_gone()
         return task.result()

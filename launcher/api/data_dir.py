@@ -1,6 +1,5 @@
 """The folder of the server, and where each thing lies in it. Every name in it was made by the server, never by a request."""
 
-import fcntl
 import os
 import re
 import secrets
@@ -11,6 +10,7 @@ from typing import IO
 
 from launcher.api.store import Store
 from launcher.errors import ClusterError, RunError
+from launcher.run.locks import try_lock
 
 _ID = re.compile(r"(file|ftjob|ftevent)-[0-9a-f]{24}")
 
@@ -87,18 +87,17 @@ class DataDir:
         """The open lock file; ClusterError if another server has this folder, RunError if the file system has no locks."""
         file = (self.folder / "server.lock").open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise ClusterError(
-                f"--data-dir {self.folder} is in use by another server; end that one, or choose another folder"
-            ) from None
+            if try_lock(file):
+                return file
         except OSError as error:
             file.close()
             raise RunError(
                 f"--data-dir {self.folder} is on a file system without locks ({error.strerror}); choose a folder on another one"
             ) from None
-        return file
+        file.close()
+        raise ClusterError(
+            f"--data-dir {self.folder} is in use by another server; end that one, or choose another folder"
+        )
 
     def remove_leftovers(self, store: Store) -> None:
         """Deletes what a killed server has left: parts of uploads, and files and folders that no answer has named."""
@@ -117,7 +116,7 @@ class DataDir:
 
 
 def remove(path: Path) -> None:
-    """Deletes a file or a folder, if it is there. What of a folder cannot be deleted stays for `remove_leftovers`."""
+    """Deletes a file or a folder, if it is there. Parts of a folder that cannot be deleted are left for `remove_leftovers`."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,8 +1,7 @@
-"""Uploaded files: a row in the database and a file that has the name of its id. The name that a client gives is only a text."""
+"""Uploaded files: a row in the database and a file that has the name of its id. The name that a client gives is only shown."""
 
 import hashlib
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,18 +104,6 @@ class StoredFiles:
             with self._store.change() as db:
                 db.execute("DELETE FROM files WHERE id = ?", (row["id"],))
             remove(self._data_dir.file(row["id"]))
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Makes `target` the same content as `source`, without a second copy where the file system can."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def shown_name(name: str) -> str:

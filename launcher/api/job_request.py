@@ -101,7 +101,7 @@ def parse_job_request(body: bytes) -> FineTuneRequest:
     """The request in a body; RequestRefused names the first field that is invalid."""
     try:
         given = FineTuneRequest.model_validate_json(body)
-        json.dumps(given.model_dump(), ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        json.dumps(given.model_dump(), ensure_ascii=False).encode()  # fails for half of a surrogate pair
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -110,5 +110,5 @@ def parse_job_request(body: bytes) -> FineTuneRequest:
         )
         raise RequestRefused(said, param=where[:100] or None) from None
     except UnicodeEncodeError:
-        raise RequestRefused("the body holds a character that is no text") from None
+        raise RequestRefused("the body holds half of a surrogate pair, which is not a character") from None
     return given

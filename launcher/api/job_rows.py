@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from launcher.after.serve.documents import RequestRefused
 from launcher.api.data_dir import DataDir, new_id, remove
 from launcher.api.documents import Document, event_document, job_document
-from launcher.api.files import StoredFiles, link_or_copy
+from launcher.api.files import StoredFiles
 from launcher.api.pages import ListPage, read_page
 from launcher.api.store import OVER, Row, Store
 from launcher.api.tenants import Tenant, check_jobs
+from launcher.run.locks import link_or_copy
 
 if TYPE_CHECKING:  # pydantic, which is installed only where requests are read
     from launcher.api.job_request import FineTuneRequest

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,10 +45,9 @@ def _metric(line: Line) -> Metric | None:
         return Metric(source=f"step:{line.step}", message=message, data=data)
     if isinstance(line, Evaluation) and line.eval_loss is not None:
         message = f"Step {line.step}: validation loss={line.eval_loss:.4f}"
+        loss = line.eval_loss if math.isfinite(line.eval_loss) else None  # JSON has no NaN
         return Metric(
-            source=f"valid:{line.step}",
-            message=message,
-            data={"step": line.step, "valid_loss": line.eval_loss},
+            source=f"valid:{line.step}", message=message, data={"step": line.step, "valid_loss": loss}
         )
     return None
 

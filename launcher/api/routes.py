@@ -52,7 +52,7 @@ class Services:
     chats: Chats
     figures: Figures
     wake: Callable[[], None]
-    """Tells the carrier of jobs that something was asked for."""
+    """Tells the carrier of jobs that a request has changed one."""
     most_bytes: int
     """Bytes of the largest file."""
 

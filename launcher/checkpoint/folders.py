@@ -6,13 +6,13 @@ Saves and deletions that were interrupted leave folders that are not checkpoints
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.checkpoint.manifest import MANIFEST, Manifest, folder_name, read_manifest, step_of
-from launcher.checkpoint.pieces import CHUNK, write_file
+from launcher.checkpoint.manifest import MANIFEST, Manifest, folder_name, rank_file, read_manifest, step_of
+from launcher.checkpoint.pieces import CHUNK, PieceReader, write_file
 from launcher.errors import CheckpointError
 
 TEMPORARY = ".tmp_"
@@ -79,6 +79,14 @@ def first_difference(found: FoundCheckpoint, names: Sequence[str]) -> str | None
             if digest != expected:
                 return f"{found.path / name} has digest {digest}, but the manifest says {expected}"
     return None
+
+
+def open_pieces(found: FoundCheckpoint, order: Iterable[int] | None = None) -> PieceReader:
+    """A reader of its tensors. `order`: the ranks that have written it, the most likely one to hold what is read first."""
+    manifest = found.manifest
+    ranks = range(manifest.world_size) if order is None else order
+    whole = {name: found.path / rank_file(rank) for name, rank in manifest.writers.items()}
+    return PieceReader([found.path / rank_file(rank) for rank in ranks], whole)
 
 
 def _crc32(path: Path) -> str:

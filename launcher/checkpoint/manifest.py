@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ _KINDS: Mapping[str, Any] = {
     "format": int, "step": int, "samples": int, "tokens": int, "epoch": float, "world_size": int, "strategy": str, "run": str,
     "attempt": int, "plan_digest": str, "global_batch_size": int, "samples_per_epoch": int, "seed": int, "why": str,
     "eval_loss": float | None, "time": str, "versions": Mapping[str, str], "parameters": Mapping[str, Sequence[int]],
-    "files": Mapping[str, Mapping[str, Any]],
+    "files": Mapping[str, Mapping[str, Any]], "weights_only": bool, "writers": Mapping[str, int],
 }  # fmt: skip
 """The fields of Manifest, as JSON has them."""
+_FACTS: Mapping[str, Any] = {"bytes": int, "crc32": str}
+_FILE = re.compile(r"\w[\w.-]*", re.ASCII)
+"""A name of a file in the folder, and of nothing outside of it."""
 _FOLDER = re.compile(r"step_(\d{8,})")
 
 
@@ -64,6 +67,9 @@ class Manifest:
     files: Mapping[str, FileFacts]
     weights_only: bool = False
     """Whether it lacks the optimizer's state. The file has this key only if true, because earlier versions do not know it."""
+    writers: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Parameter that one rank has written whole, with its optimizer state -> that rank. Of a parameter that is not listed,
+    every rank may hold a part. The file has this key only if it lists one; earlier versions wrote none."""
 
     @property
     def bytes(self) -> int:
@@ -73,8 +79,9 @@ class Manifest:
     def to_text(self) -> str:
         """The file's content."""
         values = dataclasses.asdict(self)
-        if not self.weights_only:
-            del values["weights_only"]
+        for name in ("weights_only", "writers"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values, indent=1) + "\n"
 
 
@@ -94,14 +101,20 @@ def rank_file(rank: int) -> str:
     return f"rank_{rank:05d}.safetensors"
 
 
+def state_file(rank: int) -> str:
+    """The name of the file with a rank's state that is not in tensors."""
+    return f"rank_{rank:05d}.json"
+
+
 def read_manifest(folder: Path, *, sizes: bool = True) -> Manifest:
-    """The manifest; CheckpointError if a value is wrong, or, unless `sizes` is False, if a file has another size."""
+    """The manifest; CheckpointError if a value is wrong, if a file of a rank is not listed, which nobody could then verify, or,
+    unless `sizes` is False, if a file has another size."""
     path = folder / MANIFEST
     try:
         values: dict[str, Any] = read_json(path)
         if not fits(values, _KINDS):
             raise TypeError("a value has a type that a save never writes")
-        files = {str(name): FileFacts(**facts) for name, facts in values.pop("files").items()}
+        files = {str(name): _facts(name, facts) for name, facts in values.pop("files").items()}
         manifest = Manifest(**values, files=files)
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {MANIFEST}: it was never committed") from None
@@ -109,6 +122,9 @@ def read_manifest(folder: Path, *, sizes: bool = True) -> Manifest:
         raise CheckpointError(f"{path} is not a manifest ({type(error).__name__}: {error})") from None
     if manifest.format != FORMAT:
         raise CheckpointError(f"{path} has format {manifest.format}; this version reads {FORMAT}")
+    missing = _unlisted(manifest)
+    if missing is not None:
+        raise CheckpointError(f"{path} does not list {missing}, so that it cannot be verified")
     for name, facts in files.items() if sizes else ():
         try:
             size = (folder / name).stat().st_size
@@ -117,3 +133,18 @@ def read_manifest(folder: Path, *, sizes: bool = True) -> Manifest:
         if size != facts.bytes:
             raise CheckpointError(f"{folder / name} has {size} bytes, but the manifest says {facts.bytes}")
     return manifest
+
+
+def _facts(name: str, facts: Mapping[str, Any]) -> FileFacts:
+    if not _FILE.fullmatch(name):
+        raise ValueError(f"{name[:80]!r} is not the name of a file in its folder")
+    if not fits(facts, _FACTS):
+        raise TypeError(f"the size or digest of {name} has a type that a save never writes")
+    return FileFacts(**facts)
+
+
+def _unlisted(manifest: Manifest) -> str | None:
+    """The first file of a rank that the manifest does not list; None if it lists all."""
+    ranks = min(manifest.world_size, len(manifest.files) + 1)  # a damaged number of ranks can be any
+    names = (name for rank in range(max(1, ranks)) for name in (rank_file(rank), state_file(rank)))
+    return next((name for name in names if name not in manifest.files), None)

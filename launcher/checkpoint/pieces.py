@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from launcher.checkpoint.manifest import FileFacts
@@ -133,9 +134,10 @@ def _located(path: Path, base: int, key: str, entry: Mapping[str, Any]) -> Locat
 class PieceReader:
     """Finds elements of tensors in the files of a checkpoint, and opens only the files that are needed."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """`paths`: all rank files, the most likely one first."""
+    def __init__(self, paths: Sequence[Path], whole: Mapping[str, Path] = MappingProxyType({})) -> None:
+        """`paths`: all rank files, the most likely one first; `whole`: parameter -> the one of them that has all of it."""
         self._paths = list(paths)
+        self._whole = whole
         self._known: dict[str, list[Located]] = {}
 
     def names(self) -> set[str]:
@@ -170,10 +172,11 @@ class PieceReader:
                     return found
             if not self._paths:
                 return None
-            self._open_next()
+            self._open_next(self._whole.get(name.partition("/")[2]))
 
-    def _open_next(self) -> None:
-        for found in read_index(self._paths.pop(0)):
+    def _open_next(self, first: Path | None = None) -> None:
+        """Reads the header of one more file: `first` if it was not read yet."""
+        for found in read_index(self._paths.pop(self._paths.index(first) if first in self._paths else 0)):
             self._known.setdefault(found.piece.name, []).append(found)
 
 

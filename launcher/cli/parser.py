@@ -4,6 +4,8 @@ A type parses a text, and raises ValueError for an invalid one.
 """
 
 import argparse
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -155,31 +157,41 @@ def chosen_run(options: argparse.Namespace) -> RunDir:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    """A whole number of at least 1; ArgumentTypeError names what is allowed, and so do those below."""
+    return _whole(text, 1, "must be a whole number of at least 1")
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0."""
+    return _whole(text, 0, "must be a whole number of at least 0")
+
+
+def auto_or_whole(text: str) -> int | str:
+    """`auto`, or a whole number of at least 1."""
+    return text if text == "auto" else _whole(text, 1, "must be auto or a whole number of at least 1")
 
 
 def seconds(text: str) -> float:
     """A number of seconds above 0, at most an hour."""
-    value = float(text)
-    if not 0 < value <= 3600:
-        raise ValueError
-    return value
-
-
-def auto_or_whole(text: str) -> int | str:
-    """`auto`, or a whole number above 0."""
-    return text if text == "auto" else positive(text)
+    return _above_0(text, 3600, "must be a number of seconds above 0, at most 3600")
 
 
 def auto_or_number(text: str) -> float | str:
     """`auto`, or a number above 0."""
-    if text == "auto":
-        return text
-    value = float(text)
-    if not value > 0:
-        raise ValueError
+    return text if text == "auto" else _above_0(text, sys.float_info.max, "must be auto or a number above 0")
+
+
+def _whole(text: str, least: int, rule: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,18}", text) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text} {rule}")
+    return int(text)
+
+
+def _above_0(text: str, most: float, rule: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"{text} {rule}")
     return value

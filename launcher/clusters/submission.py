@@ -7,7 +7,6 @@ filelock is not used, because its lock ends with the launcher: commands do not i
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from launcher.clusters.base import Cluster, Refused
 from launcher.errors import ClusterError, RunError
 from launcher.run import JOB_SCRIPT, RunDir, job_number
 from launcher.run.events.launching import Submitted
+from launcher.run.locks import lock_within
 from launcher.run.record import is_kind
 
 _LOCK_S = 60.0
@@ -147,21 +147,11 @@ def _known(run: RunDir) -> set[str]:
 
 
 def _lock(file: IO[str], run: RunDir) -> None:
-    deadline = time.monotonic() + _LOCK_S
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ClusterError(
-                    f"another submission of {run.name} still runs after {_LOCK_S:g} s; "
-                    "type the command again when it has ended"
-                ) from None
-            time.sleep(0.1)
-        except OSError:
-            return  # a file system without locks
-        else:
-            return
+    with contextlib.suppress(OSError):  # a file system without locks
+        if not lock_within(file, _LOCK_S):
+            raise ClusterError(
+                f"another submission of {run.name} still runs after {_LOCK_S:g} s; type the command again when it has ended"
+            )
 
 
 def _is(file: IO[str], path: Path) -> bool:

@@ -19,7 +19,7 @@ from launcher.after.serve.job import (
 )
 from launcher.after.serve.start import Engine, ServeSettings, Serving, describe, serve
 from launcher.after.tokens_job import parse_options
-from launcher.cli.parser import add_checkpoint, add_run, add_trust, positive, trusted_run
+from launcher.cli.parser import add_checkpoint, add_run, add_trust, count, positive, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, print_text, say
@@ -73,7 +73,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--waiting",
-        type=_count,
+        type=count,
         metavar="N",
         help="requests that may wait for the worker (default: 16); more get 429",
     )
@@ -88,14 +88,6 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="an option of the scheduler for that job, by its long name, such as partition=gpu; may be repeated",
     )  # fmt: skip
     parser.add_argument("--for-job", metavar="CLUSTER", help=argparse.SUPPRESS)  # its script gives it
-
-
-def _count(text: str) -> int:
-    """A whole number of at least 0."""
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -117,7 +117,7 @@ def check(asked: CheckOptions, advance: Advance | None = None) -> Report:
         render_only(evaluation, shown_by)
     tasks = [read_task(path) for path in asked.tasks] if asked.compare else []
     compared = with_tasks(evaluation, tasks) if asked.compare else None
-    found = survey(asked.path, counting, compared, advance)
+    found = survey(asked.path, counting, compared, advance, asked.divided)
     part = found.part
     in_tasks = take_tasks(found.seen, len(evaluation.ends) if evaluation else 0, tasks)
     for line, first in found.duplicates:

@@ -1,5 +1,6 @@
 """Reading and writing the fields of rows as plain JSON values; all formats use it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -109,6 +110,22 @@ def read_string(row: Mapping[str, Any], key: str) -> str:
     )
 
 
+_LABELS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+"""Spellings of a label, in JSON or in a cell of a table; pandas writes 1.0 where a cell of the column is empty."""
+
+
+def read_label(row: Mapping[str, Any], key: str) -> bool:
+    """Whether a row's answer is a good one, by the field's value; BrokenRow for a value that does not say it."""
+    given: Any = row.get(key)
+    label = _LABELS.get(str(given).lower())
+    if label is None:
+        way = f"if {given!r} is good: jq -c '.{key} = (.{key} == {json.dumps(given)})' OLD.jsonl > NEW.jsonl"
+        if given is None:
+            way = "leave such rows out with data.on_bad_row=skip and a data.max_bad_share that allows them, or fill it"
+        raise BrokenRow("label", f"{key} {given!r} must be true (a good answer) or false (a bad one); {way}")
+    return label
+
+
 def with_tools(example: Example, row: Mapping[str, Any]) -> Example:
     """The example with the tools of the row, if it has some: a list of functions, or that list as a JSON string.
 
@@ -154,6 +171,16 @@ def plain_pairs(example: Example, name: str) -> tuple[str, list[tuple[str, str]]
     system = turns[0]["content"] if turns[0]["role"] == "system" else ""
     texts = [turn["content"] for turn in turns[bool(system) :]]
     return system, list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def plain_pair(example: Example, name: str) -> tuple[str, str, str]:
+    """The system prompt, the question and the answer of a chat of one round; BrokenRow as `plain_pairs`, and for several."""
+    system, pairs = plain_pairs(example, name)
+    if len(pairs) > 1:
+        raise BrokenRow(
+            "format", f"{name} holds one answer, but this chat has {len(pairs)}; use --to messages"
+        )
+    return system, *pairs[0]
 
 
 def refuse_extras(turn: Message, name: str, extras: tuple[str, ...]) -> None:

@@ -72,6 +72,16 @@ def asked_portion(config: Config) -> Portion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How a file is divided, in bytes."""
+
+    small: int = 1 << 19
+    """Up to this size a file is compared by sets, without numpy, whose import would take most of the time."""
+    block: int = 4 << 20
+    """The part of a larger file that a process counts at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
     """The options of a check."""
 
@@ -92,3 +102,5 @@ class CheckOptions:
     """Number of examples to select for a person to read."""
     portion: Portion = field(default_factory=Portion)
     """The rows that a run uses, and those that it holds out."""
+    divided: Sizes = field(default_factory=Sizes)
+    """How the files are divided among processes."""

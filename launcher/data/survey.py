@@ -17,12 +17,10 @@ from launcher.data.near import exact_pairs, sketch, sketched_pairs
 from launcher.data.overlap import EvalHashes, EvalSet
 from launcher.data.part import Part
 from launcher.data.places import find_files, is_plain, size_of
+from launcher.data.portion import Sizes
 from launcher.data.row import Row
 from launcher.data.storage import BOM, storage
 
-SMALL = 1 << 19
-"""Size in bytes up to which a file is compared by sets, without numpy, whose import would take most of the time."""
-_BLOCK = 4 << 20
 _ROWS = 5000
 Advance = Callable[[int], None]
 
@@ -42,10 +40,16 @@ class Survey:
     """The files, in whose order all lines are numbered through."""
 
 
-def survey(place: Any, counting: Counting, evaluation: Part | None, advance: Advance | None = None) -> Survey:
+def survey(
+    place: Any,
+    counting: Counting,
+    evaluation: Part | None,
+    advance: Advance | None = None,
+    divided: Sizes = Sizes(),  # noqa: B008 (it is frozen)
+) -> Survey:
     """The results for the files of this place; `advance` is called with the number of bytes done."""
     files = find_files(place)
-    found = _survey(files, counting, evaluation, advance or (lambda _: None))
+    found = _survey(files, counting, evaluation, advance or (lambda _: None), divided)
     _add_way_out(found.part.findings, files, found.sections)
     _add_way_out(found.part.bad, files, found.sections)
     return found
@@ -63,18 +67,20 @@ def _add_way_out(findings: list[Finding], files: tuple[str, ...], sections: Sect
         findings[at] = replace(one, message=one.message + said[file])
 
 
-def _survey(files: tuple[str, ...], counting: Counting, evaluation: Part | None, advance: Advance) -> Survey:
+def _survey(
+    files: tuple[str, ...], counting: Counting, evaluation: Part | None, advance: Advance, divided: Sizes
+) -> Survey:
     sections = Sections()
     sizes = [size_of(file) for file in files]
     kinds = {storage(file) for file in files}
     plain = all(is_plain(file) for file in files)
-    if sum(sizes) <= SMALL and plain and not kinds & {"parquet", "arrow"}:
+    if sum(sizes) <= divided.small and plain and not kinds & {"parquet", "arrow"}:
         return _survey_small(files, sections, counting, evaluation)
     by_range = plain and kinds <= {"jsonl", "txt"}
     if not counting.compare:
         total = Part()
         offset = 0
-        for done in _map(files, sizes, sections, by_range, counting, None):
+        for done in _map(files, sizes, sections, by_range, counting, None, divided.block):
             if done.begins:
                 sections.begin(done.begins, offset)
             total.add(done.part, offset)
@@ -89,7 +95,7 @@ def _survey(files: tuple[str, ...], counting: Counting, evaluation: Part | None,
     low: list[Any] = []
     seen: dict[int, int] = {}
     offset = 0
-    for done in _map(files, sizes, sections, by_range, counting, hashes):
+    for done in _map(files, sizes, sections, by_range, counting, hashes, divided.block):
         if done.begins:
             sections.begin(done.begins, offset)
         for row, training in done.seen.items():
@@ -160,13 +166,14 @@ def _map(
     by_range: bool,
     counting: Counting,
     hashes: EvalHashes | None,
+    block: int,
 ) -> Iterator[_Done]:
     """The results for the blocks of the files, in order, as processes finish them."""
     size = sum(sizes)
     processes = (
-        min(len(os.sched_getaffinity(0)), -(-size // _BLOCK)) if hasattr(os, "sched_getaffinity") else 2
+        min(len(os.sched_getaffinity(0)), -(-size // block)) if hasattr(os, "sched_getaffinity") else 2
     )
-    tasks: Iterator[Any] = _ranges(files, sizes) if by_range else _groups(files, sections, size)
+    tasks: Iterator[Any] = _ranges(files, sizes, block) if by_range else _groups(files, sections, size)
     work = _count_range if by_range else _count_group
     _start(counting, hashes)
     if processes < 2:
@@ -192,11 +199,11 @@ def _start(counting: Counting, hashes: EvalHashes | None) -> None:
     _state.update(counting=counting, hashes=hashes)
 
 
-def _ranges(files: tuple[str, ...], sizes: list[int]) -> Iterator[tuple[str, bool, int, int]]:
+def _ranges(files: tuple[str, ...], sizes: list[int], block: int) -> Iterator[tuple[str, bool, int, int]]:
     for file, size in zip(files, sizes, strict=True):
         text = storage(file) == "txt"
-        for start in range(0, max(size, 1), _BLOCK):
-            yield file, text, start, min(start + _BLOCK, size)
+        for start in range(0, max(size, 1), block):
+            yield file, text, start, min(start + block, size)
 
 
 def _groups(files: tuple[str, ...], sections: Sections, size: int) -> Iterator[tuple[list[Row], int]]:

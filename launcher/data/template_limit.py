@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 _MOST_ROUNDS = 1_000_000
-"""Of one chat."""
+"""Rounds and calls of one chat."""
 _LONGEST = 256 << 20
 """Characters of a text, or items of a list."""
 _LARGEST_POWER = 10_000

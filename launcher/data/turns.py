@@ -127,6 +127,17 @@ def check_order(turns: list[Message], named: Named = Named()) -> None:  # noqa: 
         )
 
 
+def shared_turns(one: list[Message], other: list[Message]) -> list[Message]:
+    """The turns with which both chats begin, up to the last one that is not the assistant's: an answer at the end belongs to
+    the chats, even if both have the same."""
+    length = 0
+    while length < min(len(one), len(other)) and one[length] == other[length]:
+        length += 1
+    while length and one[length - 1]["role"] == "assistant":
+        length -= 1
+    return one[:length]
+
+
 def check_prompt(turns: list[Message]) -> None:
     """BrokenRow if no answer can follow these turns."""
     if turns[-1]["role"] not in ("user", "tool"):

@@ -8,7 +8,7 @@ from launcher.data.fields import as_strings, make_turn, read_side, read_systems
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.transcript import asked_in, is_open
-from launcher.data.turns import Message, check_answer, check_order
+from launcher.data.turns import Message, check_answer, check_order, shared_turns
 from launcher.formats._verdicts import VERDICTS, first_is_better, is_number
 from launcher.formats.base import SYSTEM, Fields, Format
 
@@ -86,12 +86,8 @@ def _read(row: Fields) -> Example:
             chosen, rejected = rejected, chosen
     prompt = _prompt(row)
     if not prompt:
-        shared = 0
-        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
-            shared += 1
-        while shared and chosen[shared - 1]["role"] == "assistant":
-            shared -= 1
-        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+        prompt = shared_turns(chosen, rejected)
+        chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     if not prompt:
         raise BrokenRow("format", f"no question: give it as one of {', '.join(_PROMPTS)}")
     if prompt[0]["role"] != "system":

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from launcher.data.fields import make_turn, plain_pairs, read_below, read_systems, text_turn
-from launcher.data.findings import BrokenRow
+from launcher.data.fields import make_turn, plain_pair, read_below, read_systems, text_turn
 from launcher.data.kinds import Example
 from launcher.formats.base import SYSTEM, Fields, Format
 
@@ -23,12 +22,8 @@ def _unread(row: Fields) -> tuple[str, ...]:
 
 
 def _write(example: Example) -> dict[str, Any]:
-    system, pairs = plain_pairs(example, "dolly")
-    if len(pairs) > 1:
-        raise BrokenRow(
-            "format", f"dolly holds one answer, but this chat has {len(pairs)}; use --to messages"
-        )
-    row = {"instruction": pairs[0][0], "context": "", "response": pairs[0][1]}
+    system, question, answer = plain_pair(example, "dolly")
+    row = {"instruction": question, "context": "", "response": answer}
     return {**row, "system": system} if system else row
 
 

@@ -6,7 +6,7 @@ from launcher.data.fields import make_turn, read_string
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.transcript import answer_of, asked_in, is_transcript, split
-from launcher.data.turns import Message, check_order
+from launcher.data.turns import Message, check_order, shared_turns
 from launcher.formats.base import Fields, Format
 
 
@@ -41,14 +41,10 @@ def _fork(
         [*one, make_turn("assistant", chosen.strip())],
         [*other, make_turn("assistant", rejected.strip())],
     ]
-    length = 0
-    while length < min(map(len, sides)) and sides[0][length] == sides[1][length]:
-        length += 1
-    while length and sides[0][length - 1]["role"] == "assistant":
-        length -= 1
-    if not length:
+    shared = shared_turns(*sides)
+    if not shared:
         raise BrokenRow("format", "chosen and rejected do not begin with the same question")
-    return sides[0][:length], [side[length:] for side in sides]
+    return shared, [side[len(shared) :] for side in sides]
 
 
 def _write(example: Example) -> dict[str, Any]:

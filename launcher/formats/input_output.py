@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from launcher.data.fields import plain_pairs, read_side, read_system, read_systems, text_turn
-from launcher.data.findings import BrokenRow
+from launcher.data.fields import plain_pair, read_side, read_system, read_systems, text_turn
 from launcher.data.kinds import Example, untrained
 from launcher.data.turns import check_order
 from launcher.formats.base import SYSTEM, Fields, Format
@@ -30,12 +29,8 @@ def _read(row: Fields) -> Example:
 
 
 def _write(example: Example) -> dict[str, Any]:
-    system, pairs = plain_pairs(example, "input_output")
-    if len(pairs) > 1:
-        raise BrokenRow(
-            "format", f"input_output holds one answer, but this chat has {len(pairs)}; use --to messages"
-        )
-    row = {"input": pairs[0][0], "output": pairs[0][1]}
+    system, question, answer = plain_pair(example, "input_output")
+    row = {"input": question, "output": answer}
     return {**row, "systemPrompt": system} if system else row
 
 

@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from launcher.data.fields import make_turn, read_below, read_chat, read_history, read_systems, text_turn
-from launcher.data.findings import BrokenRow
+from launcher.data.fields import (
+    make_turn,
+    read_below,
+    read_chat,
+    read_history,
+    read_label,
+    read_systems,
+    text_turn,
+)
 from launcher.data.kinds import Example
 from launcher.data.turns import Message, check_answer
 from launcher.formats.base import SYSTEM, Fields, Format
@@ -18,12 +25,10 @@ def _matches(row: Fields) -> bool:
 
 
 def _read(row: Fields) -> Example:
-    label: Any = row.get("kto_tag")
-    if label not in (True, False) and str(label).lower() not in ("true", "false"):
-        raise BrokenRow("label", f"kto_tag {label!r} must be true (a good answer) or false (a bad one)")
+    label = read_label(row, "kto_tag")
     turns = _turns(row)
     check_answer(turns[-1:], "the last turn")
-    return {"prompt": turns[:-1], "completion": turns[-1:], "label": str(label).lower() in ("true", "1")}
+    return {"prompt": turns[:-1], "completion": turns[-1:], "label": label}
 
 
 def _turns(row: Fields) -> list[Message]:

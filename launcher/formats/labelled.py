@@ -1,16 +1,11 @@
 """`labelled`: a prompt, an answer, and whether the answer is a good one."""
 
-import json
 from typing import Any
 
-from launcher.data.fields import as_strings, read_side, with_tools
-from launcher.data.findings import BrokenRow
+from launcher.data.fields import as_strings, read_label, read_side, with_tools
 from launcher.data.kinds import Example
 from launcher.data.turns import check_answer, check_order
 from launcher.formats.base import TOOLS, Fields, Format
-
-_LABELS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-"""Spellings of a label, in JSON or in a cell of a table; pandas writes 1.0 where a cell of the column is empty."""
 
 
 def _matches(row: Fields) -> bool:
@@ -27,19 +22,7 @@ def _read(row: Fields) -> Example:
     )
     check_order([*prompt, *completion])
     check_answer(completion, "completion")
-    given = row.get("label")
-    label = _LABELS.get(str(given).lower())
-    if label is None:
-        raise BrokenRow(
-            "label", f"label {given!r} must be true (a good answer) or false (a bad one); {_way(given)}"
-        )
-    return with_tools({"prompt": prompt, "completion": completion, "label": label}, row)
-
-
-def _way(given: Any) -> str:
-    if given is None:
-        return "leave such rows out with data.on_bad_row=skip and a data.max_bad_share that allows them, or fill it"
-    return f"""if {given!r} is good: jq -c '.label = (.label == {json.dumps(given)})' OLD.jsonl > NEW.jsonl"""
+    return with_tools({"prompt": prompt, "completion": completion, "label": read_label(row, "label")}, row)
 
 
 def _unread(row: Fields) -> tuple[str, ...]:

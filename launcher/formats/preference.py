@@ -5,7 +5,7 @@ from typing import Any, cast
 from launcher.data.fields import as_strings, read_below, read_chat, read_side, read_systems, with_tools
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.turns import Message, check_answer, check_order
+from launcher.data.turns import Message, check_answer, check_order, shared_turns
 from launcher.formats.base import SYSTEM, TOOLS, Fields, Format
 
 _PROMPTS = (
@@ -39,7 +39,7 @@ def _read(row: Fields) -> Example:
     chosen, rejected = (read_side(row.get(name), name, "assistant") for name in ("chosen", "rejected"))
     prompt = _prompt(row)
     if _is_whole(chosen) and _is_whole(rejected):
-        shared = _common(chosen, rejected)
+        shared = shared_turns(chosen, rejected)
         if not shared:
             raise BrokenRow(
                 "format", "chosen and rejected are whole chats that do not begin with the same turns"
@@ -47,7 +47,7 @@ def _read(row: Fields) -> Example:
         _check_same(prompt, shared)
         chosen, rejected, prompt = chosen[len(shared) :], rejected[len(shared) :], shared
     elif not prompt:
-        prompt = _common(chosen, rejected)
+        prompt = shared_turns(chosen, rejected)
         chosen, rejected = chosen[len(prompt) :], rejected[len(prompt) :]
     if not prompt or not chosen or not rejected:
         raise BrokenRow("format", "no prompt, and chosen and rejected do not begin with the same turns")
@@ -102,16 +102,6 @@ def _check_same(prompt: list[Message], shared: list[Message]) -> None:
             "chosen and rejected are whole chats, and prompt is not among the turns that they share; "
             "data.drop=[prompt] reads only the chats",
         )
-
-
-def _common(one: list[Message], other: list[Message]) -> list[Message]:
-    """The turns with which both sides begin, up to the last one that is not an assistant turn."""
-    length = 0
-    while length < min(len(one), len(other)) and one[length] == other[length]:
-        length += 1
-    while length and one[length - 1]["role"] == "assistant":
-        length -= 1  # the answer itself belongs to the sides, even if both are the same
-    return one[:length]
 
 
 def _write(example: Example) -> dict[str, Any]:

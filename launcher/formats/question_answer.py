@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from launcher.data.fields import (
     make_turn,
-    plain_pairs,
+    plain_pair,
     read_below,
     read_history,
     read_string,
@@ -91,12 +91,8 @@ def _unread(row: Fields) -> tuple[str, ...]:
 
 
 def _write(example: Example) -> dict[str, Any]:
-    system, pairs = plain_pairs(example, "question_answer")
-    if len(pairs) > 1:
-        raise BrokenRow(
-            "format", f"question_answer holds one answer, but this chat has {len(pairs)}; use --to messages"
-        )
-    row = {"question": pairs[0][0], "answer": pairs[0][1]}
+    system, question, answer = plain_pair(example, "question_answer")
+    row = {"question": question, "answer": answer}
     return {**row, "system_prompt": system} if system else row
 
 

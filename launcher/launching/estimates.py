@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from launcher.config import Config
 from launcher.launching.summary import ShutdownTime, not_estimated, shutdown_dict
+from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.generation import gpu_limit
@@ -182,6 +183,9 @@ def _verdict(config: Config, plan: LaunchPlan) -> Lines:
     needs = f"{plan.room.host_gib:.1f} GiB of each node's memory"
     if limit is not None and plan.room.host_gib > limit[1]:
         needs += f" (no: {limit[0]}={limit[1]:g}; a launch would be refused)"
+    if beside := find_method(plan.trainer).processes(config):
+        number = "a process" if beside == 1 else f"{beside} processes"
+        needs += f" (with {number} beside each rank, without what their functions load)"
     room = f"{needs}, {plan.room.checkpoint_gib:.2f} GiB per checkpoint"
     return [("fits", fits), *bars, ("needs", room)]
 

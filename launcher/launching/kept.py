@@ -20,7 +20,7 @@ from launcher.registry import entry_point_places, has_other_finder, holds_no_dis
 from launcher.run import write_text
 from launcher.run.kinds import fits
 
-_KEPT_FROM = 8 << 20
+KEPT_FROM = 8 << 20
 """File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
 _known: dict[str, dict[str, Any]] = {}
 _LOOK: Mapping[str, Any] = {"places": Mapping[str, int | None], "without": Mapping[str, int | None]}
@@ -69,7 +69,7 @@ def _state(file: str) -> tuple[int, int | str]:
     if is_address(file):
         return size_of(file), state_of(file)
     status = Path(file).stat()
-    if status.st_size >= _KEPT_FROM:
+    if status.st_size >= KEPT_FROM:
         return status.st_size, status.st_mtime_ns
     return status.st_size, _digest(file, status.st_size, status.st_mtime_ns)
 

@@ -163,6 +163,7 @@ SPEC = Method(
     extra_passes=lambda config: 1 if config.trainer.beta else 0,
     reference=lambda config: bool(config.trainer.beta),
     draws=Draws(answers=_answers, tokens=_tokens, on_ranks=True),
+    processes=lambda config: len(config.trainer.reward_functions) if reward_timeout_s(config) else 0,
     fields=_FIELDS,
     refused=_REFUSED,
     figures=("reward", "kl", "completions/mean_length", "generation_wait"),

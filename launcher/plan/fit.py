@@ -60,6 +60,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         reentrant=any(plugin.reentrant for plugin in plan.plugins.values()),
         mlp_tile_tokens=config.trainer.mlp_tile_tokens,
         balances=bool(config.trainer.router_aux_loss_coef),
+        processes=method.processes(config),
         fragmentation=config.cluster.fragmentation,
     )
 

@@ -209,14 +209,3 @@ def _check_memory(config: Config, made: Generation) -> None:
             f"GiB for one answer; use generation.tensor_parallel_size={2 * made.tensor_parallel_size}, with as many GPUs, or "
             "a shorter model.max_length"
         )
-
-
-def answers_at_once(made: Generation, gpu_memory_gib: float | None) -> int | None:
-    """Answers of full length whose cache fits beside the weights; None if it is not known."""
-    if gpu_memory_gib is None or made.weights_gib is None or not made.answer_gib:
-        return None
-    copies = max(1, made.gpus // made.tensor_parallel_size)
-    return (
-        int(max(0.0, gpu_memory_gib * made.gpu_memory_utilization - made.weights_gib) / made.answer_gib)
-        * copies
-    )

@@ -71,7 +71,7 @@ class Logged(Line):
     """Seconds for which rank 0 waited for batches."""
     expert_load: float | None = None
     """Tokens of the busiest expert over the mean of its block, in the block where that is most, over all ranks: 1 is even.
-    None for a model without experts."""
+    None for a model without experts, and with trainer.torch_compile."""
     router_aux_loss: float | None = None
     """Mean load-balancing loss of a row, before its weight; None without trainer.router_aux_loss_coef."""
 

@@ -10,10 +10,11 @@ from launcher.clusters.registry import find_cluster
 from launcher.errors import Exit
 from launcher.output import say
 from launcher.run import RunDir
+from launcher.run.nonce import newest_term
 from launcher.supervise.children import StopSignal
 from launcher.supervise.lead import lead, prepare
 from launcher.supervise.leader_file import read_leader, write_leader
-from launcher.supervise.lease import Lease, newest_heartbeat, newest_term, read_holder
+from launcher.supervise.lease import Lease, newest_heartbeat, read_holder
 from launcher.supervise.place import holder_lives, lives_here, who
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.succession import Signs

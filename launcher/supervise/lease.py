@@ -1,8 +1,8 @@
 """The lease of a run dir: only the supervisor that holds it writes there.
 
-Between jobs it is lease.json: a later job replaces it once the cluster says that the earlier one is gone. Within a job that
-outlives its batch host, a supervisor can succeed another one: it claims the next term by an exclusive hard link, so that each
-term has one owner, and the older ones find that they are superseded. A claim is never removed before lease.json is.
+It passes on by claims (launcher.run.nonce), exclusive hard links, so that each term has one owner, and the older ones find that
+they are superseded: to another supervisor of a job that outlives its batch host, to a later job once the cluster says that the
+earlier one is gone, or to nobody, when it is given up. Neither lease.json nor a claim is ever removed.
 
 While it is held, the time of lease.json changes each second. It is a heartbeat on the file system: as long as it changes, the
 supervisor lives, even if the network between it and others is cut.
@@ -15,17 +15,19 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from launcher.errors import AlreadyRunning, RunError
+from launcher.reading import Document
 from launcher.run import RunDir, now, write_text
-from launcher.run.nonce import join_nonce, leased_to, split_nonce
+from launcher.run.locks import create_new
+from launcher.run.nonce import GIVEN_UP, Held, find_held, join_nonce, leased_to, split_nonce
 from launcher.timeouts import LEASE_HEARTBEAT_S
 
-_SETTLE_S = 0.2
 _WAIT_S = 900.0
 _ASK_S = 3.0
-_LOOK_S = LEASE_HEARTBEAT_S
+_AGAIN_S = 0.01
 _FIELDS = ("job_id", "restart", "host", "pid", "started")
 """What lease.json says of its holder."""
 
@@ -65,44 +67,40 @@ class Lease:
         """
         deadline = time.monotonic() + wait_s
         while True:
-            holder = self._read()
-            if holder is None:
-                if self._create():
+            held = self._read()
+            if held is None or held.given_up:
+                if self._create() if held is None else self._take_over(held):
                     return
+                time.sleep(_AGAIN_S)
                 continue
+            holder = held.job
             same_job = holder["job_id"] is not None and holder["job_id"] == self.mine["job_id"]
             alive = False if same_job and holder["restart"] != self.mine["restart"] else lives(holder)
-            if alive is False and self._take_over():
+            if alive is False and self._take_over(held):
                 return
             if alive or (alive is None and time.monotonic() > deadline):
                 job = f"job {holder['job_id']}" if holder["job_id"] else f"process {holder['pid']}"
                 doubt = "" if alive else f"; if it is gone, remove {self.run.lease}"
                 raise AlreadyRunning(f"{self.run.path} is being trained by {job} on {holder['host']}{doubt}")
-            time.sleep(_ASK_S if alive is None else 0)
+            time.sleep(_ASK_S if alive is None else _AGAIN_S)
 
     def succeed(self, first: str, term: int) -> bool:
         """Whether this supervisor holds the lease of its job from now on, as the one of that term. `first`: the nonce of the
         job's first supervisor."""
         nonce = join_nonce(first, term)
-        if holder_of(self.run) != first:
+        if holder_of(self.run) != first or not self._claim(nonce, {**self.mine, "nonce": nonce}):
             return False
         self.mine["nonce"] = nonce
-        claim = self.run.claim(nonce)
-        own = claim.with_name(f"{claim.name}.{secrets.token_hex(4)}")
-        write_text(own, json.dumps(self.mine) + "\n", durable=True)
-        try:
-            os.link(own, claim)
-        except FileExistsError:
-            return False
-        finally:
-            own.unlink(missing_ok=True)
         return self.held()
 
-    def watch(self) -> None:
-        """Starts the heartbeat, and to look whether the lease is still held; in a thread, because a file system may hang."""
+    def watch(self, every_s: float = LEASE_HEARTBEAT_S) -> None:
+        """Starts the heartbeat, and to look whether the lease is still held, in a thread, because a file system may hang.
+
+        `every_s`: seconds between two heartbeats.
+        """
 
         def look() -> None:
-            while not self._over.wait(_LOOK_S):
+            while not self._over.wait(every_s):
                 if not self.held():
                     self.lost = not self._over.is_set()
                     return
@@ -121,57 +119,61 @@ class Lease:
         return self._released or self.held()
 
     def release(self) -> None:
-        """Gives the lease up if it is still held."""
+        """Gives the lease up if it is still held. Nothing is removed: another supervisor may have it the next moment."""
         self._over.set()
-        if self.held():
-            self._released = True
-            self.run.lease.unlink(missing_ok=True)
-            self.run.leader.unlink(missing_ok=True)
-            for claim in self.run.path.glob(f"{self.run.claim(self.first).name}*"):
-                claim.unlink(missing_ok=True)
+        # on a full disk, say, the cluster will say that this one is gone
+        with contextlib.suppress(OSError):
+            if not self.held():
+                return
+            job = find_held(self.run).job
+            if self._claim(join_nonce(self.first, self.term + 1), {**self.mine, GIVEN_UP: True}):
+                self._released = True
+                # a client of NFS can take a new file for missing for a minute, but sees new content at once
+                write_text(self.run.lease, json.dumps({**job, GIVEN_UP: True}) + "\n", durable=True)
 
-    def _read(self) -> dict[str, Any] | None:
-        if not self.run.lease.exists():
-            return None
+    def _read(self) -> Held | None:
+        """Who has the run dir; None if nobody ever had it."""
         try:
-            holder = self.run.read_json(self.run.lease)
-            for key in _FIELDS:
-                holder[key]  # RunError without it
+            held = find_held(self.run)
+            if not held.given_up:
+                holder = Document(held.job, str(self.run.lease))
+                for key in _FIELDS:
+                    holder[key]  # RunError without it
+        except FileNotFoundError:
+            return None
         except RunError as error:
-            if not self.run.lease.exists():
-                return None
             raise AlreadyRunning(
                 f"{error} It says which supervisor has this run dir. If no job of the run is left, remove {self.run.lease} and "
                 f"type python -m launcher resume {self.run.name}"
             ) from None
-        return holder
+        return held
 
     def _create(self) -> bool:
-        own = self.run.lease.with_name(f".lease.{self.nonce}")
-        write_text(own, json.dumps(self.mine) + "\n", durable=True)
-        try:
-            os.link(own, self.run.lease)
-        except FileExistsError:
+        return self._link(self.run.lease, self.mine)
+
+    def _take_over(self, held: Held) -> bool:
+        """Whether the run dir is this one's now. Of several supervisors that take it at once, one gets it."""
+        if not self._claim(join_nonce(held.first, held.term + 1), self.mine):
             return False
-        finally:
-            own.unlink()
+        write_text(self.run.lease, json.dumps(self.mine) + "\n", durable=True)
         return True
 
-    def _take_over(self) -> bool:
-        """Whether the lease is held now. Of several supervisors that take over at once, the last one holds it."""
-        write_text(self.run.lease, json.dumps(self.mine) + "\n", durable=True)
-        time.sleep(_SETTLE_S)
-        return self.held()
+    def _claim(self, nonce: str, values: dict[str, Any]) -> bool:
+        """Whether this supervisor has made the claim of this nonce, which only one can."""
+        return self._link(self.run.claim(nonce), values)
+
+    def _link(self, path: Path, values: dict[str, Any]) -> bool:
+        return create_new(path, json.dumps(values) + "\n")
 
 
 def read_holder(run: RunDir) -> dict[str, Any] | None:
-    """lease.json, as the first supervisor of the job that has the run dir wrote it; None if there is none, or if it cannot be
+    """What the first supervisor of the job that has the run dir wrote of itself; None if nobody has it, or if that cannot be
     read."""
     try:
-        holder = run.read_json(run.lease)
-    except RunError:
+        held = find_held(run)
+    except (OSError, RunError):
         return None
-    return holder if "nonce" in holder else None
+    return None if held.given_up else {**held.job, "nonce": held.first}
 
 
 def holder_of(run: RunDir) -> str | None:
@@ -191,10 +193,3 @@ def newest_heartbeat(run: RunDir) -> int | None:
         return os.fstat(descriptor).st_mtime_ns
     finally:
         os.close(descriptor)
-
-
-def newest_term(run: RunDir, first: str, known: int = 1) -> int:
-    """The newest term that a supervisor of the job has claimed; `known`: one that is known to be claimed."""
-    while run.claim(join_nonce(first, known + 1)).exists():
-        known += 1
-    return known

@@ -16,11 +16,12 @@ from launcher.errors import RunError
 from launcher.output import say
 from launcher.processes import death_with_parent
 from launcher.run import RunDir
+from launcher.run.nonce import newest_term
 from launcher.supervise.addresses import split, why
 from launcher.supervise.connection import Connection, ConnectionClosed
 from launcher.supervise.handshake import introduce, read_key
 from launcher.supervise.leader_file import Leader, read_leader
-from launcher.supervise.lease import holder_of, newest_heartbeat, newest_term
+from launcher.supervise.lease import holder_of, newest_heartbeat
 from launcher.supervise.succession import Signs, turn_s
 from launcher.timeouts import CONNECT_ONE_S, CONNECT_S, SUCCESSION_S
 

@@ -6,7 +6,6 @@ that it locks by its name.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Generator, Mapping, Sequence
@@ -21,6 +20,7 @@ from launcher.errors import ClusterError, ConfigError
 from launcher.plan import LaunchPlan
 from launcher.render import render_script
 from launcher.run import job_number, now, write_text
+from launcher.run.locks import try_lock
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.trials import Array
 
@@ -119,7 +119,7 @@ def written(sweep: SweepDir, spec: dict[str, Any]) -> Generator[None]:
     """Writes sweep.json, which makes the folder a sweep, and holds its lock while the block runs."""
     temporary = sweep.spec.with_name(f".sweep.json.{os.getpid()}")
     with temporary.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try_lock(file)  # it is new, so that no other process has it
         file.write(json.dumps(spec, indent=2, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -134,9 +134,7 @@ def cut_short(folder: Path, request: str) -> Generator[SweepDir | None]:
         for path in sorted(folder.glob("sweep_*/sweep.json")):
             sweep = SweepDir(path.parent)
             with contextlib.suppress(OSError):
-                file = stack.enter_context(path.open())
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_cut(sweep, request):
+                if try_lock(stack.enter_context(path.open())) and _is_cut(sweep, request):
                     yield sweep
                     return
         yield None

@@ -8,11 +8,9 @@ a claim names its worker and outlives the process, which a requeue needs; a lock
 import contextlib
 import json
 import os
-import secrets
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from launcher.clusters.base import RunState
@@ -21,8 +19,9 @@ from launcher.clusters.registry import job_cluster
 from launcher.errors import ClusterError, RunError
 from launcher.processes import start_ticks
 from launcher.reading import read_json
-from launcher.run import now
+from launcher.run import now, write_text
 from launcher.run.kinds import CLAIM, fits
+from launcher.run.locks import create_new
 from launcher.sweep.folder import SweepDir
 
 _KEPT = ("values", "params")
@@ -113,9 +112,7 @@ def note(sweep: SweepDir, number: int, **facts: Any) -> None:
     assert before is not None
     path = sweep.claims / f"{number}.{before['generation']}.json"
     whole = {key: value for key, value in {**before, **facts}.items() if key != "generation"}
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    _write(temporary, whole)
-    temporary.replace(path)
+    write_text(path, json.dumps(whole) + "\n", durable=True)
 
 
 def own(sweep: SweepDir, worker: Worker) -> list[int]:
@@ -131,26 +128,10 @@ def own(sweep: SweepDir, worker: Worker) -> list[int]:
     ]
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a new file to the disk."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(content) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _make(sweep: SweepDir, number: int, generation: int, content: Mapping[str, Any]) -> bool:
     sweep.claims.mkdir(exist_ok=True)
     path = sweep.claims / f"{number}.{generation}.json"
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    _write(temporary, content)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-    return True
+    return create_new(path, json.dumps(content) + "\n")
 
 
 def _read(sweep: SweepDir, number: int, generation: int) -> dict[str, Any]:

@@ -108,8 +108,9 @@ class Recorder(TrainerCallback, ExportableState):
 
     def figures(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         """The figures that are logged in addition to the trainer's own."""
-        if "loss" in logs and self.tally is not None:
-            return {**self.tally.figures(), **(self.routers.figures() if self.routers else {})}
+        if "loss" in logs:
+            counted = self.tally.figures() if self.tally is not None else {}
+            return {**counted, **(self.routers.figures() if self.routers else {})}
         if "eval_loss" in logs and self.method.next_token_loss:
             return {"perplexity": perplexity(float(logs["eval_loss"]))}
         return {}
@@ -163,6 +164,7 @@ class Recorder(TrainerCallback, ExportableState):
             "tokens_per_s": round(rate, 2),
             "tokens_per_s_per_gpu": round(rate / ranks, 2),
             "peak_memory_gib": round(peak_memory_gib(self.plan.device == "cuda"), 3),
+            "expert_load": logs.get("expert_load"),
         }
 
     def _check_loss(self, step: int, logs: Any) -> None:

@@ -42,6 +42,28 @@ class Routers:
         finally:
             self._reading = False
 
+    def count_passes_of(self, decoder: nn.Module) -> None:
+        """Counts the choices of every training pass of the decoder, for a trainer whose loss is upstream's.
+
+        A training pass is one with gradients in training mode: not that of a reference model, nor one that generates an answer.
+        Tokens that the mask [rows, tokens] leaves out are not counted.
+        """
+        decoder.register_forward_pre_hook(self._begin_pass)
+        decoder.register_forward_hook(self._end_pass, with_kwargs=True)
+
+    def _begin_pass(self, decoder: nn.Module, arguments: Any) -> None:
+        self._read, self._reading = [], decoder.training and torch.is_grad_enabled()
+
+    def _end_pass(self, decoder: nn.Module, arguments: Any, options: Any, output: Any) -> None:
+        read, self._reading = self._reading, False
+        if not read or not self._read:
+            return
+        mask, (logits, _) = options.get("attention_mask"), self._read[0]
+        inside = torch.ones(len(logits), dtype=torch.bool, device=logits.device)
+        if isinstance(mask, torch.Tensor) and mask.numel() == len(logits):
+            inside = mask.flatten().bool()
+        self.balance(torch.where(inside, 0, -1))
+
     def _keep(self, router: nn.Module, arguments: Any, output: Any) -> None:
         # no operation here: within a checkpointed block it would be missing when the block is computed again
         if self._reading:
@@ -89,6 +111,16 @@ class Routers:
         even = chosen.mean(1).clamp(min=1e-12)
         found = {"expert_load": round(float((chosen.max(1).values / even).max()), 4)}
         return found | ({"router_aux_loss": loss / rows} if rows else {})
+
+
+def count_choices(model: Any) -> Routers | None:
+    """The routers of a mixture of experts whose choices are counted from now on; None for any other model."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+    found = find_routers(base, 1, 0.0) if decoder is not None else None
+    if found is not None:
+        found.count_passes_of(decoder)
+    return found
 
 
 def find_routers(model: Any, rows: int, coefficient: float) -> Routers | None:

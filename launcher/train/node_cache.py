@@ -17,6 +17,7 @@ from typing import IO
 from launcher.errors import ConfigError
 from launcher.run import RunDir
 from launcher.run.events.ranks import CopiedToNode
+from launcher.run.locks import try_lock
 from launcher.train.heartbeat import Heartbeat
 
 _SPARE = 1 << 30
@@ -73,7 +74,7 @@ class NodeCache:
         lock = copy.with_suffix(".lock").open("ab")
         temporary = copy.with_suffix(".part")
         while not _is_whole(copy, sizes):
-            if not _locked(lock, fcntl.LOCK_EX):
+            if not try_lock(lock):
                 self._wait(temporary)
                 continue
             if not _is_whole(copy, sizes):  # no other process was faster
@@ -127,7 +128,7 @@ class NodeCache:
             if shutil.disk_usage(self.folder).free >= needed + _SPARE:
                 return
             with contextlib.suppress(OSError), path.with_suffix(".lock").open("ab") as lock:
-                if _locked(lock, fcntl.LOCK_EX):
+                if try_lock(lock):
                     shutil.rmtree(path, ignore_errors=True)
         free = shutil.disk_usage(self.folder).free
         if free < needed + _SPARE:
@@ -153,14 +154,6 @@ def _is_whole(copy: Path, sizes: dict[str, int]) -> bool:
         return all((copy / name).stat().st_size == size for name, size in sizes.items())
     except OSError:
         return False
-
-
-def _locked(file: IO[bytes], how: int) -> bool:
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sizes(folder: Path) -> Iterator[int]:

@@ -26,6 +26,7 @@ from launcher.train.checkpoint.saver import Save, Saver
 from launcher.train.checkpoint.shards import clean
 from launcher.train.data.order import EvalOrder, GlobalOrder
 from launcher.train.data.rows import Rows
+from launcher.train.experts import count_choices
 from launcher.train.length import length_facts, settle_length
 from launcher.train.muon import make_muon
 from launcher.train.strategies.base import on_rank
@@ -60,7 +61,9 @@ class Resumable(TrainerHooks):
         )
         self.order.skipped = skipped
         recorder.batch_of = self.order.batch_of
-        recorder.routers = getattr(self, "routers", None)
+        if not hasattr(self, "routers"):  # a compiled graph would hold the hooks
+            self.routers = None if self.args.torch_compile else count_choices(self.model)
+        recorder.routers = self.routers
         if "seq_lengths" in self.train_dataset.column_names:
             recorder.tally = Tally(
                 plan, self.train_dataset, self.order, recorder.peak_tflops, recorder.extra_passes
@@ -228,8 +231,8 @@ class Resumable(TrainerHooks):
             "weights_only": self.saver.plan.weights_only,
         }
 
-        def make(files: dict[str, FileFacts]) -> Manifest:
-            return Manifest(**facts, time=now(), files=files)
+        def make(files: dict[str, FileFacts], writers: dict[str, int]) -> Manifest:
+            return Manifest(**facts, time=now(), files=files, writers=writers)
 
         return make
 

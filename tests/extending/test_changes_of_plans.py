@@ -1,53 +1,62 @@
 """Changes of what is planned and decided, each made in a copy of the tree; their figures stand in CONTRIBUTING.md."""
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.extending.tree import check_count
+from tests.extending.tree import Tree, check_count
+from tests.support.runs import Finished
 
 LORA_8B = ("plan", "+experiment=llama8b_lora", "cluster=local", "resources.device=cuda", "--json")
 
 
-def test_a_degree_of_parallelism(tree):
+def add_degree(tree: Tree) -> None:
+    """`strategy.repeat`: ranks that compute the same samples."""
     tree.edit(
         "launcher/config/strategy.py",
         "    offload_optimizer: bool = False\n",
-        '    pipeline: int = 1\n    """Ranks that hold successive layers (ddp)."""\n    offload_optimizer: bool = False\n',
+        '    repeat: int = 1\n    """Ranks that compute the same samples (ddp)."""\n    offload_optimizer: bool = False\n',
     )
     tree.edit(
         "launcher/strategies/degrees.py",
         "    expert: int = 1\n",
-        '    pipeline: int = 1\n    """Ranks that hold successive layers."""\n    expert: int = 1\n',
+        '    repeat: int = 1\n    """Ranks that compute the same samples."""\n    expert: int = 1\n',
     )
     tree.edit(
         "launcher/strategies/degrees.py",
         "self.dp_replicate * self.dp_shard * self.sequence * self.tensor",
-        "self.dp_replicate * self.dp_shard * self.sequence * self.tensor * self.pipeline",
+        "self.dp_replicate * self.dp_shard * self.sequence * self.tensor * self.repeat",
     )
     tree.edit(
         "launcher/strategies/degrees.py",
         "rank // (self.sequence * self.tensor)",
-        "rank // (self.sequence * self.tensor * self.pipeline)",
+        "rank // (self.sequence * self.tensor * self.repeat)",
     )
     tree.edit(
         "launcher/strategies/base.py",
         "        return Degrees(dp_replicate=sequence_groups(world_size, sequence), sequence=sequence)\n",
         """\
-        if world_size % config.pipeline:
-            raise PlanError(f"strategy.pipeline={config.pipeline} does not divide the {world_size} ranks")
-        groups = sequence_groups(world_size // config.pipeline, sequence)
-        return Degrees(dp_replicate=groups, sequence=sequence, pipeline=config.pipeline)
+        if world_size % config.repeat:
+            raise PlanError(f"strategy.repeat={config.repeat} does not divide the {world_size} ranks")
+        groups = sequence_groups(world_size // config.repeat, sequence)
+        return Degrees(dp_replicate=groups, sequence=sequence, repeat=config.repeat)
 """,
     )
     tree.edit(
         "launcher/strategies/base.py",
         "        self.check(config)\n",
         """\
-        if config.pipeline > 1 and type(self).degrees is not Strategy.degrees:
-            raise PlanError(f"strategy.pipeline={config.pipeline} is not possible with strategy={self.name}; use strategy=ddp")
+        if config.repeat > 1 and type(self).degrees is not Strategy.degrees:
+            raise PlanError(f"strategy.repeat={config.repeat} is not possible with strategy={self.name}; use strategy=ddp")
         self.check(config)
 """,
+    )
+    tree.edit(
+        "launcher/strategies/base.py",
+        "        return degrees.world_size\n\n    def shard(self, tensors",
+        "        return degrees.world_size // degrees.repeat\n\n    def shard(self, tensors",
     )
     tree.edit(
         "launcher/plan/rules.py",
@@ -55,30 +64,54 @@ def test_a_degree_of_parallelism(tree):
         """\
     Rule(
         number=999,
-        what="strategy.pipeline with plugins.qlora",
-        reason="4-bit weights have no place in a stage",
+        what="strategy.repeat with plugins.qlora",
+        reason="nothing has shown it",
         way_out="use plugin=[lora]",
-        broken=lambda run: run.four_bit and run.degrees.pipeline > 1,
+        broken=lambda run: run.four_bit and run.degrees.repeat > 1,
     ),
 )
 \"""The rules that are not specific to one method""",
     )
+
+
+def test_a_degree_of_parallelism(tree):
+    add_degree(tree)
     eight = ("plan", "+experiment=llama8b_lora", "resources.gpus_per_node=8", "cluster.gpus_per_node=8")
     plain, halved = (
-        tree.read(*eight, "strategy=ddp", f"strategy.pipeline={degree}", "--json") for degree in (1, 2)
+        tree.read(*eight, "strategy=ddp", f"strategy.repeat={degree}", "--json") for degree in (1, 2)
     )
-    assert (halved["degrees"]["dp_replicate"], halved["degrees"]["pipeline"]) == (4, 2)
+    assert (halved["degrees"]["dp_replicate"], halved["degrees"]["repeat"]) == (4, 2)
     assert halved["topology"] == plain["topology"]
     steps = [plan["batch"]["gradient_accumulation_steps"] for plan in (plain, halved)]
     assert steps[1] == 2 * steps[0]
-    assert "strategy.pipeline=3 does not divide the 8 ranks" in tree.refusal(
-        *eight, "strategy=ddp", "strategy.pipeline=3"
+    assert "strategy.repeat=3 does not divide the 8 ranks" in tree.refusal(
+        *eight, "strategy=ddp", "strategy.repeat=3"
     )
-    assert "not possible with strategy=zero3" in tree.refusal(*eight, "strategy=zero3", "strategy.pipeline=2")
+    assert "not possible with strategy=zero3" in tree.refusal(*eight, "strategy=zero3", "strategy.repeat=2")
     assert "(rule 999 of python -m launcher rules)" in tree.refusal(
-        *eight, "strategy=ddp", "strategy.pipeline=2", "plugin=[qlora]"
+        *eight, "strategy=ddp", "strategy.repeat=2", "plugin=[qlora]"
     )
     check_count("a degree of parallelism", tree)
+
+
+@pytest.mark.train
+@pytest.mark.long
+def test_two_ranks_of_the_new_degree_train_as_one_rank(tree, cache):
+    add_degree(tree)
+    typed = ("+experiment=tiny", "cluster=local", f"cache_dir={cache}", "resources.device=cpu", "trainer.max_steps=4",
+             "data.eval_path=null", "trainer.logging_steps=1", "batch.micro_batch_size=2", "--json")  # fmt: skip
+    found: list[list[tuple[float, float, int]]] = []
+    for ranks in (1, 2):
+        done = tree.call(*typed, f"resources.gpus_per_node={ranks}", f"strategy.repeat={ranks}")
+        assert done.returncode == 0, done.stderr
+        run = Finished(Path(json.loads(done.stdout.splitlines()[0])["run_dir"]))
+        lines = [line for line in run.metrics() if "loss" in line]
+        found.append([(line["loss"], line["grad_norm"], line["trained_tokens"]) for line in lines])
+    one, two = found
+    assert len(one) == 4
+    assert two == [
+        (pytest.approx(loss, rel=1e-6), pytest.approx(norm, rel=1e-5), tokens) for loss, norm, tokens in one
+    ]
 
 
 TERM = '''

@@ -131,7 +131,7 @@ def check_finished(lab: Lab, run: Finished, whole: Finished, *, timeout_s: float
     steps = [line["step"] for line in run.metrics() if "loss" in line]
     assert len(steps) - STEPS <= restarts * (EVERY + 6), (len(steps), restarts)
     until(lambda: not left_behind(lab, run), 60)
-    assert not (run.path / "lease.json").exists()
+    assert json.loads((run.path / "lease.json").read_text())["given_up"]
 
 
 def left_behind(lab: Lab, run: Finished) -> str:

@@ -73,12 +73,16 @@ def fill(run: RunDir) -> RunDir:
     )
     step = run.checkpoints / folder_name(8)
     step.mkdir(parents=True)
-    (step / "adapter_model.safetensors").write_bytes(b"weights")
+    files = {
+        name: {"bytes": 7, "crc32": "00000000"} for name in ("rank_00000.safetensors", "rank_00000.json")
+    }
+    for name in files:
+        (step / name).write_bytes(b"weights")
     manifest: dict[str, Any] = {
         "format": 1, "step": 8, "samples": 64, "tokens": 640, "epoch": 0.2, "world_size": 1, "strategy": "single",
         "run": run.name, "attempt": 1, "plan_digest": "0" * 64, "global_batch_size": 8, "samples_per_epoch": 160, "seed": 1,
         "why": "interval", "eval_loss": 1.5, "time": "2026-03-01T08:00:00+00:00", "versions": {"torch": "2"},
-        "parameters": {"a": [2, 2]}, "files": {"adapter_model.safetensors": {"bytes": 7, "crc32": "00000000"}},
+        "parameters": {"a": [2, 2]}, "files": files,
     }  # fmt: skip
     (step / "manifest.json").write_text(json.dumps(manifest))
     log = run.logs / "77_1"

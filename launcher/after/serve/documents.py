@@ -50,7 +50,7 @@ class Completion:
 
     @classmethod
     def of(cls, model: str) -> "Completion":
-        """That of a new answer."""
+        """The documents of a new answer."""
         return cls(model, f"chatcmpl-{uuid.uuid4().hex}", int(time.time()))
 
     def whole(self, text: str, finish_reason: str, tokens: tuple[int, int]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Completion:
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def last_chunk(self, tokens: tuple[int, int]) -> dict[str, Any]:
-        """The document behind a streamed answer that has its numbers of tokens."""
+        """The last document of a streamed answer, which has the numbers of tokens."""
         return {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(tokens)}
 
     def _head(self, kind: str) -> dict[str, Any]:

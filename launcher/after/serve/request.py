@@ -22,7 +22,7 @@ _WITHOUT_EFFECT = frozenset(
     ["user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key",
      "prompt_cache_retention"]
 )  # fmt: skip
-"""Fields that do not decide what the answer is; they are read over."""
+"""Fields that do not decide what the answer is; they are ignored."""
 _ONLY: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
     "presence_penalty": (0,),
@@ -100,12 +100,14 @@ def parse_request(body: bytes, longest: int) -> ChatRequest:
 def _object(body: bytes) -> dict[str, Any]:
     """The JSON object; a null counts as a field that is not given."""
 
-    def no_number(text: str) -> NoReturn:
+    def refuse_constant(text: str) -> NoReturn:
         raise ValueError(f"{text} is not JSON")
 
     try:
-        value: Any = json.loads(body.decode("utf-8"), parse_constant=no_number)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair is no text
+        value: Any = json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode(
+            "utf-8"
+        )  # fails for half of a surrogate pair, which is not a character
     except (ValueError, RecursionError) as error:
         raise RequestRefused(f"the body is not a JSON object in UTF-8 ({error})") from None
     if not isinstance(value, dict):
@@ -187,7 +189,7 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _tools(given: Mapping[str, Any]) -> list[Any]:
-    """The tools that the model is told of."""
+    """The tools that the model may call; none with tool_choice=none."""
     tools: list[Any] = _of_kind(given, "tools", list, [])
     choice = given.get("tool_choice", "auto")
     if choice not in ("auto", "none"):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from launcher.cli.parser import auto_or_number, auto_or_whole, seconds
+from launcher.cli.parser import auto_or_number, auto_or_whole, count, seconds
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
@@ -59,7 +59,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         "--beta", type=auto_or_number, default="auto", metavar="X", help="beta of --method dpo"
     )
     parser.add_argument(
-        "--seed", type=int, metavar="N", help="random seed of the job (default: chosen by the provider)"
+        "--seed", type=count, metavar="N", help="random seed of the job (default: chosen by the provider)"
     )
     parser.add_argument(
         "--price-per-million",

@@ -2,6 +2,7 @@
 
 import argparse
 
+from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
 from launcher.errors import Exit
 from launcher.managed.api import Api
@@ -10,7 +11,9 @@ from launcher.output import print_json, print_text
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most N jobs (default: 20)")
+    parser.add_argument(
+        "--limit", type=positive, default=20, metavar="N", help="at most N jobs (default: 20)"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -85,6 +85,8 @@ class Load:
     """Tokens of a tile of an MLP; None if it computes all at once."""
     balances: bool = False
     """Whether a loss balances the routers of a mixture of experts."""
+    processes: int = 0
+    """Processes that each rank starts beside itself, such as those of reward functions."""
     fragmentation: float = FRAGMENTATION
     """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
 

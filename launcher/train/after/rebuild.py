@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from launcher.checkpoint.folders import FoundCheckpoint, first_difference
-from launcher.checkpoint.manifest import rank_file
-from launcher.checkpoint.pieces import PieceReader
+from launcher.checkpoint.folders import FoundCheckpoint, first_difference, open_pieces
 from launcher.errors import CheckpointError, RunError
 from launcher.plugins.decide import Decided
 from launcher.train.after.load_back import open_base
@@ -34,7 +32,7 @@ def fill(model: Any, found: FoundCheckpoint) -> None:
         raise CheckpointError(
             f"{found.path}: {odd} is not in {'the checkpoint' if odd in trained else 'this model'}; was a plugin changed since?"
         )
-    reader = PieceReader([found.path / rank_file(rank) for rank in range(manifest.world_size)])
+    reader = open_pieces(found)
     for name, parameter in trained.items():
         if manifest.parameters[name] != list(parameter.shape):
             raise CheckpointError(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy
 import torch
 
-from launcher.checkpoint.folders import FoundCheckpoint
-from launcher.checkpoint.manifest import Manifest, rank_file
+from launcher.checkpoint.folders import FoundCheckpoint, open_pieces
+from launcher.checkpoint.manifest import Manifest, state_file
 from launcher.checkpoint.pieces import Piece, PieceReader
 from launcher.errors import CheckpointError
 from launcher.train.checkpoint.shards import STEP, TORCH, WEIGHT, Shard
@@ -34,7 +34,7 @@ def restore(trainer: Any, found: FoundCheckpoint, rank: int, world_size: int, *,
     order = sorted(
         range(manifest.world_size), key=lambda number: (number != first, (number - rank) % apart != 0)
     )
-    reader = PieceReader([found.path / rank_file(number) for number in order])
+    reader = open_pieces(found, order)
     for shard in own:
         for kind, tensor in shard.tensors().items():
             if kind == WEIGHT or has_state:
@@ -67,7 +67,7 @@ def _restore_scheduler(scheduler: Any, state: dict[str, Any]) -> None:
 
 def read_small(found: FoundCheckpoint, rank: int) -> dict[str, Any]:
     """The state of this rank that is not in tensors; that of rank 0 if the checkpoint has fewer ranks."""
-    path = found.path / f"rank_{rank if rank < found.manifest.world_size else 0:05d}.json"
+    path = found.path / state_file(rank if rank < found.manifest.world_size else 0)
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:

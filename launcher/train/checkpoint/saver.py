@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from launcher import environment
 from launcher.checkpoint.folders import commit, open_folder, retain
-from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file
+from launcher.checkpoint.manifest import FileFacts, Manifest, rank_file, state_file
 from launcher.checkpoint.pieces import write_file, write_pieces
 from launcher.checkpoint.tasks import TaskRetention
 from launcher.errors import SaveFailedError
@@ -43,7 +43,8 @@ class Save:
     """State of this rank that is not in tensors: random generators, counters."""
     trainer_state: dict[str, Any]
     """transformers' TrainerState, written by rank 0."""
-    make_manifest: Callable[[dict[str, FileFacts]], Manifest]
+    make_manifest: Callable[[dict[str, FileFacts], dict[str, int]], Manifest]
+    """From the files, and the ranks that have written whole parameters."""
     begun: float
     """time.monotonic() when training stopped for the save."""
     blocked_s: float = 0.0
@@ -126,14 +127,14 @@ class Saver:
             folder = open_folder(self.run.checkpoints, save.step)
             name = rank_file(self.rank)
             files[name] = write_pieces(folder / name, self.snapshot.pieces, self.snapshot.data())
-            name = f"rank_{self.rank:05d}.json"
+            name = state_file(self.rank)
             files[name] = write_file(folder / name, [_json(save.state)])
             if self.rank == 0:
                 files[TRAINER_STATE] = write_file(folder / TRAINER_STATE, [_json(save.trainer_state)])
         except Exception as caught:  # the run continues after any error, and the other ranks must learn of it
             error = f"rank {self.rank}: {_say(caught)}"
         try:
-            parts = self._gather((files, error))
+            parts = self._gather((files, error, self.snapshot.whole))
             if parts is not None:
                 self._finish(save, folder, parts)
         except Exception as caught:
@@ -141,8 +142,10 @@ class Saver:
         self.writing = False
 
     def _finish(self, save: Save, folder: Path | None, parts: list[Any]) -> None:
-        error = next((reason for _, reason in parts if reason), "")
-        manifest = save.make_manifest({name: facts for part, _ in parts for name, facts in part.items()})
+        error = next((reason for _, reason, _ in parts if reason), "")
+        files = {name: facts for part, _, _ in parts for name, facts in part.items()}
+        writers = {name: rank for rank, (_, _, whole) in enumerate(parts) for name in whole}
+        manifest = save.make_manifest(files, writers)
         target = None
         if not error and not leased_to(self.run, self.lease):
             error = "another job has taken the lease of this run dir"

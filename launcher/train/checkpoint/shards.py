@@ -111,13 +111,17 @@ class Snapshot:
     def __init__(self) -> None:
         self._buffer = torch.empty(0, dtype=torch.uint8)
         self.pieces: list[Piece] = []
+        self.whole: list[str] = []
+        """Parameters of which this rank alone writes all; of one rank, which writes everything, none is listed."""
 
     def take(self, shards: list[Shard], rank: int, world_size: int, *, weights_only: bool = False) -> None:
         """Copies what this rank has to write: weights, and the optimizer's state unless `weights_only`. Parameters that every
         rank holds are distributed over the ranks by size; ranges that several ranks hold are divided among them."""
+        own = _own(shards, rank, world_size)
+        self.whole = [shard.name for shard in own if shard.whole and world_size > 1]
         tensors = [
             (f"{kind}/{shard.name}", shard.start, tensor)
-            for shard in _own(shards, rank, world_size)
+            for shard in own
             for kind, tensor in shard.tensors().items()
             if tensor.numel() and (kind == WEIGHT or not weights_only)
         ]

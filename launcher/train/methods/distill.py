@@ -36,8 +36,6 @@ def arguments() -> type:
 class ResumableDistillation(sft.ResumableSFT):
     """The trainer of sft with the loss of distillation. `learn_from` must be called before `train`."""
 
-    reads_routers = False
-
     def learn_from(self: Any, teacher: "Teacher", mix: Mix) -> None:
         """Sets the teacher, and what the loss is made of."""
         self.teacher, self.mix = teacher, mix
@@ -49,11 +47,17 @@ class ResumableDistillation(sft.ResumableSFT):
         """The sum of the losses of this micro-batch's trained tokens, divided by `num_items_in_batch` (of the global batch).
 
         The teacher predicts first, while there are no activations of the student."""
-        targets = shift(inputs["labels"]).flatten()
-        inputs = {name: value for name, value in inputs.items() if name != "labels"} | {"use_cache": False}
+        targets, numbers = shift(inputs["labels"]).flatten(), inputs.get("row_numbers")
+        own = ("labels", "row_numbers")
+        inputs = {name: value for name, value in inputs.items() if name not in own} | {"use_cache": False}
         where = trained_positions(targets)
         taught = self.teacher.predict(inputs, where)
-        logits = self.logits_at(model, inputs, where)
+        if numbers is None or not self.model.training:
+            logits = self.logits_at(model, inputs, where)
+        else:
+            with self.routers.reading():
+                logits = self.logits_at(model, inputs, where)
+            self.routers.balance(numbers)
         total, sums = distillation_loss(logits, taught, targets[where], self.mix)
         self._note(sums, targets)
         if not self.model.training:

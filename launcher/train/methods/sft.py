@@ -21,9 +21,6 @@ def arguments() -> type:
 class ResumableSFT(Resumable, PlainLoss, SFTTrainer):
     """trl's SFT trainer with this project's checkpoints, rows and loss."""
 
-    reads_routers = True
-    """Whether the routers of a mixture of experts are read."""
-
 
 TRAINER = ResumableSFT
 """The trainer's class, for a loop that makes its steps itself (launcher/train/lanes)."""
@@ -64,8 +61,7 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
     if coefficient is not None:
         text.router_aux_loss_coef = coefficient  # trl has changed what is exported
     made.share_sequences(parts.plan)
-    if trainer.reads_routers:
-        made.read_routers(parts.plan, config.trainer.router_aux_loss_coef or 0.0)
+    made.read_routers(parts.plan, config.trainer.router_aux_loss_coef or 0.0)
     return made
 
 

@@ -64,6 +64,11 @@ class RewardProcess:
         with contextlib.suppress(OSError):  # it has ended: the first reply says so
             send(ours, pickle.dumps(setup), self._begun + START_S)
 
+    @property
+    def pid(self) -> int | None:
+        """The process's id; None if it has not started or was ended."""
+        return None if self._process is None else self._process.pid
+
     def start_again(self) -> None:
         """Starts the process if it has ended."""
         if self._process is None or self._process.poll() is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 
 from launcher.checkpoint.manifest import read_manifest
-from launcher.checkpoint.pieces import Piece, read_index, write_pieces
+from launcher.checkpoint.pieces import Piece, read_index, write_file, write_pieces
 from launcher.config import read_config, register
 from launcher.errors import AlreadyRunning, CheckpointError
 from launcher.launching.freeze.unpack import changed_files, unpack
@@ -42,11 +42,16 @@ def run_files(folder: Path) -> list[Surface]:
     facts = write_pieces(
         step / "rank_00000.safetensors", [Piece("model/a", 0, 2, "F32")], memoryview(bytes(8))
     )
+    state = write_file(step / "rank_00000.json", [memoryview(b"{}")])
+    files = {
+        "rank_00000.safetensors": dataclasses.asdict(facts),
+        "rank_00000.json": dataclasses.asdict(state),
+    }
     manifest: dict[str, Any] = {
         "format": 1, "step": 8, "samples": 64, "tokens": 640, "epoch": 0.2, "world_size": 1, "strategy": "single",
         "run": run.name, "attempt": 1, "plan_digest": "0" * 64, "global_batch_size": 8, "samples_per_epoch": 160, "seed": 1,
         "why": "interval", "eval_loss": 1.5, "time": "2026-03-01T08:00:00+00:00", "versions": {"torch": "2"},
-        "parameters": {"a": [2, 2]}, "files": {"rank_00000.safetensors": dataclasses.asdict(facts)},
+        "parameters": {"a": [2, 2]}, "files": files,
     }  # fmt: skip
 
     def take_lease() -> None:

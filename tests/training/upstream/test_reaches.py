@@ -180,6 +180,29 @@ def test_deepspeed_keeps_fragments_and_the_way_to_publish_them_private():
     assert "_hp_mapping" in inspect.getsource(stage_1_and_2)
 
 
+def test_a_model_that_one_rank_loads_is_sent_without_its_buffers():
+    from accelerate.utils.fsdp_utils import fsdp2_load_full_state_dict
+    from transformers.distributed import fsdp
+
+    source = inspect.getsource(fsdp2_load_full_state_dict)
+    assert "device_mesh = sharded_param.device_mesh" in source and "isinstance(sharded_param" not in source
+    assert 'os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING"' in inspect.getsource(fsdp)
+
+
+def test_a_process_group_takes_no_store_of_its_own():
+    import torch.distributed as dist
+
+    assert not {"store", "address", "hostname"} & set(inspect.signature(dist.new_group).parameters)
+    assert {"_devices", "_timeout"} <= set(dir(dist.ProcessGroupGloo._Options))
+    assert not {"devices", "timeout"} <= set(dir(dist.ProcessGroupGloo._Options))
+
+
+def test_the_trainer_has_no_public_way_to_take_one_step():
+    public = {name for name in dir(Trainer) if "step" in name and not name.startswith("_")}
+    assert public == {"training_step", "prediction_step"}
+    assert "self._inner_training_loop" in inspect.getsource(Trainer.train)
+
+
 @pytest.mark.parametrize("name", METHODS.own_names())
 def test_a_trainer_of_this_project_overrides_private_methods_in_upstream_alone(name):
     import importlib

@@ -18,12 +18,13 @@ from launcher.checkpoint.folders import (
     find_all,
     first_difference,
     open_folder,
+    open_pieces,
     reasons_to_keep,
     remove_leftovers,
     retain,
 )
-from launcher.checkpoint.manifest import FORMAT, Manifest
-from launcher.checkpoint.pieces import Piece, PieceReader, write_pieces
+from launcher.checkpoint.manifest import FORMAT, FileFacts, Manifest
+from launcher.checkpoint.pieces import Piece, PieceReader, write_file, write_pieces
 from launcher.errors import CheckpointError, PlanError
 from launcher.plan.save import best_interval_s, effective_training_time, mean_time_between_failures_s
 
@@ -36,14 +37,19 @@ def manifest(step: int, eval_loss: float | None = None) -> Manifest:
     )  # fmt: skip
 
 
-def save(checkpoints: Path, step: int, eval_loss: float | None = None) -> Path:
+def save(checkpoints: Path, step: int, eval_loss: float | None = None, *, weights_only: bool = False) -> Path:
     folder = open_folder(checkpoints, step)
     data = bytes(range(8))
     facts = write_pieces(
         folder / "rank_00000.safetensors", [Piece("weight/w", 0, 2, "F32")], memoryview(data)
     )
-    files = {"rank_00000.safetensors": facts}
-    return commit(folder, dataclasses.replace(manifest(step, eval_loss), files=files))
+    files = {
+        "rank_00000.safetensors": facts,
+        "rank_00000.json": write_file(folder / "rank_00000.json", [memoryview(b"{}")]),
+    }
+    return commit(
+        folder, dataclasses.replace(manifest(step, eval_loss), files=files, weights_only=weights_only)
+    )
 
 
 def test_a_folder_is_no_checkpoint_until_it_is_committed(tmp_path):
@@ -74,11 +80,102 @@ def test_another_format_is_not_read(tmp_path):
     assert isinstance(found, Broken) and "has format 2; this version reads 1" in found.reason
 
 
+def save_whole(checkpoints: Path, **changed: object) -> Path:
+    """A checkpoint of three ranks, of which the first has written nothing and each other one a parameter."""
+    folder = open_folder(checkpoints, 10)
+    files: dict[str, FileFacts] = {}
+    for rank, names in enumerate(([], ["a"], ["b"])):
+        pieces = [Piece(f"{kind}/{name}", 0, 4, "U8") for name in names for kind in ("weight", "exp_avg")]
+        name = f"rank_{rank:05d}"
+        files[f"{name}.safetensors"] = write_pieces(
+            folder / f"{name}.safetensors", pieces, memoryview(bytes([rank] * 8))
+        )
+        files[f"{name}.json"] = write_file(folder / f"{name}.json", [memoryview(b"{}")])
+    whole = dataclasses.replace(manifest(10), world_size=3, files=files, writers={"a": 1, "b": 2})
+    return commit(folder, dataclasses.replace(whole, **changed))
+
+
+def test_a_parameter_is_read_from_the_file_that_the_manifest_names_and_no_other_is_opened(tmp_path):
+    folder = save_whole(tmp_path)
+    (found,) = committed(tmp_path)
+    assert found.manifest.writers == {"a": 1, "b": 2}
+    for rank in (0, 1):
+        (folder / f"rank_{rank:05d}.safetensors").write_bytes(b"no header")
+    read: list[bytes] = []
+    reader = open_pieces(found)
+    for kind in ("exp_avg", "weight"):
+        reader.read(f"{kind}/b", 0, 4, lambda piece, offset, data: read.append(bytes(data)))
+    assert read == [b"\2\2\2\2"] * 2
+    with pytest.raises(CheckpointError, match=r"rank_00001.safetensors cannot be read"):
+        reader.read("weight/a", 0, 4, lambda *part: None)
+
+
+@pytest.mark.parametrize("writers", [{}, {"a": 2}, {"a": 77, "b": 1}])
+def test_a_parameter_is_found_without_its_file_s_name_as_in_earlier_versions_or_with_a_wrong_one(
+    tmp_path, writers
+):
+    folder = save_whole(tmp_path, writers=writers)
+    assert ("writers" in json.loads((folder / "manifest.json").read_text())) == bool(writers)
+    (found,) = committed(tmp_path)
+    read: list[bytes] = []
+    open_pieces(found).read("weight/a", 0, 4, lambda piece, offset, data: read.append(bytes(data)))
+    assert read == [b"\1\1\1\1"]
+
+
+def test_pieces_that_changed_places_are_found_by_their_digests(tmp_path):
+    folder = save_whole(tmp_path)
+    one, other, aside = (folder / name for name in ("rank_00001.safetensors", "rank_00002.safetensors", "x"))
+    for file, target in ((one, aside), (other, one), (aside, other)):
+        file.rename(target)
+    (found,) = committed(tmp_path)  # all sizes are right
+    assert "rank_00001.safetensors has digest" in str(first_difference(found, sorted(found.manifest.files)))
+
+
+def test_a_piece_that_is_missing_or_cut_is_no_checkpoint(tmp_path):
+    folder = save_whole(tmp_path)
+    file = folder / "rank_00002.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1])
+    (found,) = find_all(tmp_path)
+    assert isinstance(found, Broken) and "bytes, but the manifest says" in found.reason
+    file.unlink()
+    (found,) = find_all(tmp_path)
+    assert isinstance(found, Broken) and "rank_00002.safetensors cannot be read" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda one: one["files"].pop("rank_00002.safetensors"), "does not list rank_00002.safetensors"),
+        (lambda one: one["files"].pop("rank_00000.json"), "does not list rank_00000.json"),
+        (lambda one: one.update(world_size=4), "does not list rank_00003.safetensors"),
+        (lambda one: one.update(world_size=1 << 62), "does not list rank_00003.safetensors"),
+        (
+            lambda one: one["files"].update({"../x": one["files"]["rank_00000.json"]}),
+            "is not the name of a file",
+        ),
+        (lambda one: one["files"].update({"/etc/passwd": {}}), "is not the name of a file"),
+        (
+            lambda one: one["files"]["rank_00000.json"].update(bytes="2"),
+            "has a type that a save never writes",
+        ),
+        (lambda one: one.update(writers={"a": "1"}), "has a type that a save never writes"),
+    ],
+)
+def test_a_manifest_lists_a_file_in_the_folder_for_every_rank(tmp_path, change, reason):
+    path = save_whole(tmp_path) / "manifest.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    (found,) = find_all(tmp_path)
+    assert isinstance(found, Broken) and reason in found.reason
+
+
 def test_a_manifest_says_that_it_lacks_the_optimizer_only_if_it_does(tmp_path):
-    full, stripped = manifest(10), dataclasses.replace(manifest(20), weights_only=True)
-    assert "weights_only" not in full.to_text()  # earlier versions read it
-    for one in (full, stripped):
-        commit(open_folder(tmp_path, one.step), one)
+    assert (
+        "weights_only" not in (save(tmp_path, 10) / "manifest.json").read_text()
+    )  # earlier versions read it
+    save(tmp_path, 20, weights_only=True)
     assert [found.manifest.weights_only for found in committed(tmp_path)] == [True, False]
 
 
@@ -242,7 +339,7 @@ WEIGHTS = "plugins.sharded_checkpoint.weights_only=true"
 @pytest.mark.parametrize("as_run", [True, False])
 def test_a_start_without_optimizer_state_has_to_be_requested(cli, tmp_path, as_run: bool):
     inside = tmp_path / "runs" / "old" / "2026-01-01_00-00-00" / "checkpoints"
-    step = commit(open_folder(inside, 20), dataclasses.replace(manifest(20), weights_only=True))
+    step = save(inside, 20, weights_only=True)
     start = f"resume={step.parent.parent if as_run else step}"
     refused = cli("+experiment=tiny", "cluster=local", "dry_run=true", start)
     assert refused.returncode == 1 and "step_00000020 has no optimizer state" in refused.stderr

@@ -75,6 +75,9 @@ def test_a_group_lists_its_verbs(group, capsys):
         (["--config-dir", ".", "plan", "+experiment=tiny", "--json"], "UsageError", 2, "a verb is the first word"),
         (["plan", "+experiment=tiny", "--json", "--config-dir"], "UsageError", 2, "expected one argument"),
         (["managed", "status", "--json"], "ConfigError", 1, "OPENAI_BASE_URL"),
+        (["managed", "list", "--limit", "-1", "--json"], "UsageError", 2, "--limit: -1 must be a whole number of at least 1"),
+        (["managed", "poll", "--every-s", "nan", "--json"], "UsageError", 2, "--every-s: nan must be a number of seconds"),
+        (["serve", "--waiting", "many", "--json"], "UsageError", 2, "--waiting: many must be a whole number of at least 0"),
     ],
 )  # fmt: skip
 def test_an_error_under_json_is_json_on_stdout_and_one_line_on_stderr(

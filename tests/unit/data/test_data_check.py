@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from launcher.__main__ import main
-from launcher.data import counting, survey
+from launcher.data import counting
+from launcher.data.check import check
 from launcher.data.findings import RULES
 from launcher.data.part import Part
+from launcher.data.portion import CheckOptions, Sizes
 from launcher.data.whole import STEPS, advise
+from launcher.output import as_json
 
 WORDS = "lamp oil keeper gull storm rope ladder bell lens clock tide chart boat stove letter coat window wick stair rail"
 NOUNS = WORDS.split(" ")
@@ -316,16 +319,24 @@ def test_advice_goes_by_the_number_of_rows():
     assert len({about(end) for end, _ in STEPS if end and end < 10_000}) == 4
 
 
-def test_large_files_give_the_report_of_small_ones(checked, monkeypatch: pytest.MonkeyPatch):
+def test_large_files_give_the_report_of_small_ones(checked, tmp_path):
     rows = [*CHATS, CHATS[5], chat(2000), {"messages": []}, *[chat(number) for number in range(3000, 3100)]]
     near = json.loads(json.dumps(chat(2000)))
     near["messages"][1]["content"] += " Quite."
     evaluation = [CHATS[9], chat(5000), {"prompt": "?", "completion": CHATS[11]["messages"][1]["content"]}]
-    _, small = checked([*rows, near], evaluation=evaluation)
-    monkeypatch.setattr(survey, "SMALL", 0)
-    monkeypatch.setattr(survey, "_BLOCK", 4096)
-    _, large = checked([*rows, near], evaluation=evaluation)
-    monkeypatch.undo()
+    checked([*rows, near], evaluation=evaluation)
+    small, large = (
+        json.loads(
+            as_json(
+                check(
+                    CheckOptions(
+                        path=tmp_path / "train.jsonl", eval_path=tmp_path / "eval.jsonl", divided=sizes
+                    )
+                ).to_dict()
+            )
+        )
+        for sizes in (Sizes(), Sizes(small=0, block=4096))
+    )
     assert found(large) == found(small)
     assert {"duplicate", "near_duplicate", "eval_exact", "eval_overlap", "empty"} <= {
         rule for rule, _ in found(small)

@@ -108,6 +108,7 @@ def test_a_line_that_is_no_row_is_called_what_it_is(tmp_path: Path, line: str, s
              "rejected_response": "No"},
             "pair",
         ),
+        ({"instruction": "Hi", "output": "Yo", "kto_tag": 0}, "labelled"),
         ({"prompt": "Hi", "completion_a": "No", "completion_b": "Yo", "preference": "b"}, "pair"),
         ({"prompt": "Hi", "responses": ["No", "Yo"], "scores": [1, 5]}, "pair"),
     ],
@@ -125,6 +126,17 @@ def test_rows_of_other_tools_are_read_with_the_good_answer_where_it_belongs(row:
             ("user", "Hi"),
             ("assistant", "Yo"),
         ]
+
+
+@pytest.mark.parametrize(
+    ("given", "good"), [(1.0, True), (0.0, False), (1, True), ("1", True), ("0.0", False)]
+)
+def test_a_label_that_a_table_has_made_a_number_keeps_its_meaning(given: Any, good: bool):
+    for row in (
+        {"instruction": "Hi", "output": "Yo", "kto_tag": given},
+        {"prompt": "Hi", "completion": "Yo", "label": given},
+    ):
+        assert read_example(row)[1]["label"] is good
 
 
 def test_the_turns_before_a_question_are_read():

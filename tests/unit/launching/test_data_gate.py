@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from launcher.__main__ import main
-from launcher.config import Config
 from launcher.data.files import read_rows
 from launcher.data.places import fix_files
-from launcher.errors import ConfigError, DataError
+from launcher.errors import ConfigError
 from launcher.launching import data_gate as gate
-from launcher.launching import kept as kept_results
-from launcher.launching.data_gate import check_data, data_paths, files_of
+from launcher.launching.data_gate import data_paths, files_of
+from launcher.launching.kept import KEPT_FROM
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 
@@ -158,20 +157,22 @@ def test_a_hub_data_set_is_one_warning_and_stays_a_name(write, launch):
     assert json.loads(run_of(done).plan.read_text())["facts"]["data_path"] == "hub:owner/name:train"
 
 
-def test_the_outcome_for_a_large_file_is_kept_until_the_file_changes(
-    write, compose: Callable[..., Config], tmp_path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(kept_results, "_KEPT_FROM", 0)
-    path = write(ROW)
-    config = compose(*TINY, "data.path=train.jsonl", f"cache_dir={tmp_path}/cache")
-    first = check_data(config)
+def test_the_outcome_for_a_large_file_is_kept_until_the_file_changes(write, launch, tmp_path):
+    answer = {"role": "assistant", "content": "Good evening. " * 8000}
+    long = {"messages": [ROW["messages"][0], answer]}
+    path = write(*[long] * (1 + KEPT_FROM // len(json.dumps(long))))
+    assert path.stat().st_size >= KEPT_FROM
+    assert launch(f"cache_dir={tmp_path}/cache").returncode == 0
     (kept,) = (tmp_path / "cache" / "data_checks").iterdir()
-    monkeypatch.setattr(kept_results, "_known", {})
-    kept.write_text(json.dumps({**first[0], "rows": 77}))
-    assert check_data(config)[0]["rows"] == 77
-    path.write_text(json.dumps(ROW) + "\n" + json.dumps(BAD))
-    with pytest.raises(DataError, match="line 2"):
-        check_data(config)
+    first = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**first, "rows": 77}))
+    done = launch(f"cache_dir={tmp_path}/cache")
+    assert json.loads(run_of(done).data_check.read_text())[0]["rows"] == 77
+    with path.open("a") as file:
+        file.write(json.dumps(BAD))
+    done = launch(f"cache_dir={tmp_path}/cache")
+    assert done.returncode == 1
+    assert f"line {first['rows'] + 1}" in done.stderr
 
 
 def test_the_outcome_for_a_small_file_is_kept_by_its_content(write, launch, tmp_path):

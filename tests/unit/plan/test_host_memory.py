@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import time
+from pathlib import Path
 
 import pytest
 
 from launcher.errors import PlanError
+from launcher.launching.estimates import estimate_lines
 from launcher.plan import check_fits, little_memory
 from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
-from launcher.plan.memory.host import pinned, snapshot_bytes
+from launcher.plan.memory.host import BESIDE, pinned, snapshot_bytes
+from launcher.train.rewards.process import RewardProcess
 
 GIB = 2**30
 FULL_70B = (
@@ -123,3 +127,34 @@ def _strategies():
     from launcher.strategies import candidates
 
     return candidates()
+
+
+REWARDED = (
+    "+experiment=llama8b_lora", "trainer=grpo", "strategy=ddp", "resources.gpus_per_node=4",
+    "trainer.reward_functions=[{_target_: my.one}, {_target_: my.other}]",
+)  # fmt: skip
+
+
+def test_the_processes_of_reward_functions_are_counted_for_every_rank(compose, plan):
+    beside, within = plan(*REWARDED), plan(*REWARDED, "trainer.reward_timeout_s=0")
+    assert beside.room.host_gib - within.room.host_gib == pytest.approx(4 * 2 * BESIDE / GIB, abs=0.02)
+    told = dict(estimate_lines(compose(*REWARDED), beside))["needs"]
+    assert "(with 2 processes beside each rank, without what their functions load)" in told
+    alone = compose(*REWARDED, "trainer.reward_timeout_s=0")
+    assert "beside" not in dict(estimate_lines(alone, within))["needs"]
+
+
+def test_a_process_of_a_reward_function_needs_what_the_plan_counts(tmp_path, monkeypatch):
+    (tmp_path / "plain.py").write_text(
+        "def score(completions, **kwargs):\n    return [0.0 for _ in completions]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    process = RewardProcess("trainer.reward_functions[0]", "plain.score", {})
+    process.start()
+    try:
+        assert process.wait_until_ready(time.monotonic() + 60) is None
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    finally:
+        process.end()
+    (resident,) = [int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:")]
+    assert 0.5 * BESIDE < resident < 1.5 * BESIDE

@@ -7,7 +7,8 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.checkpoint.folders import commit, open_folder, retain
-from launcher.checkpoint.manifest import FORMAT, Manifest
+from launcher.checkpoint.manifest import FORMAT, Manifest, rank_file, state_file
+from launcher.checkpoint.pieces import write_file
 from launcher.checkpoint.tasks import task_retention
 from launcher.config import read_config
 from launcher.launching.ending import cancel
@@ -53,7 +54,9 @@ def manifest(step: int, saved: str = "2026-11-24T00:00:00.000+00:00") -> Manifes
 
 def save(run: RunDir, *steps: int, saved: str = "2026-11-24T00:00:00.000+00:00") -> None:
     for step in steps:
-        commit(open_folder(run.checkpoints, step), manifest(step, saved))
+        folder = open_folder(run.checkpoints, step)
+        files = {name: write_file(folder / name, []) for name in (rank_file(0), state_file(0))}
+        commit(folder, dataclasses.replace(manifest(step, saved), files=files))
 
 
 def settle(run: RunDir, step: int, score: float | None, *, lower: bool = False) -> None:

@@ -236,12 +236,11 @@ def test_a_sigterm_takes_the_place_of_the_warning_before_the_time_limit():
     assert done.stdout == "True False\n"
 
 
-def test_a_lease_that_another_takes_is_seen_without_asking(tmp_path, monkeypatch):
-    monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.01)
+def test_a_lease_that_another_takes_is_seen_without_asking(tmp_path):
     run = RunDir(tmp_path)
     first, second = Lease(run, who(job_id="1")), Lease(run, who(job_id="2"))
     first.take(lambda holder: True)
-    first.watch()
+    first.watch(0.01)
     time.sleep(0.1)
     assert not first.lost
     second.take(lambda holder: False)
@@ -249,7 +248,7 @@ def test_a_lease_that_another_takes_is_seen_without_asking(tmp_path, monkeypatch
     while not first.lost and time.monotonic() < deadline:
         time.sleep(0.01)
     assert first.lost
-    second.watch()
+    second.watch(0.01)
     second.release()
     time.sleep(0.1)
     assert not second.lost  # given up is not taken

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from launcher.run import RunDir
-from launcher.supervise.lease import Lease, holder_of, newest_heartbeat, newest_term
+from launcher.run.nonce import newest_term
+from launcher.supervise.lease import Lease, holder_of, newest_heartbeat
 from launcher.supervise.succession import LeaderState, Signs, has_gathered, has_quorum, turn_s
 from launcher.timeouts import (
     ADOPT_S,

@@ -19,10 +19,10 @@ from launcher.processes import start_ticks
 from launcher.render import render_script
 from launcher.run import RunDir
 from launcher.run.events import supervisor as noted
-from launcher.run.nonce import leased_to
+from launcher.run.nonce import leased_to, newest_term
 from launcher.supervise.growing_file import start_with_file
 from launcher.supervise.leader_file import Leader, read_leader, write_leader
-from launcher.supervise.lease import Lease, newest_heartbeat, newest_term, read_holder
+from launcher.supervise.lease import Lease, newest_heartbeat, read_holder
 from launcher.supervise.node_pool import StepOutput
 from launcher.supervise.steady import Fenced, SteadyRun
 from launcher.supervise.supervisor import final_code
@@ -94,19 +94,22 @@ def test_a_later_job_takes_the_run_dir_from_every_supervisor_of_the_earlier_one(
     assert later.held()
 
 
-def test_the_lease_is_given_up_with_all_of_its_claims(first: Lease):
+def test_a_lease_that_was_given_up_is_free_for_a_later_job_and_for_no_successor(first: Lease):
     second = Lease(first.run, who("n2"))
     assert second.succeed(first.first, 2)
     first.release()
     assert second.held()
     second.release()
-    assert list(first.run.path.iterdir()) == []
+    assert not second.held() and read_holder(first.run) is None
     assert second.may_write() and not first.may_write()
+    assert not Lease(first.run, who("n3")).succeed(first.first, 3)
+    later = Lease(first.run, who("n4", job_id="2"))
+    later.take(lambda holder: True)  # nobody has to say whether the earlier one lives
+    assert later.held() and json.loads(first.run.lease.read_text())["nonce"] == later.nonce
 
 
-def test_the_holder_beats_and_a_resting_one_does_not(first: Lease, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("launcher.supervise.lease._LOOK_S", 0.02)
-    first.watch()
+def test_the_holder_beats_and_a_resting_one_does_not(first: Lease):
+    first.watch(0.02)
     before = newest_heartbeat(first.run)
     time.sleep(0.2)
     assert newest_heartbeat(first.run) != before

@@ -16,6 +16,9 @@ def written(sizes: list[int], rank: int, ranks: int) -> list[str]:
     ]
     snapshot = Snapshot()
     snapshot.take(shards, rank, ranks)
+    assert snapshot.whole == (
+        [name.partition("/")[2] for name in (piece.name for piece in snapshot.pieces)] if ranks > 1 else []
+    )
     return [piece.name for piece in snapshot.pieces]
 
 
