@@ -6,7 +6,7 @@ A type parses a text, and raises ValueError for an invalid one.
 import argparse
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,10 +26,6 @@ _OF_HYDRA = (
 Hydra 1.3."""
 
 
-_TAKES: Mapping[Any, str] = {int: "a whole number", float: "a number"}
-"""What Python's own types take. The docstring of another type says it."""
-
-
 class _Parser(argparse.ArgumentParser):
     """A parser that raises UsageError, so that an error is one line, and JSON under --json."""
 
@@ -42,20 +38,6 @@ class _Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(
                 action, unknown("value", str(value), map(str, action.choices)).rstrip(".")
             )
-
-    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """The value; the error of argparse says what the option takes, and not how its type is called."""
-        try:
-            return super()._get_value(action, arg_string)
-        except argparse.ArgumentError as error:
-            takes = _TAKES.get(action.type) or (getattr(action.type, "__doc__", None) or "").strip().rstrip(
-                "."
-            )
-            if not takes:
-                raise
-            raise argparse.ArgumentError(
-                action, f"{arg_string!r} is not {takes[0].lower()}{takes[1:]}"
-            ) from error
 
 
 def make_parser(name: str, verb: Verb) -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import yaml
 
-from launcher.data.files import read_file, read_rows
+from launcher.data.files import read_rows
 from launcher.data.places import find_files
 from launcher.errors import DataError
 
@@ -48,8 +48,8 @@ def read_task(path: str) -> Documents:
     """The documents of a task's YAML file or of a file of documents; DataError for a file that cannot be read."""
     if not path.endswith(YAML):
         files = find_files(path)
-        texts = tuple(_whole(document) for document in _rows(path))
-        return Documents(task=Path(path).stem, files=files, compared=WHOLE, texts=_any(path, texts))
+        whole = tuple(_whole(document) for document in _rows(path))
+        return Documents(task=Path(path).stem, files=files, compared=WHOLE, texts=_any(path, whole))
     task, own = _settings(Path(path), ())
     places = _places(path, task)
     documents = [document for place in places for document in _rows(place)]
@@ -76,13 +76,13 @@ def _any(path: str, texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _rows(place: str) -> Iterator[Mapping[str, Any]]:
     """The rows of files as they are stored, in no format of training rows."""
-    files = find_files(place)
-    for row in read_rows(place) if len(files) > 1 else read_file(files[0]):
+    for row in read_rows(place):
         if row.fault:
             raise DataError(f"{row.where(place)}: {row.fault.message} [{row.fault.rule}]")
-        if not isinstance(row.value, dict):
+        value: Any = row.value
+        if not isinstance(value, dict):
             raise DataError(f"{row.where(place)}: a document is an object with named values")
-        yield cast("dict[str, Any]", row.value)
+        yield cast("dict[str, Any]", value)
 
 
 def _settings(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -100,7 +100,7 @@ def _settings(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], tupl
         )
     task = cast("dict[str, Any]", loaded)
     included: Any = task.get("include")
-    files = (str(path.absolute()),)
+    files: tuple[str, ...] = (str(path.absolute()),)
     for name in cast("list[Any]", included) if isinstance(included, list) else [included] if included else []:
         other = (path.parent / str(name)).resolve()
         if other in above:
