@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from launcher.checkpoint.folders import committed
+from launcher.errors import Exit
 from launcher.run import RunDir
 from tests.support import preloaded
 from tests.support.runs import environment
@@ -61,9 +62,7 @@ SIZES = [
     *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
 ]
 CROSSED = [("zero3-2", "fsdp2-2"), ("fsdp2-2", "zero3-2"), ("zero2-2", "ddp-1")]
-ALWAYS_SIZED = [
-    ("full", "zero2-2", "ddp-1"), ("lora", "zero3-2", "fsdp2-2"),
-]  # fmt: skip
+ALWAYS_SIZED = [("full", "zero2-2", "ddp-1")]
 
 
 @pytest.mark.parametrize(
@@ -280,3 +279,17 @@ def test_a_nan_loss_is_never_saved_and_its_batch_is_left_out(warm, straight, cac
     assert taken[:13] == samples(whole)[:13]
     assert taken[13:-1] == samples(whole)[14:]  # the batch after it is in its place
     assert samples(whole)[13] not in taken
+
+
+def test_a_rank_refuses_other_rows_at_an_address_once_a_checkpoint_has_a_place_in_the_old_ones(
+    warm, cache, tmp_path
+):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"text": f"row {number} of the store"}) for number in range(120)))
+    run = planned(
+        tmp_path, cache, "plugin=[sharded_checkpoint]", "trainer=pretrain", f"data.path=local://{rows}", "data.eval_path=null"
+    )  # fmt: skip
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9], run.logs()
+    rows.write_text(rows.read_text().replace("store", "stars"))
+    assert warm.run(run.path)["codes"] == [Exit.REFUSED]
+    assert f"local://{rows} is not what it was at the launch" in run.logs()
