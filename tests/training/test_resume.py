@@ -42,6 +42,22 @@ def test_a_killed_run_continues_bitwise(warm, straight, cache, tmp_path, method,
     assert sorted(itertools.chain(*samples(whole))) == sorted(set(itertools.chain(*samples(whole))))
 
 
+@pytest.mark.parametrize("strategy", _some([("ddp",), ("fsdp2",)], [("fsdp2",)]))
+def test_a_killed_run_with_mlps_in_tiles_continues_bitwise(warm, straight, cache, tmp_path, strategy):
+    overrides = (
+        "plugin=[sharded_checkpoint]", "plugins.sharded_checkpoint.save_steps=2", "trainer.max_steps=6",
+        "trainer.mlp_tile_tokens=16", f"strategy={strategy}", *TWO,
+    )  # fmt: skip
+    whole = straight(*overrides)
+    run = planned(tmp_path, cache, *overrides)
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    step = run.events("resumed")[0]["step"]
+    assert step in (2, 4, 6)
+    assert run.losses[len(run.losses) - (6 - step) :] == whole.losses[step:]
+    assert samples(run) == samples(whole)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", pytest.param("paged_lion_8bit", marks=pytest.mark.long)])
 def test_a_killed_run_continues_bitwise_with_an_8_bit_optimizer(warm, straight, cache, tmp_path, optimizer):
     overrides = ("plugin=[sharded_checkpoint]", f"trainer.optim={optimizer}", "trainer.learning_rate=1e-3")
