@@ -49,7 +49,7 @@ def add_tasks(
             "path": path,
             "documents": len(task.texts),
             "in_training": len(shared),
-            "compared": task.compared,
+            "matched_on": task.matched_on,
         }
         for task, shared, path in zip(tasks, found, paths, strict=True)
     ]

@@ -72,7 +72,7 @@ class TaskOverlap(TypedDict):
     """Its documents."""
     in_training: int
     """Documents that share 13 consecutive words with a training row."""
-    compared: str
+    matched_on: str
     """What of a document was compared: question and answer, or every text."""
 
 

@@ -61,7 +61,7 @@ def describe(report: Report) -> str:
         (
             f"task {one['task']}",
             f"{one['in_training']:,} of {one['documents']:,} documents share 13 consecutive words with a training row "
-            f"({one['compared']} compared)",
+            f"({one['matched_on']} compared)",
         )
         for one in values["tasks"]
     ]

@@ -34,7 +34,7 @@ class Documents:
     """The name that the task gives itself, or the file's."""
     files: tuple[str, ...]
     """Files that decide them: the task's own, those that it includes, and the documents'."""
-    compared: str
+    matched_on: str
     """What of each is compared: RENDERED or WHOLE."""
     texts: tuple[str, ...]
     """One for each document, in order."""
@@ -49,7 +49,7 @@ def read_task(path: str) -> Documents:
     if not path.endswith(YAML):
         files = find_files(path)
         whole = tuple(_whole(document) for document in _rows(path))
-        return Documents(task=Path(path).stem, files=files, compared=WHOLE, texts=_any(path, whole))
+        return Documents(task=Path(path).stem, files=files, matched_on=WHOLE, texts=_any(path, whole))
     task, own = _settings(Path(path), ())
     places = _places(path, task)
     documents = [document for place in places for document in _rows(place)]
@@ -63,7 +63,7 @@ def read_task(path: str) -> Documents:
     return Documents(
         task=str(task.get("task") or Path(path).stem),
         files=(*own, *(file for place in places for file in find_files(place))),
-        compared=RENDERED if rendered else WHOLE,
+        matched_on=RENDERED if rendered else WHOLE,
         texts=_any(path, tuple(texts if rendered else map(_whole, documents))),
     )
 

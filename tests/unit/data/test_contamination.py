@@ -50,7 +50,7 @@ def files(tmp_path: Path) -> Callable[..., Path]:
 
 def test_a_task_is_read_as_its_templates_make_question_and_answer(files):
     read = read_task(str(files() / "task.yaml"))
-    assert (read.task, read.compared) == ("colours", RENDERED)
+    assert (read.task, read.matched_on) == ("colours", RENDERED)
     assert read.texts == (
         "Which colour has the sky? blue", f"Complete: {LONG} and writes", "Which bird hoots? owl",
     )  # fmt: skip
@@ -69,7 +69,7 @@ def test_a_task_is_read_as_its_templates_make_question_and_answer(files):
 def test_fields_templates_and_choices_are_read_as_lm_eval_reads_them(files, settings: str, first: str):
     head = TASK.partition("doc_to_text")[0]
     read = read_task(str(files(head + settings + "\n") / "task.yaml"))
-    assert (read.compared, read.texts[0]) == (RENDERED, first)
+    assert (read.matched_on, read.texts[0]) == (RENDERED, first)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_fields_templates_and_choices_are_read_as_lm_eval_reads_them(files, sett
 )
 def test_every_text_is_compared_where_only_the_tasks_functions_can_tell(files, change: tuple[str, str]):
     read = read_task(str(files(TASK.replace(*change)) / "task.yaml"))
-    assert read.compared == WHOLE
+    assert read.matched_on == WHOLE
     assert read.texts[0] == f"Which colour has the sky? red blue {LONG}"
 
 
