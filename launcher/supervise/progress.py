@@ -33,7 +33,7 @@ class RankProgress:
 
     def find_hung(self, spoke: list[Node], *, waiting: bool, since: float) -> str | None:
         """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take. Looks at the nodes that have
-        spoken, and once a second at all. `waiting`: whether ranks may be waiting for a server, which is no hang; `since`: the
+        spoken, and once a second at all. `waiting`: whether ranks may be waiting for a server, which is not a hang; `since`: the
         time.monotonic() since which it answers."""
         moment = time.monotonic()
         if moment > self._next_full:
