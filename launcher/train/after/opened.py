@@ -72,7 +72,7 @@ def open_classifier(run: RunDir, checkpoint: str | None = None) -> tuple[Opened,
     decided = reread_run(run)
     if decided.plan.classes is None:
         raise RunError(
-            f"{run.name} was trained with trainer={decided.plan.trainer} which does not make a classifier; name a run of trainer=classify"
+            f"{run.name} was trained with trainer={decided.plan.trainer}, not classify; name a run of trainer=classify"
         )
     return _open(run, decided, checkpoint), decided.plan.classes
 
