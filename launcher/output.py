@@ -106,7 +106,7 @@ def wide_console() -> "Console":
 
 
 def make_console(**options: Any) -> "Console":
-    """A console of rich's that shows what a terminal would obey, but for rich's own colours and movements."""
+    """A rich console that shows what a terminal would obey, except for rich's own colours and movements."""
     from rich.console import Console, ConsoleOptions, RenderableType  # imported here: few commands need it
     from rich.segment import Segment
 
