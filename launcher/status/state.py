@@ -19,6 +19,7 @@ from launcher.run.events.ranks import Measured, Training
 from launcher.run.events.results import Exported
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
+from launcher.run.long_course import LongCourse
 from launcher.run.totals import Standing, effective_training_time, error, standing
 from launcher.status.generation import generation_of, starving
 from launcher.status.learning import (
@@ -136,6 +137,7 @@ def read_status(
         general=general(history),
         generation=server,
         damaged=dict(history.damaged),
+        sampled={"places": course.places, "lines": course.lines} if isinstance(course, LongCourse) else None,
         warnings=[
             *(
                 one
