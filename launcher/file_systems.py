@@ -16,7 +16,7 @@ def file_system(folder: Path) -> str:
     Source: proc(5), /proc/pid/mounts, in which a blank of a path is written \\040.
     """
     try:
-        lines = Path("/proc/self/mounts").read_text(errors="replace").splitlines()
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return "unknown"
     best, found = "", "unknown"

@@ -95,12 +95,12 @@ def warn(text: str) -> None:
 
 
 def print_table(table: Any) -> None:
-    """Prints something of rich's, as wide as the terminal, or wide enough for a table if there is no terminal."""
+    """Prints a table or text of rich, as wide as the terminal, or wide enough for a table if there is no terminal."""
     wide_console().print(table)
 
 
 def wide_console() -> "Console":
-    """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
+    """A rich console on stdout; if there is no terminal it is wide enough for a table."""
     console = make_console()
     return console if console.is_terminal else make_console(width=_WIDE)
 

@@ -15,7 +15,7 @@ def choose_port(allowed: tuple[int, int] | None = None) -> int:
     the `allowed` ports, first and last, where these are given. RunError if none of them is free."""
     if allowed is not None:
         return _choose_of(*allowed)
-    low = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32_768
+    low = int(_EPHEMERAL.read_text(encoding="utf-8").split()[0]) if _EPHEMERAL.exists() else 32_768
     last = max(low, _FIRST + 1_000)
     generator = random.SystemRandom()
     while True:

@@ -36,21 +36,28 @@ def exit_code(returncode: int) -> int:
     return 128 - returncode if returncode < 0 else returncode
 
 
+def stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/pid/stat from the third one on, which is the state; None if there is no such process.
+
+    The name before them can be any bytes, since any user gives its processes names. Source: proc(5).
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return [field.decode("ascii", "replace") for field in fields] or None
+
+
 def start_ticks(pid: int) -> int | None:
     """The start time of a process in clock ticks since boot; None if the process has ended, even if it is a zombie.
 
     Source: proc(5), /proc/pid/stat, fields 3 and 22.
     """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    fields = stat_fields(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
 def is_stopped(pid: int) -> bool:
     """Whether a signal has stopped the process. Source: proc(5), /proc/pid/stat, field 3."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except (OSError, IndexError):
-        return False
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] == "T"

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from launcher.after.tasks import TaskScore, TaskSettings, evaluate_tasks, parse_tasks
+from launcher.after.tasks import TaskSettings, evaluate_tasks, parse_tasks, score_name
 from launcher.checkpoint.folders import Broken, look
 from launcher.checkpoint.manifest import folder_name
 from launcher.config import read_config
@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
             return Exit.OK if before.failed is None else Exit.FAILED
         if saved is None:
             raise RunError(
-                f"{folder.path} is no evaluation of a run; python -m launcher evaluate evaluates a checkpoint"
+                f"{folder.path} is not an evaluation of a run; python -m launcher evaluate evaluates a checkpoint"
             )
         if given.failed is not None:
             return _fail(run, given.step, saved, f"its process ended with exit code {given.failed}")
@@ -67,7 +67,7 @@ def _evaluate(run: RunDir, step: int, saved: str) -> int:
     except Exception as error:  # a task's own code can fail in any way
         traceback.print_exc()
         return _fail(run, step, saved, f"{type(error).__name__}: {error}")
-    named = {_name(one): one for one in scores}
+    named = {score_name(one): one for one in scores}
     settled = Settled(
         saved=saved,
         scores={name: one["tuned"] for name, one in named.items()},
@@ -85,11 +85,6 @@ def _evaluate(run: RunDir, step: int, saved: str) -> int:
         reason = f"eval_job.metric={wanted.metric} is none of its figures: {', '.join(settled.scores)}"
         run.note(EvalJobFailed(attempt=run.attempts(), step=step, reason=reason))
     return Exit.OK
-
-
-def _name(one: TaskScore) -> str:
-    """TASK/METRIC, with the filter if there is one."""
-    return f"{one['task']}/{one['metric']}" + ("" if one["filter"] == "none" else f",{one['filter']}")
 
 
 def _fail(run: RunDir, step: int, saved: str, reason: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 
 from launcher.after.choose import chosen_checkpoint
 from launcher.after.classify import is_classifier
+from launcher.after.track_scores import track_scores
 from launcher.after.worker import showing, worker
 from launcher.config import read_config
 from launcher.data.places import exists
@@ -18,6 +19,8 @@ from launcher.hub import HUB
 from launcher.plugins.decide import facts_from
 from launcher.run import RunDir
 from launcher.run.events.launching import TasksEvaluated
+from launcher.run.events.results import Exported
+from launcher.run.metrics import TASKS
 
 _YAML = (".yaml", ".yml")
 
@@ -155,7 +158,21 @@ def evaluate_tasks(run: RunDir, settings: TaskSettings) -> TaskScores:
             lm_eval=result["lm_eval"],
         )
     )
+    step = int(chosen.name.rpartition("_")[2]) if chosen else _trained_steps(run)
+    if step is not None:
+        track_scores(run, step, {f"{TASKS}{score_name(one)}": one["tuned"] for one in result["scores"]})
     return result
+
+
+def score_name(one: TaskScore) -> str:
+    """TASK/METRIC, with the filter if there is one."""
+    return f"{one['task']}/{one['metric']}" + ("" if one["filter"] == "none" else f",{one['filter']}")
+
+
+def _trained_steps(run: RunDir) -> int | None:
+    """Steps of the finished model; None if no event tells them."""
+    exported = run.read_events(Exported)
+    return exported[-1].step if exported else None
 
 
 def _with_overlap(one: dict[str, Any], shared: dict[str, int]) -> TaskRows:

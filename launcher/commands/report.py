@@ -19,14 +19,12 @@ from launcher.report.facts import RunFacts
 from launcher.report.html import MARK, known_secrets, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
-from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir, find_run, now, write_text
 from launcher.run.history import HistoryReader
 from launcher.run.long_course import LongCourse
 from launcher.status.spent import read_spent
 from launcher.status.state import read_status
 from launcher.sweep.folder import SweepDir, list_sweeps
-from launcher.sweep.read import read_sweep
 from launcher.units import mebibytes
 
 NAME = "report.html"
@@ -114,6 +112,10 @@ def find_either(runs_dir: Path, reference: str | None) -> RunDir | SweepDir:
 
 def sweep_page(sweep: SweepDir, out: Path) -> Page:
     """The page of a sweep, with links to its trials' run dirs as seen from the folder of `out`."""
+    # by need: they import numpy and Hydra, a fifth of the time of a run's report
+    from launcher.report.sweep_page import make_sweep_page
+    from launcher.sweep.read import read_sweep
+
     read = read_sweep(sweep.path)
     here = out.absolute().parent
     links = {

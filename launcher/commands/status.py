@@ -12,7 +12,7 @@ from launcher.errors import Exit
 from launcher.output import align, fields, print_json, print_text
 from launcher.run.history import HistoryReader
 from launcher.status.generation import generation_line
-from launcher.status.learning import learning_lines
+from launcher.status.learning import learning_lines, sampled_line
 from launcher.status.record import attempt_lines
 from launcher.status.run_status import Status
 from launcher.status.spent import Spent, read_spent, spent_line
@@ -57,6 +57,8 @@ def _run(options: argparse.Namespace) -> int:
         lines.append(
             ("training", f"{status.effective_training_time:.1%} of the time since the first start{planned}")
         )
+    if status.sampled is not None:
+        lines.append(("metrics.jsonl", sampled_line(**status.sampled)))
     if status.step is not None:
         lines.append(("step", f"{status.step} of {status.total_steps}"))
     if status.next_save is not None:

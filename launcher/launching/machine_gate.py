@@ -77,7 +77,7 @@ def for_plan(composed: Composed, facts: Facts) -> tuple[Composed, str | None]:
 
 def total_gib() -> float:
     """GiB of this machine's memory. Source: proc(5), MemTotal."""
-    line = Path("/proc/meminfo").read_text().partition("MemTotal:")[2]
+    line = Path("/proc/meminfo").read_text(encoding="utf-8").partition("MemTotal:")[2]
     return int(line.split()[0]) / 2**20
 
 

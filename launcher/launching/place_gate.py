@@ -122,7 +122,7 @@ def _own_file(module: str) -> Path | None:
 def _names(key: str, file: Path) -> set[str] | None:
     names: set[str] = set()
     try:
-        body = ast.parse(file.read_text()).body
+        body = ast.parse(file.read_text(encoding="utf-8")).body
     except (OSError, SyntaxError, ValueError) as error:
         raise ConfigError(f"{key} cannot be imported: {file} cannot be read: {error}") from None
     for node in body:

@@ -114,7 +114,9 @@ def _wait(cluster: Cluster, job_id: str, folder: Path, nodes: int, wait_s: float
 
 def _last_line(log: Path) -> str:
     try:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [
+            line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+        ]
     except OSError:
         return f"the job wrote no {log}; is the folder on a file system that the nodes share? Name one with --folder"
     return f"{lines[-1].strip()} (in {log})" if lines else f"{log} is empty"

@@ -191,5 +191,5 @@ def _tell_done(where: dict[str, Any], addresses: list[str]) -> None:
 
 def _word(interface: str, name: str) -> str:
     with contextlib.suppress(OSError):
-        return Path("/sys/class/net", interface, name).read_text().strip()
+        return Path("/sys/class/net", interface, name).read_text(encoding="utf-8").strip()
     return ""

@@ -15,6 +15,7 @@ from launcher.run.events.checkpoints import Removed, Saved
 from launcher.run.events.ranks import Data, Measured, Tracking
 from launcher.run.events.results import Exported, Sample
 from launcher.run.events.supervisor import Fetched, ServerLost, ServerReady
+from launcher.status.learning import sampled_line
 from launcher.units import plural
 
 _FINDINGS = 60
@@ -87,6 +88,9 @@ def attempts(attempts: Sequence[Attempt], facts: RunFacts) -> Section | None:
         if is_number(share)
         else ""
     )
+    sampled = facts.status.get("sampled")
+    if sampled:
+        text = f"{text} In metrics.jsonl, {sampled_line(sampled['places'], sampled['lines'])}.".strip()
     table = Table(columns=columns, rows=rows)
     return Section(
         id="attempts", title="Attempts", text=text, charts=[chart], tables=[("Every attempt", table)]

@@ -56,7 +56,9 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = f"\n{line}"
-        os.write(descriptor, line.encode("utf-8", "backslashreplace"))
+        rest = line.encode("utf-8", "backslashreplace")
+        while rest:  # a disk that fills takes a part, and says so only at the next write
+            rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
         error.filename = error.filename or str(path)
         raise

@@ -51,6 +51,8 @@ class LongCourse:
         self.last_timed: Line | None = None
         self.wait_shares: deque[float] = deque(maxlen=RECENT)
         self.step_s: float | None = None
+        self.places = 0
+        """Places of the file from which the median time of a step was taken."""
         self.lines = 0
         """All complete lines."""
         self.damaged = 0
@@ -115,6 +117,7 @@ class LongCourse:
             if len(pair) == 2 and pair[1].step > pair[0].step:
                 took = seconds(pair[1].time) - seconds(pair[0].time)
                 found.append(took / (pair[1].step - pair[0].step))
+        self.places = len(found)
         return median(sorted(found))
 
     def sample(self, count: int) -> list[Line]:

@@ -97,6 +97,14 @@ def damaged_lines(damaged: Mapping[str, int]) -> list[str]:
     ]
 
 
+def sampled_line(places: int, lines: int) -> str:
+    """How much was read of a large metrics.jsonl, in a sentence."""
+    return (
+        f"the time of a step is from a sample of {places:,} of {lines:,} lines, and of the lines that were not parsed, only "
+        "torn ones count as damaged"
+    )
+
+
 def learning_lines(
     stopped: StoppedEarly | None, forgotten: GeneralText | None, warnings: Sequence[str]
 ) -> list[tuple[str, str]]:

@@ -27,6 +27,17 @@ class Estimated(TypedDict):
     """Peak GiB of one GPU; null if the plan does not estimate it."""
 
 
+class Sampled(TypedDict):
+    """How much was read of a metrics.jsonl that is too large to be parsed as a whole. Only its torn lines count as damaged, and
+    not those with a value of another type."""
+
+    places: int
+    """Places, evenly spread over the file, from which the median time of a step was taken: of the effective training time and
+    of the time until the next save."""
+    lines: int
+    """Its complete lines."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A run: its state, its progress, and what went wrong."""
@@ -75,6 +86,8 @@ class Status:
     """The server that generates answers; None for a run without one."""
     damaged: dict[str, int]
     """Lines that were left out because they are torn or not JSON objects, by the name of their file in the run dir."""
+    sampled: Sampled | None
+    """What was read of a large metrics.jsonl; null for one that was parsed as a whole."""
     warnings: list[str]
     """Warnings for the user."""
     note: str | None

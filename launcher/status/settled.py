@@ -6,7 +6,8 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from types import NoneType
+from typing import Any, cast, get_args
 
 from launcher import __version__
 from launcher.clusters.base import RunState
@@ -18,14 +19,19 @@ from launcher.run.lines import write_text
 from launcher.status.run_status import Status
 
 _FILE = ".settled.json"
-_MADE_OF = ("plan.json", "job.json", "events.jsonl", "metrics.jsonl")
-"""The files of a run dir that a status is made of."""
+_GROW = ("events.jsonl", "metrics.jsonl")
+"""The files of a run dir that a status is made of and that grow. To replace another one changes the time of the folder."""
 _INTENT = "intent.json"
 _KINDS: Mapping[str, Any] = {
     "run": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None, "job_id": str | None,
     "damaged": Mapping[str, int],
 }  # fmt: skip
 """Types of what a list shows of a status."""
+_PLAIN = {
+    name: frozenset(one for one in (kind, *get_args(kind)) if one in (str, int, float, NoneType))
+    for name, kind in _KINDS.items()
+}
+"""The types of JSON values that need no further look."""
 _SETTLED = (RunState.FINISHED.value, RunState.PRUNED.value)
 _FIELDS = [field.name for field in dataclasses.fields(Status)]
 
@@ -43,15 +49,20 @@ class SettledStatuses:
 
     def find(self, run: RunDir) -> Mapping[str, Any] | None:
         """The status, as --json prints it; None if none is kept, or the run dir has changed."""
-        self._stamps[run.path] = stamp = _stamp(run)
+        stamp = _stamp(run)
         entry = self._kept.get(self._key(run))
-        if not isinstance(entry, dict):
+        kept = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+        status = kept.get("status")
+        if not stamp or kept.get("stamp") != stamp or not isinstance(status, dict):
+            # what is read while a job is being submitted is not kept
+            self._stamps[run.path] = "" if os.path.lexists(f"{run.path}/{_INTENT}") else stamp
             return None
-        kept, status = cast("dict[str, Any]", entry), cast("dict[str, Any]", entry).get("status")
-        if not stamp or kept.get("stamp") != stamp or not fits(status, _KINDS):
-            return None
+        self._stamps[run.path] = stamp
         values = cast("dict[str, Any]", status)
-        return values if [*values] == _FIELDS and values["state"] in _SETTLED else None
+        if [*values] != _FIELDS or values["state"] not in _SETTLED:
+            return None
+        odd = {name: values[name] for name, plain in _PLAIN.items() if type(values[name]) not in plain}
+        return values if fits(odd, _KINDS) else None
 
     def keep(self, statuses: Mapping[RunDir, Status]) -> None:
         """Keeps those that are over for good, for runs that were looked for before they were read. It is done without if the
@@ -77,12 +88,17 @@ class SettledStatuses:
 
 
 def _stamp(run: RunDir) -> str:
-    """Changes if one of the files does; empty while a job is being submitted."""
-    folder, marks = str(run.path), list[str]()
-    for name in _MADE_OF:
+    """Changes if one of the files does; empty for a folder that is gone."""
+    folder = str(run.path)
+    try:
+        facts = os.stat(folder)  # noqa: PTH116 - a Path for each costs time
+        marks = [f"{facts.st_mtime_ns} {facts.st_ino}"]
+    except OSError:
+        return ""
+    for name in _GROW:
         try:
-            facts = os.stat(f"{folder}/{name}")  # noqa: PTH116 - a Path for each costs time
+            facts = os.stat(f"{folder}/{name}")  # noqa: PTH116
             marks.append(f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ino}")
         except OSError:
             marks.append("-")
-    return "" if os.path.lexists(f"{folder}/{_INTENT}") else ", ".join(marks)
+    return ", ".join(marks)

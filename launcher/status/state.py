@@ -19,6 +19,7 @@ from launcher.run.events.ranks import Measured, Training
 from launcher.run.events.results import Exported
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
+from launcher.run.long_course import LongCourse
 from launcher.run.totals import Standing, effective_training_time, error, standing
 from launcher.status.generation import generation_of, starving
 from launcher.status.learning import (
@@ -136,6 +137,7 @@ def read_status(
         general=general(history),
         generation=server,
         damaged=dict(history.damaged),
+        sampled={"places": course.places, "lines": course.lines} if isinstance(course, LongCourse) else None,
         warnings=[
             *(
                 one
@@ -180,7 +182,9 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
 
     A job that started before the newest submission is over, or is the submitted one.
     """
-    if not os.path.lexists(run.job):  # a link to itself "does not exist" either, and is no run without a job
+    if not os.path.lexists(
+        run.job
+    ):  # a link to itself "does not exist" either, and does not mean that the run has no job
         return {}
     job = run.read_json(run.job)
     number = job_number(str(job["job_id"]))

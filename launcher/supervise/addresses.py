@@ -34,7 +34,7 @@ def interface_addresses() -> dict[str, list[str]]:
                 found[name] = []
             else:
                 found[name] = [socket.inet_ntoa(answer[20:24])]
-    for line in _IPV6.read_text().splitlines() if _IPV6.exists() else []:
+    for line in _IPV6.read_text(encoding="utf-8").splitlines() if _IPV6.exists() else []:
         digits, _, _, scope, _, name = line.split()
         if scope == "00":  # global
             found.setdefault(name, []).append(str(ipaddress.IPv6Address(int(digits, 16))))

@@ -56,7 +56,7 @@ def look_at_node(run: RunDir) -> NodeFacts:
 
 def _available_memory() -> int:
     """Bytes. Source: proc(5), /proc/meminfo."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return 0

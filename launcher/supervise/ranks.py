@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import environment
+from launcher.processes import stat_fields
 from launcher.protocol.channel import received
 from launcher.protocol.codec import encode
 from launcher.protocol.ranks import FROM_RANK, RankHeartbeat
@@ -185,11 +186,8 @@ def _look(pid: int) -> tuple[str, int]:
 
     Source: proc(5), /proc/pid/stat.
     """
-    try:
-        values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return values[0], int(values[11]) + int(values[12])
-    except (OSError, IndexError, ValueError):
-        return "X", 0
+    values = stat_fields(pid)
+    return (values[0], int(values[11]) + int(values[12])) if values else ("X", 0)
 
 
 def _kernel_stack(pid: int) -> str:
@@ -197,7 +195,7 @@ def _kernel_stack(pid: int) -> str:
     lines = [f"no Python stack: process {pid} is in state {_look(pid)[0]}"]
     for name in ("wchan", "stack"):
         try:
-            lines.append(Path(f"/proc/{pid}/{name}").read_text())
+            lines.append(Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8"))
         except OSError:
             continue
     return "\n".join(lines) + "\n"

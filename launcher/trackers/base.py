@@ -1,5 +1,6 @@
 """The specification of a tracker. The module of a tracker holds an instance of a subclass of Tracker under the name SPEC."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,18 @@ class Tracker:
     def open(self, run: Tracked, environ: Mapping[str, str]) -> Log:
         """The log of a run, on rank 0; it continues the log of the run's earlier attempts."""
         raise NotImplementedError
+
+    def add_figures(
+        self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
+    ) -> str | None:
+        """Where values of a step are that another process than the ranks has added, in a few words; None if nowhere.
+
+        The ranks may log at the same time, or have ended. It may be slow, and raise anything.
+        """
+        log = self.open(run, environ)
+        log.write(step, values, time.time())
+        log.finish()
+        return "in the run dir" if log.started.mode == "offline" else "at the tracker"
 
     def unsent(self, folder: Path) -> list[Path]:
         """Files of the run in this folder that have not been sent yet, oldest first. It imports no package."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -83,6 +84,16 @@ class Mlflow(Tracker):
                 why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
         return _MlflowLog(_client(_local(run.folder)), run, TrackingStart(mode="offline", why=why, id=run.id))
 
+    def add_figures(
+        self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
+    ) -> str:
+        """Adds them to the run at the server, or in the run dir, whose state stays that of its ranks."""
+        why = why_unreachable(environ, answers)
+        client = _client(_local(run.folder) if why else environ["MLFLOW_TRACKING_URI"])
+        run_id, _ = _find_run(client, run.project, run.name, _tags(run))
+        _log_values(client, run_id, step, values, time.time())
+        return "in the run dir until `sync` sends them" if why else "at the server"
+
     def unsent(self, folder: Path) -> list[Path]:
         """The database, if it has changed since it was sent."""
         database = _database(folder)
@@ -124,21 +135,28 @@ class _MlflowLog:
     def __init__(self, client: Any, run: Tracked, started: TrackingStart) -> None:
         self.started = started
         self._client = client
-        tags = {_ID: run.id, **({_GROUP: run.group} if run.group else {})}
-        self._id, new = _find_run(client, run.project, run.name, tags)
+        self._id, new = _find_run(client, run.project, run.name, _tags(run))
         if new:  # parameters cannot be changed, so those of the first attempt stay
             _log_params(client, self._id, run.settings)
         else:
             client.update_run(self._id, status="RUNNING")
 
     def write(self, step: int, values: Mapping[str, Number], time_s: float) -> None:
-        metric: Any = import_module("mlflow.entities").Metric
-        when = int(1000 * time_s)
-        metrics = [metric(name, float(value), when, step) for name, value in values.items()]
-        self._client.log_batch(self._id, metrics=metrics)
+        _log_values(self._client, self._id, step, values, time_s)
 
     def finish(self) -> None:
         self._client.set_terminated(self._id)
+
+
+def _tags(run: Tracked) -> dict[str, str]:
+    return {_ID: run.id, **({_GROUP: run.group} if run.group else {})}
+
+
+def _log_values(client: Any, run_id: str, step: int, values: Mapping[str, Number], time_s: float) -> None:
+    metric: Any = import_module("mlflow.entities").Metric
+    when = int(1000 * time_s)
+    metrics = [metric(name, float(value), when, step) for name, value in values.items()]
+    client.log_batch(run_id, metrics=metrics)
 
 
 def why_unreachable(environ: Mapping[str, str], answers: Callable[[str], bool]) -> str | None:

@@ -9,5 +9,5 @@ TRACKERS = Registry(
     package="launcher.trackers",
     group="launcher.trackers",
     spec=Tracker,
-    skipped=frozenset({"base", "host", "registry"}),
+    skipped=frozenset({"base", "describe", "host", "registry"}),
 )

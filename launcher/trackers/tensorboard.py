@@ -1,10 +1,12 @@
 """TensorBoard: event files in the run dir, written by transformers' callback."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar
 
 from launcher.environment import Variable
 from launcher.packages import Package
-from launcher.trackers.base import Tracked, Tracker, TrackingStart
+from launcher.trackers.base import Number, Tracked, Tracker, TrackingStart
 
 
 class TensorBoard(Tracker):
@@ -27,6 +29,19 @@ class TensorBoard(Tracker):
     def prepare(self, run: Tracked, environ: dict[str, str]) -> TrackingStart | None:
         """Sets the folder of the event files. Source: transformers 5.23, integration_utils.py, TensorBoardCallback."""
         environ["TENSORBOARD_LOGGING_DIR"] = str(run.folder / "tensorboard")
+
+    def add_figures(
+        self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
+    ) -> str:
+        """Writes event files into a folder of their own: TensorBoard reads no more of a folder's older file once there is a
+        newer one, and the ranks' is the older one. Source: tensorboard's directory_watcher.py."""
+        del environ
+        folder = run.folder / "tensorboard" / "tasks"
+        writer: Any = import_module("torch.utils.tensorboard").SummaryWriter(str(folder))
+        for name, value in values.items():
+            writer.add_scalar(name, value, step)
+        writer.close()
+        return "in the run dir's tensorboard/tasks/"
 
 
 SPEC = TensorBoard()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from launcher.environment import Variable
 from launcher.packages import Package
-from launcher.trackers.base import Tracked, Tracker, TrackingStart
+from launcher.trackers.base import Number, Tracked, Tracker, TrackingStart
 from launcher.trackers.host import PROBE_S, answers
 
 HOST = "https://api.wandb.ai"
@@ -21,6 +21,8 @@ _HEADER_BYTES = 7
 """Header of a .wandb file: `:W&B`, two magic bytes and a version byte, as wandb 0.31 writes it."""
 _LIMIT_S = 3600
 _SHOWN = 300
+_STEP = "train/global_step"
+"""The axis of a run's curves. Source: transformers 5.23, integration_utils.py, WandbCallback."""
 
 
 class Wandb(Tracker):
@@ -109,6 +111,30 @@ class Wandb(Tracker):
         wandb: Any = sys.modules.get("wandb")
         if wandb is not None and wandb.run is not None:
             wandb.finish()
+
+    def add_figures(
+        self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
+    ) -> str | None:
+        """Writes an offline part of the same run, which `sync` sends: two processes cannot send one run at the same time."""
+        if environ.get("WANDB_MODE") == "disabled":
+            return None
+        wandb: Any = import_module("wandb")
+        part = wandb.init(
+            project=run.project,
+            id=run.id,
+            name=run.name,
+            group=run.group,
+            dir=str(run.folder),
+            resume="allow",
+            mode="offline",
+            settings=wandb.Settings(init_timeout=_INIT_S, silent=True),
+        )
+        part.define_metric(_STEP)
+        part.define_metric("*", step_metric=_STEP, step_sync=True)
+        part.log({**values, _STEP: step})
+        part.finish()
+        wandb.teardown()  # wandb 0.31's own process writes the records of an offline run until it ends
+        return "in the run dir until `sync` sends them"
 
     def unsent(self, folder: Path) -> list[Path]:
         """Folders of offline attempts without the .synced file that wandb creates after sending.

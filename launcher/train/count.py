@@ -75,7 +75,7 @@ def shape_of(name: str, revision: str, *, code: bool) -> ArchitectureConfig:
         raise Uncountable(f"no config.json can be read ({_first(error)})") from None
     if file is None:
         raise Uncountable(f"no config.json can be read (it is not in {name})")
-    values: dict[str, Any] = json.loads(Path(file).read_text())
+    values: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
     refuse_other_kinds(f"model.name_or_path={name}", values)
     if values.get("auto_map") and not code and not _knows(str(values.get("model_type"))):
         raise Uncountable(

@@ -33,11 +33,11 @@ def free_bytes() -> int:
     Source: proc(5), MemAvailable; the kernel's cgroup-v2 page, memory.max and memory.current.
     """
     free = 1 << 62
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable:"):
             free = int(line.split()[1]) * 1024
     with contextlib.suppress(OSError, ValueError, IndexError):
-        group = Path("/proc/self/cgroup").read_text().split("0::", 1)[1].splitlines()[0]
+        group = Path("/proc/self/cgroup").read_text(encoding="utf-8").split("0::", 1)[1].splitlines()[0]
         for folder in [Path("/sys/fs/cgroup", group.lstrip("/")), Path("/sys/fs/cgroup")]:
             with contextlib.suppress(OSError, ValueError):
                 limit = int((folder / "memory.max").read_text())

@@ -1,6 +1,5 @@
 """The tracker in addition to metrics.jsonl, on rank 0. Training never waits for it, and its errors never end a run."""
 
-import hashlib
 import os
 import queue
 import threading
@@ -15,7 +14,8 @@ from launcher.packages import missing
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.run.events import ranks
-from launcher.trackers.base import Log, Tracked, Tracker, TrackingStart
+from launcher.trackers.base import Log, Tracker, TrackingStart
+from launcher.trackers.describe import describe
 from launcher.trackers.registry import TRACKERS
 
 _HELD = 10_000
@@ -46,7 +46,15 @@ class RankTracking:
                 )
             )
 
-        tracked = _describe(run, config, plan, attempt)
+        tracked = describe(
+            run.path,
+            run.name,
+            config,
+            attempt,
+            planned_dir=plan.facts.run_dir,
+            method=plan.trainer,
+            arguments=plan.trainer_args,
+        )
         if not is_main:
             return
         if lacking:
@@ -140,18 +148,3 @@ class Background(TrainerCallback):
 
 def _message_of(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:_SHOWN]
-
-
-def _describe(run: RunDir, config: Config, plan: LaunchPlan, attempt: int) -> Tracked:
-    """The facts for the tracker. The id derives from the planned run dir: it is unique, and stays if the folder is moved."""
-    sweep = run.path.parent.name
-    plain = {name: value for name, value in plan.trainer_args.items() if isinstance(value, str | int | float)}
-    return Tracked(
-        folder=run.path,
-        name=run.name,
-        id=hashlib.sha256(plan.facts.run_dir.encode()).hexdigest()[:16],
-        group=sweep if sweep.startswith("sweep_") else None,
-        project=config.tracker.project,
-        attempt=attempt,
-        settings={"model": config.model.name_or_path, "trainer": plan.trainer, **plain},
-    )

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from launcher.clusters.base import RunState
 from launcher.clusters.local import SPEC, process_id
-from launcher.processes import start_ticks
+from launcher.processes import is_stopped, start_ticks
 from tests.support.runs import Finished, command, environment
 
 
@@ -41,6 +42,27 @@ def test_a_process_with_the_id_of_an_earlier_one_is_not_killed(other):
     SPEC.cancel(reused)
     assert other.poll() is None
     assert SPEC.state(process_id(str(other.pid), ticks)) is RunState.RUNNING
+
+
+def test_a_process_whose_name_is_no_text_ends_no_verb():
+    """Another user's process can have the id that an ended run wrote down, and any name."""
+    rename = "pathlib.Path('/proc/self/comm').write_bytes(bytes([0xff]) + b') Z 1')"
+    named = f"import pathlib, time; {rename}; print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", named], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        ticks = start_ticks(process.pid)
+        assert ticks is not None and not is_stopped(process.pid)
+        assert SPEC.state(process_id(str(process.pid), ticks - 1)) is RunState.LOST
+        process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 10
+        while not is_stopped(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert is_stopped(process.pid)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("job_id", ["", "0", "-1", "../1", "self", "1/../1", "9" * 30])

@@ -122,7 +122,7 @@ def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str
 def directives(script: Path) -> dict[str, str]:
     """The #SBATCH options of a job script, with only the first word of each value; empty if the script cannot be read."""
     try:
-        lines = script.read_text(errors="replace").splitlines()
+        lines = script.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     return {match[1]: match[2] or "" for line in lines if (match := _DIRECTIVE.match(line))}

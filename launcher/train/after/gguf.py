@@ -150,4 +150,4 @@ def _add_to_card(card: Path, file: Path, kind: str, checked: dict[str, Any]) -> 
         rows.append(
             ("difference of the logits from the model's", f"{checked['logits_difference']:.2g} of their norm")
         )
-    card.write_text(f"{card.read_text()}\n{table('## GGUF', rows)}\n")
+    card.write_text(f"{card.read_text(encoding='utf-8')}\n{table('## GGUF', rows)}\n", encoding="utf-8")

@@ -75,7 +75,7 @@ def read_text(text: str) -> Config:
     """The configuration in the text of a config.yaml."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name, "config.yaml")
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         return read_config(str(file))
 
 

@@ -169,6 +169,6 @@ def _sum(path: Path) -> list[int]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if there is none, or it is not complete."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}

@@ -208,7 +208,7 @@ def _data_digest(path: str, notes: Path) -> str:
         temporary = note.with_name(f".{note.name}.{os.getpid()}")
         temporary.write_text(_digest(path))
         temporary.replace(note)
-    return note.read_text()
+    return note.read_text(encoding="utf-8")
 
 
 def _digest(path: str) -> str:

@@ -328,6 +328,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "generation": None,
         "general": None,
         "damaged": {},
+        "sampled": None,
         "warnings": [],
     }
 
@@ -385,6 +386,30 @@ def test_the_list_names_each_file_with_damaged_lines_and_counts_them(tmp_path: P
         file.write("{torn\n[]\n")
     assert "tiny/2026-01-01_00-00-00: events.jsonl: 2 lines left out as torn" in cli("list").stdout
     assert json.loads(cli("list", "--json").stdout)[0]["damaged"] == {"events.jsonl": 2}
+
+
+def test_a_large_file_of_metrics_is_said_to_be_sampled(tmp_path: Path, cli):
+    run = make_run(tmp_path, "submitted", "started")
+    line = {"loss": 1.5, "note": "x" * 80_000}
+    with run.metrics.open("w") as file:
+        for step in range(250):
+            moment = f"2026-01-01T00:{step // 60:02}:{step % 60:02}.000+00:00"
+            file.write(json.dumps({"time": moment, "step": step + 1, **line, "v": 1}) + "\n")
+    said = "the time of a step is from a sample of 249 of 250 lines"
+    assert said in cli("status", str(run.path)).stdout
+    assert json.loads(cli("status", str(run.path), "--json").stdout)["sampled"] == {
+        "places": 249,
+        "lines": 250,
+    }
+    assert cli("report", str(run.path)).returncode == 0
+    assert said in (run.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("verb", ["status", "list"])
+def test_a_small_file_of_metrics_is_not(tmp_path: Path, cli, verb: str):
+    run = make_run(tmp_path, "submitted", "started")
+    add_metrics(run, {"step": 1, "loss": 1.5})
+    assert "sample of" not in cli(verb, *([str(run.path)] if verb == "status" else [])).stdout
 
 
 @pytest.mark.parametrize("verb", ["status", "list"])
