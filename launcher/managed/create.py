@@ -117,7 +117,7 @@ def create(
     """
     number = 0
     while record := records.read(tag := tag_of(api.base, {**request, **contents}, number)):
-        job = _known(api, record, tag)
+        job = _known(api, record, tag, again)
         if job is not None:
             records.note_job(job)
             if not again and job["status"] not in _ENDED_BADLY:
@@ -136,7 +136,15 @@ def create(
     return job, False
 
 
-def _known(api: Api, record: Mapping[str, Any], tag: str) -> dict[str, Any] | None:
+def _known(api: Api, record: Mapping[str, Any], tag: str, again: bool) -> dict[str, Any] | None:
+    """The provider's job for a record; None if it has none. NotThere for one that it has deleted, unless `again` is set."""
     if record["job"]:
-        return api.job(str(record["job"]["id"]))
+        try:
+            return api.job(str(record["job"]["id"]))
+        except NotThere as error:
+            if not again:
+                raise NotThere(
+                    f"{error}; this command created that job before, and the provider no longer has it; --again creates another"
+                ) from None
+            return None
     return next((job for job in api.jobs(1000) if tag_in(job) == tag), None)
