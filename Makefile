@@ -28,7 +28,7 @@ quickstart: $(VENV)/.train ## install, then fine-tune a real 135M model on this 
 
 test: $(VENV)/.test slurm-packages browser-packages ## install what the tests need, then run them
 	$(VENV)/bin/python -m compileall -q launcher tests
-	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.test ## only lint, types and layers of imports
 	$(VENV)/bin/ruff check .

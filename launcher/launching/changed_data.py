@@ -4,6 +4,7 @@ A checkpoint's position is a number of rows in one order. With other rows at the
 others never, so other training data is refused once there is a checkpoint. Evaluation data may change.
 """
 
+import enum
 import hashlib
 import re
 from pathlib import Path
@@ -29,14 +30,27 @@ _NOTED = re.compile(
 )
 
 
-def data_states(facts: Facts, *, here_alone: bool = False) -> dict[str, str]:
-    """Data path -> number of files, size and what changes with the content; without the data that only the nodes can read.
+class DataAt(enum.Enum):
+    """Where the data is that is compared.
 
-    `here_alone` leaves out data at addresses: a node may have no network, and then a store answers only after minutes.
+    A batch host may have no network, and a store then answers only after minutes: so the supervisor looks at files, and the
+    rank that reads the data of a store looks at that.
     """
+
+    ANY_PLACE = enum.auto()
+    FILES = enum.auto()
+    ADDRESSES = enum.auto()
+
+    def has(self, path: str) -> bool:
+        """Whether data of this path is compared."""
+        return self is DataAt.ANY_PLACE or (self is DataAt.ADDRESSES) == is_address(path)
+
+
+def data_states(facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> dict[str, str]:
+    """Data path -> number of files, size and what changes with the content; without the data that cannot be read here."""
     found: dict[str, str] = {}
-    for path in (path for path in facts.all_data if not path.startswith(HUB)):
-        if here_alone and is_address(path):
+    for path in facts.all_data:
+        if path.startswith(HUB) or not at.has(path):
             continue
         try:
             found[path] = _state(facts.data_files.get(path) or find_files(path))
@@ -79,11 +93,11 @@ def _joined(values: list[str]) -> str:
     return values[0] if len(values) == 1 else hashlib.sha256(" ".join(values).encode()).hexdigest()
 
 
-def check_data_is_same(run: RunDir, facts: Facts, *, here_alone: bool = False) -> None:
+def check_data_is_same(run: RunDir, facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> None:
     """RunError if the training data is other than at the run's last plan and a checkpoint has a position in it; a warning for
     other changes."""
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
-    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, here_alone=here_alone)
+    before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, at)
     newest = next(iter(committed(run.checkpoints)), None)
     training = facts.training_data
     for path, state in now.items():

@@ -12,6 +12,7 @@ from launcher.data.portion import CheckOptions
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded
+from launcher.managed.methods import METHODS
 from launcher.managed.records import TAG, Records, tag_in, tag_of
 from launcher.managed.rows import PreparedFile
 
@@ -78,7 +79,7 @@ class Wish:
     def __post_init__(self) -> None:
         if self.suffix and len(self.suffix) > _SUFFIX:
             raise UsageError(f"--suffix has {len(self.suffix)} characters; use at most {_SUFFIX}")
-        if self.beta != "auto" and self.method != "dpo":
+        if self.beta != "auto" and not METHODS[self.method].has_beta:
             raise UsageError("--beta works only with --method dpo; take it out")
 
     def request(self, training: str, validation: str | None) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Wish:
             "n_epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate_multiplier": self.learning_rate_multiplier,
-            **({"beta": self.beta} if self.method == "dpo" else {}),
+            **({"beta": self.beta} if METHODS[self.method].has_beta else {}),
         }
         given = {name: value for name, value in named.items() if value != "auto"}
         more = {"validation_file": validation, "suffix": self.suffix, "seed": self.seed}

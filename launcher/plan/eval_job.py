@@ -9,11 +9,18 @@ from launcher.config.spelling import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
+from launcher.run.metrics import TASKS
 
 
 def check_eval_job(config: Config, plan: LaunchPlan) -> None:
     """PlanError for evaluations that cannot work in this run."""
     wanted = config.eval_job
+    for name, traits in plan.plugins.items():
+        if traits.needs_task and wanted.every is None:
+            raise PlanError(
+                f"plugins.{name} reads {TASKS}{traits.needs_task}, a figure of evaluations on tasks, and there are none; set "
+                "eval_job.every and eval_job.tasks"
+            )
     if wanted.every is None:
         if wanted.tasks or wanted.keep_best:
             raise PlanError(

@@ -13,6 +13,8 @@ class Traits:
     """It changes the base model's weights before the first step, as the adapters PiSSA and OLoRA do."""
     needs_eval: bool = False
     """It reads the results of evaluations: data.eval_path and trainer.eval_steps must be set."""
+    needs_task: str | None = None
+    """The figure of evaluations on tasks (eval_job) that it reads, as TASK/METRIC; None if it reads none."""
     needs_token_predictions: bool = False
     """It measures how well the model predicts tokens, which a reward model does not do."""
     reentrant: bool = False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.errors import PlanError
 from launcher.plan.traits import Traits
 from launcher.plugins.base import Plugin, Sharing, check_types
+from launcher.run.metrics import TASKS
 
 if TYPE_CHECKING:
     from launcher.plan import LaunchPlan
@@ -57,9 +58,10 @@ class EarlyStopping(Plugin):
     threshold: float = 0.0
     """A value counts as an improvement if it is better than the best one by more than this."""
     metric: str = "eval_loss"
-    """Name of the metric: eval_loss, or another that the trainer logs at an evaluation."""
+    """Name of the metric: eval_loss, another that the trainer logs at an evaluation, or tasks/TASK/METRIC, a figure of
+    eval_job, which counts at the first save after its evaluation has ended."""
     greater_is_better: bool = False
-    """Whether a higher value of the metric is better."""
+    """Whether a higher value of the metric is better. A task that says it itself decides for its figures."""
     restore_best: bool = True
     """Export the weights of the best evaluation; false exports the last."""
 
@@ -69,6 +71,16 @@ class EarlyStopping(Plugin):
             raise ValueError(f"{_KEY}.patience={self.patience} must be at least 1 evaluation")
         if not 0 <= self.threshold < float("inf"):
             raise ValueError(f"{_KEY}.threshold={self.threshold} must be a number of at least 0")
+        if self._of_task is not None and not all(self._of_task.partition("/")):
+            raise ValueError(
+                f"{_KEY}.metric={self.metric} must be tasks/TASK/METRIC, such as tasks/hellaswag/acc_norm"
+            )
+        if self.restore_best and self._of_task is not None:
+            raise ValueError(
+                f"{_KEY}.restore_best=true finds the best checkpoint by its eval_loss, but {_KEY}.metric={self.metric} is a "
+                f"figure of tasks, whose last evaluations can end after the run; use {_KEY}.restore_best=false, and keep the "
+                f"best checkpoint by eval_job.metric={self._of_task} eval_job.keep_best=1 for export RUN --checkpoint STEP"
+            )
         if self.restore_best and self.metric != "eval_loss":
             raise ValueError(
                 f"{_KEY}.restore_best=true finds the best checkpoint by its eval_loss, but {_KEY}.metric={self.metric}; use "
@@ -80,9 +92,14 @@ class EarlyStopping(Plugin):
             )
 
     @property
+    def _of_task(self) -> str | None:
+        """TASK/METRIC; None for a metric of the trainer's own evaluations."""
+        return self.metric.removeprefix(TASKS) if self.metric.startswith(TASKS) else None
+
+    @property
     def traits(self) -> Traits:
         """It reads the results of evaluations."""
-        return Traits(needs_eval=True)
+        return Traits(needs_eval=self._of_task is None, needs_task=self._of_task)
 
     @property
     def sharing(self) -> Sharing:
@@ -107,6 +124,10 @@ class EarlyStopping(Plugin):
         patience = Patience(
             patience=self.patience, threshold=self.threshold, greater_is_better=self.greater_is_better
         )
-        watch = EarlyStop(trainer, patience, self.metric, restore_best=self.restore_best)
+        watch: EarlyStop = EarlyStop(trainer, patience, self.metric, restore_best=self.restore_best)
+        if self._of_task is not None:
+            from launcher.plugins.on_rank.early_stop_by_task import StopByTask
+
+            watch = StopByTask(trainer, patience, self._of_task)
         trainer.callback_handler.callbacks.insert(0, watch)
         return trainer

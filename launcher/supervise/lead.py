@@ -7,7 +7,7 @@ from functools import partial
 from launcher import environment
 from launcher.clusters.base import Cluster
 from launcher.hub import find_wanted
-from launcher.launching.changed_data import check_data_is_same
+from launcher.launching.changed_data import DataAt, check_data_is_same
 from launcher.plugins.decide import Decided, read_run
 from launcher.processes import start_ticks
 from launcher.supervise.attempt_runner import AttemptRunner
@@ -51,7 +51,7 @@ def prepare(
     earlier = read_leader(run, first)
     decided = read_run(run)
     if not adopts:  # a job that is queued again, and no command has looked at the data since
-        check_data_is_same(run, decided.plan.facts, here_alone=True)
+        check_data_is_same(run, decided.plan.facts, DataAt.FILES)
     place = Place(run, plan := decided.plan)
     more = {environment.JOB: place.job_id, environment.LEASE: first}
     pool = None

@@ -9,6 +9,7 @@ from transformers import Trainer
 
 from launcher.checkpoint.tasks import task_retention
 from launcher.errors import CheckpointError, NotAsPlanned
+from launcher.launching.changed_data import DataAt, check_data_is_same
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import apply
@@ -58,6 +59,8 @@ def equip(
 ) -> Any:
     """The trainer that `make` makes, ready to train. `skipped`: batches that are left out."""
     run, config, plan = place.run, place.decided.config, place.decided.plan
+    if place.is_main:
+        check_data_is_same(run, plan.facts, DataAt.ADDRESSES)
     recorder = Recorder(
         run,
         plan,

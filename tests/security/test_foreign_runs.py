@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -156,9 +157,16 @@ def test_a_cancel_says_whose_run_it_is(run: RunDir, tmp_path):
     assert "belongs to user 65533" in called.err
 
 
+@pytest.fixture(scope="module")
+def planned_sweep(tmp_path_factory) -> Path:
+    """The runs folder of a sweep that was planned, which is copied and not changed."""
+    return plan_sweep(tmp_path_factory.mktemp("swept") / "runs").parents[1]
+
+
 @pytest.mark.parametrize("name", ["../../../out", "a; touch planted", "$(id)", "", [], "-rf", "a\nb"])
-def test_the_best_trial_has_a_sane_name_or_none(tmp_path, name: object):
-    sweep = plan_sweep(tmp_path / "runs")
+def test_the_best_trial_has_a_sane_name_or_none(tmp_path, planned_sweep: Path, name: object):
+    shutil.copytree(planned_sweep, tmp_path / "runs", symlinks=True)
+    (sweep,) = tmp_path.glob("runs/tiny/sweep_*")
     for number in range(6):
         config = sweep / str(number) / "config.yaml"
         config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "name": name}))

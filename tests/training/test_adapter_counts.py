@@ -56,8 +56,17 @@ def fitting(options: dict[str, Any], shape: ArchitectureConfig) -> dict[str, Any
     return json.loads(re.sub(r"\b[qkv]_proj", "qkv_proj", text))
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("file", KINDS, ids=[file.stem for file in KINDS])
+@pytest.mark.parametrize(
+    ("file", "options"),
+    [
+        pytest.param(
+            file, options, id=f"{file.stem}-{name}",
+            marks=[pytest.mark.long] if file.stem.startswith("qwen3_next") and name in ("rslora", "whole_modules") else [],
+        )
+        for file in KINDS
+        for name, options in OPTIONS.items()
+    ],
+)  # fmt: skip
 def test_what_is_trained_is_as_many_parameters_as_pefts(file: Path, options: dict[str, Any]):
     shape = few(shape_of(file))
     plugin = LoRA(**fitting(options, shape))

@@ -163,7 +163,7 @@ def test_several_classes_to_a_row_are_learnt(straight, data):
     assert config["problem_type"] == "multi_label_classification"
 
 
-@pytest.mark.parametrize("plugin", ["", "lora"])
+@pytest.mark.parametrize("plugin", ["", pytest.param("lora", marks=pytest.mark.long)])
 def test_the_export_names_the_classes_and_any_program_sorts_with_it(straight, data, plugin: str):
     import torch
     from peft import PeftConfig, PeftModel

@@ -70,7 +70,9 @@ def test_the_exported_adapter_loads_with_peft_and_is_the_planned_size(trained):
     assert count == json.loads((run.path / "plan.json").read_text())["model"]["trainable_parameters"]
 
 
-@pytest.mark.parametrize("strategy", ["ddp", *AS_ZERO3, "zero3", "fsdp2"])
+@pytest.mark.parametrize(
+    "strategy", ["ddp", *AS_ZERO3, "zero3", pytest.param("fsdp2", marks=pytest.mark.long)]
+)
 def test_two_ranks_give_the_losses_of_one(trained, strategy):
     one, two = trained(), trained(f"strategy={strategy}", *TWO)
     assert two.losses[0] == pytest.approx(one.losses[0], abs=1e-5)

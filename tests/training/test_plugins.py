@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from launcher.resources import resource_dir
+from launcher.run import RunDir
+from launcher.run.evaluations import Settled, evaluation_folder, write_settled
 from tests.support import preloaded
 from tests.support.paths import ROOT
 from tests.support.runs import Finished, environment
@@ -166,3 +168,28 @@ def test_a_plugin_of_your_own_package_works_as_the_documentation_shows(cache, tm
     norms = [line["adapter_norm"] for line in run.metrics() if "adapter_norm" in line]
     assert len(norms) == 4
     assert norms == sorted(norms)
+
+
+def test_a_run_ends_when_a_figure_of_tasks_no_longer_improves(warm, cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "support" / "stand_ins"))
+    run = planned(
+        tmp_path, cache, "plugin=[lora,sharded_checkpoint,early_stopping]", "plugins.sharded_checkpoint.save_steps=2",
+        "eval_job={every: 2, tasks: [colours]}", "plugins.early_stopping.metric=tasks/colours/acc",
+        "plugins.early_stopping.restore_best=false", "plugins.early_stopping.patience=2", *TWO,
+    )  # fmt: skip
+    figures = {2: 0.5, 4: 0.7, 6: None, 8: 0.7, 10: 0.6, 14: 0.9}  # that of step 12 has not ended
+    for step, value in figures.items():
+        evaluation_folder(RunDir(run.path), step).path.mkdir(parents=True)
+        scores, higher = ({"colours/acc": value}, {"colours/acc": True}) if value else ({}, {})
+        settled = Settled(
+            saved="", scores=scores, higher_is_better=higher, failed=None if value else "it failed"
+        )
+        write_settled(RunDir(run.path), step, settled)
+    evaluation_folder(RunDir(run.path), 12).path.mkdir()
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    assert run.events("resumed")[0]["step"] in (2, 4)
+    (stopped,) = run.events("early_stopped")
+    assert (stopped["step"], stopped["best"], stopped["best_step"]) == (10, 0.7, 4)
+    assert stopped["metric"] == "tasks/colours/acc"
+    assert [line["step"] for line in run.metrics() if line.get("loss") is not None][-1] == 10

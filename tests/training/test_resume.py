@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from launcher.checkpoint.folders import committed
+from launcher.errors import Exit
 from launcher.run import RunDir
 from tests.support import preloaded
 from tests.support.runs import environment
@@ -41,6 +42,22 @@ def test_a_killed_run_continues_bitwise(warm, straight, cache, tmp_path, method,
     assert sorted(itertools.chain(*samples(whole))) == sorted(set(itertools.chain(*samples(whole))))
 
 
+@pytest.mark.parametrize("strategy", _some([("ddp",), ("fsdp2",)], [("fsdp2",)]))
+def test_a_killed_run_with_mlps_in_tiles_continues_bitwise(warm, straight, cache, tmp_path, strategy):
+    overrides = (
+        "plugin=[sharded_checkpoint]", "plugins.sharded_checkpoint.save_steps=2", "trainer.max_steps=6",
+        "trainer.mlp_tile_tokens=16", f"strategy={strategy}", *TWO,
+    )  # fmt: skip
+    whole = straight(*overrides)
+    run = planned(tmp_path, cache, *overrides)
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
+    assert warm.run(run.path)["codes"] == [0, 0], run.logs()
+    step = run.events("resumed")[0]["step"]
+    assert step in (2, 4, 6)
+    assert run.losses[len(run.losses) - (6 - step) :] == whole.losses[step:]
+    assert samples(run) == samples(whole)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", pytest.param("paged_lion_8bit", marks=pytest.mark.long)])
 def test_a_killed_run_continues_bitwise_with_an_8_bit_optimizer(warm, straight, cache, tmp_path, optimizer):
     overrides = ("plugin=[sharded_checkpoint]", f"trainer.optim={optimizer}", "trainer.learning_rate=1e-3")
@@ -61,9 +78,7 @@ SIZES = [
     *((f"{name}-1", f"{name}-2") for name in STRATEGIES),
 ]
 CROSSED = [("zero3-2", "fsdp2-2"), ("fsdp2-2", "zero3-2"), ("zero2-2", "ddp-1")]
-ALWAYS_SIZED = [
-    ("full", "zero2-2", "ddp-1"), ("lora", "zero3-2", "fsdp2-2"),
-]  # fmt: skip
+ALWAYS_SIZED = [("full", "zero2-2", "ddp-1")]
 
 
 @pytest.mark.parametrize(
@@ -280,3 +295,17 @@ def test_a_nan_loss_is_never_saved_and_its_batch_is_left_out(warm, straight, cac
     assert taken[:13] == samples(whole)[:13]
     assert taken[13:-1] == samples(whole)[14:]  # the batch after it is in its place
     assert samples(whole)[13] not in taken
+
+
+def test_a_rank_refuses_other_rows_at_an_address_once_a_checkpoint_has_a_place_in_the_old_ones(
+    warm, cache, tmp_path
+):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(json.dumps({"text": f"row {number} of the store"}) for number in range(120)))
+    run = planned(
+        tmp_path, cache, "plugin=[sharded_checkpoint]", "trainer=pretrain", f"data.path=local://{rows}", "data.eval_path=null"
+    )  # fmt: skip
+    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9], run.logs()
+    rows.write_text(rows.read_text().replace("store", "stars"))
+    assert warm.run(run.path)["codes"] == [Exit.REFUSED]
+    assert f"local://{rows} is not what it was at the launch" in run.logs()

@@ -1,24 +1,20 @@
 """Runs a piece of Python on several CPU ranks, or in one process, and returns what each printed."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from launcher.ports import choose_port
 
 OPERATORS = Path.home() / ".cache" / "launcher_tests" / "torch_extensions"
 """Where the tests keep DeepSpeed's compiled operators, which take a minute to compile."""
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 def on_ranks(code: str, ranks: int = 2, **environment: str) -> list[str]:
     """The last line that each rank printed; a rank that fails, fails the test with its error."""
-    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(ranks)}
+    # rank 0 listens seconds later, after its imports: until then a port that the kernel gives to anybody could be taken
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(choose_port()), "WORLD_SIZE": str(ranks)}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", code],
@@ -32,7 +28,11 @@ def on_ranks(code: str, ranks: int = 2, **environment: str) -> list[str]:
         )
         for rank in range(ranks)
     ]  # fmt: skip
-    done = [(*process.communicate(timeout=240), process.returncode) for process in started]
+    try:
+        done = [(*process.communicate(timeout=500), process.returncode) for process in started]
+    finally:
+        for process in started:
+            process.kill()
     for _, error, code_of_exit in done:
         assert code_of_exit == 0, error
     return [out.strip().rpartition("\n")[2] for out, _, _ in done]

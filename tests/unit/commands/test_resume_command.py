@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from launcher.errors import RunError
-from launcher.launching.changed_data import check_data_is_same, data_states
+from launcher.launching.changed_data import DataAt, check_data_is_same, data_states
 from launcher.run import RunDir
 from launcher.run.events.launching import Planned, Replanned
 from launcher.run.events.supervisor import Started, Stopped
@@ -192,6 +192,23 @@ def test_the_time_that_an_earlier_release_noted_is_compared(tmp_path, capfd, the
     run.note(Planned(attempt=0, data={str(file): noted}))
     check_data_is_same(run, facts)
     assert ("was written again" in capfd.readouterr().err) is warns
+
+
+def test_data_of_a_store_is_compared_by_the_rank_that_reads_it_and_not_by_the_supervisor(tmp_path):
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    run = RunDir(tmp_path / "run")
+    run.path.mkdir()
+    save(run.checkpoints, 10)
+    place = "memory://compared/train.jsonl"
+    facts: Any = SimpleNamespace(all_data=[place], training_data=[place], data_files={})
+    store.pipe("/compared/train.jsonl", b'{"text": "a row"}')
+    run.note(Planned(attempt=0, data=data_states(facts)))
+    store.pipe("/compared/train.jsonl", b'{"text": "other"}')
+    check_data_is_same(run, facts, DataAt.FILES)
+    with pytest.raises(RunError, match=r"memory://compared/train.jsonl is not what it was at the launch"):
+        check_data_is_same(run, facts, DataAt.ADDRESSES)
+    store.rm("/compared/train.jsonl")
+    check_data_is_same(run, facts, DataAt.ADDRESSES)  # the read itself will say that it is gone
 
 
 def test_a_finished_run_is_not_resumed(cli, ended):

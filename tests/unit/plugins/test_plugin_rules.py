@@ -38,6 +38,11 @@ def gate(compose, facts):
         (("plugins.lora.r=2000", "plugins.lora.init_lora_weights=olora"), "plugins.lora.r=2000 exceeds the width 1024"),
         (("plugin=[lora,early_stopping]",), "plugins.early_stopping needs evaluations during training"),
         (("plugin=[lora,early_stopping]", "trainer.eval_steps=5"), "plugins.early_stopping.restore_best=true exports from a"),
+        (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=tasks/acc"),
+         "plugins.early_stopping.metric=tasks/acc must be tasks/TASK/METRIC"),
+        (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=tasks/a/acc"),
+         "plugins.early_stopping.restore_best=true finds the best checkpoint by its eval_loss, but plugins.early_stopping."
+         "metric=tasks/a/acc is a figure of tasks"),
         (("plugin=[lora,early_stopping]", "plugins.early_stopping.metric=eval_x"),
          "plugins.early_stopping.restore_best=true finds"),
         (("plugin=[lora,forgetting_guard]", "plugins.forgetting_guard.max_increase=1"),
