@@ -148,7 +148,7 @@ def suffix_of(file: str) -> str:
     name = _name(file).lower()
     for packed in _PACKED:
         name = name.removesuffix(packed)
-    return os.path.splitext(name)[1]  # noqa: PTH122 (an address is no path)
+    return os.path.splitext(name)[1]  # noqa: PTH122 (an address is not a path)
 
 
 def open_file(file: str) -> BinaryIO:

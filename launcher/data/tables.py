@@ -130,7 +130,7 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
 
 
 def _holds_records(cell: str, columns: int, delimiter: str) -> bool:
-    """Whether the lines of the cell, but for its first and last, all have as many columns as the file."""
+    """Whether the lines of the cell, except its first and last, all have as many columns as the file."""
     lines = cell.splitlines()[1:-1]
     if columns < 2 or len(lines) < _SWALLOWED:
         return False

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from launcher.plan.memory.load import Load
-from launcher.plan.memory.term import GIB, Term
+from launcher.plan.memory.term import Term
+from launcher.units import GIB
 
 CONTEXT = Term(
     name="context",
