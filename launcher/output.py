@@ -95,18 +95,18 @@ def warn(text: str) -> None:
 
 
 def print_table(table: Any) -> None:
-    """Prints something of rich's, as wide as the terminal, or wide enough for a table if there is no terminal."""
+    """Prints a table or text of rich, as wide as the terminal, or wide enough for a table if there is no terminal."""
     wide_console().print(table)
 
 
 def wide_console() -> "Console":
-    """A console of rich's on stdout; if there is no terminal it is wide enough for a table."""
+    """A rich console on stdout; if there is no terminal it is wide enough for a table."""
     console = make_console()
     return console if console.is_terminal else make_console(width=_WIDE)
 
 
 def make_console(**options: Any) -> "Console":
-    """A console of rich's that shows what a terminal would obey, but for rich's own colours and movements."""
+    """A rich console that shows what a terminal would obey, except for rich's own colours and movements."""
     from rich.console import Console, ConsoleOptions, RenderableType  # imported here: few commands need it
     from rich.segment import Segment
 

@@ -1,5 +1,7 @@
 """Counts, times, sizes and shares as text, and the one rounding of figures."""
 
+GIB = 2**30
+"""Bytes."""
 _TIMES = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
@@ -31,7 +33,7 @@ def mebibytes(count: float) -> str:
 
 def gibibytes(count: float) -> str:
     """`1.50 GiB`."""
-    return f"{count / 2**30:.2f} GiB"
+    return f"{count / GIB:.2f} GiB"
 
 
 def significant(value: float, digits: int = 4) -> float:
@@ -52,7 +54,7 @@ def elapsed(seconds: float) -> str:
 
 def size(count: float) -> str:
     """A number of bytes with three significant digits, in the largest unit of which there is at least one."""
-    for unit, one in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+    for unit, one in (("GiB", GIB), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= one:
             return f"{count / one:.3g} {unit}"
     return f"{count:.0f} B"

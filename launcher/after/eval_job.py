@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
             return Exit.OK if before.failed is None else Exit.FAILED
         if saved is None:
             raise RunError(
-                f"{folder.path} is no evaluation of a run; python -m launcher evaluate evaluates a checkpoint"
+                f"{folder.path} is not an evaluation of a run; python -m launcher evaluate evaluates a checkpoint"
             )
         if given.failed is not None:
             return _fail(run, given.step, saved, f"its process ended with exit code {given.failed}")

@@ -11,9 +11,9 @@ from launcher.after.classify import is_classifier
 from launcher.after.track_scores import track_scores
 from launcher.after.worker import showing, worker
 from launcher.config import read_config
+from launcher.data.contamination import shared_with
 from launcher.data.places import exists
 from launcher.data.reading import reading_of
-from launcher.data.shared import shared_with
 from launcher.errors import DataError, PackageError, UsageError
 from launcher.hub import HUB
 from launcher.plugins.decide import facts_from

@@ -7,9 +7,7 @@ from typing import Any
 from launcher.api.calls import CallFailed, Refusal, call
 from launcher.api.store import Store
 from launcher.data.findings import said_line
-
-_KINDS = {"supervised": "chat", "dpo": "pair"}
-"""The API's name of a method -> the kind of rows that it learns from."""
+from launcher.managed.methods import METHODS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,7 @@ def _look(path: Path, method: str) -> tuple[int, str | None]:
         where = said_line(first).removeprefix(", ")
         also = f" (and {more:,} more)" if more else ""
         return report["rows"], f"{f'{where}: ' if where else ''}{first['message']} [{first['rule']}]{also}"
-    wanted = _KINDS[method]
+    wanted = METHODS[method].rows
     other = next((kind for kind, number in report["kinds"].items() if number and kind != wanted), None)
     if other is not None:
         return report["rows"], f"method {method} needs {wanted} rows, and the file has {other} rows"

@@ -12,8 +12,6 @@ import yaml
 
 from launcher.run import write_text
 
-METHODS = {"supervised": "sft", "dpo": "dpo"}
-"""The API's name of a method -> that of the launcher."""
 _TARGET_EPOCHS, _LEAST, _MOST, _MOST_EPOCHS = 3, 100, 25_000, 25
 """How OpenAI chose n_epochs. Source: its cookbook, "Data preparation and analysis for chat model fine-tuning"."""
 _SHARE, _SMALL, _LARGE = 0.002, 4, 256

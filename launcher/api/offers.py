@@ -18,11 +18,11 @@ from typing import Any, cast
 import yaml
 
 from launcher.api.data_dir import DataDir
-from launcher.api.job_file import METHODS
 from launcher.clusters.registry import choose_kind, find_cluster
 from launcher.errors import ConfigError, unknown
 from launcher.launching.compose import compose
 from launcher.launching.own_file.source import construct, parse_source, read_source
+from launcher.managed.methods import METHODS
 from launcher.run import write_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -111,9 +111,9 @@ def read_offers(file: Path | None, data_dir: DataDir) -> Offers:
                     f"{shown}: models.{name}: {key} is set by the server for each job; remove it"
                 )
         found[name] = {}
-        for method, kind in METHODS.items():
+        for method, known in METHODS.items():
             own = _mapping(methods.get(method, {}), f"{shown}: models.{name}.methods.{method}")
-            merged = _merged(_merged(settings, {"trainer": {"kind": kind}}), own)
+            merged = _merged(_merged(settings, {"trainer": {"kind": known.trainer}}), own)
             path = data_dir.models / f"{name}.{method}.yaml"
             write_text(path, yaml.safe_dump(merged, sort_keys=False))
             found[name][method] = _offer(path, folder)

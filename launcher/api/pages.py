@@ -26,7 +26,7 @@ def read_page(
     values: Sequence[Any],
     write: Callable[[Row], Document],
 ) -> Document:
-    """The page of the rows of a table; RequestRefused if `after` is no row of that list.
+    """The page of the rows of a table; RequestRefused if `after` is not a row of that list.
 
     `table` and `where` are texts of this program; whatever a request says is in `values`.
     """

@@ -59,7 +59,7 @@ class Store:
     """The database in a data folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Opens or creates it; RunError if it cannot be opened, is no database, or is of another version of this program."""
+        """Opens or creates it; RunError if it cannot be opened, is not a database, or is of another version of this program."""
         self.path = folder / "api.sqlite3"
         self._local = threading.local()
         self._writing = threading.Lock()

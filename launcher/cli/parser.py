@@ -8,10 +8,10 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from launcher.cli.verb import Verb
-from launcher.errors import UsageError
+from launcher.errors import UsageError, unknown
 from launcher.run import RunDir, find_run
 
 PROGRAM = "python -m launcher"
@@ -31,6 +31,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Raises the error of argparse for a value that is not one of an option's, with the nearest one."""
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(
+                action, unknown("value", str(value), map(str, action.choices)).rstrip(".")
+            )
 
 
 def make_parser(name: str, verb: Verb) -> argparse.ArgumentParser:

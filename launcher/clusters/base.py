@@ -16,6 +16,7 @@ from launcher.clusters.job import Job, JobRecord, Start
 from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
+from launcher.run.script import start_script
 
 if TYPE_CHECKING:  # a launch finds nothing out about the site
     from launcher.clusters.site_facts import Partition, SiteFact
@@ -111,17 +112,9 @@ class Cluster(PureCluster):
         submits inherits the file descriptor `keep_open`, which holds a lock while that command lives.
         """
 
-    def start(self, run: RunDir) -> "subprocess.Popen[bytes]":
+    def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
-        run.logs.mkdir(exist_ok=True)
-        with (run.logs / "supervisor.log").open("ab") as log:
-            return subprocess.Popen(
-                ["bash", str(run.job_script)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        return start_script(run)
 
     def jobs_of(self, folder: Path) -> list[str] | None:
         """Ids of the queued and running jobs of that run dir, with one id per task of an array; None if they are unknown."""

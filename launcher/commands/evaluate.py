@@ -9,6 +9,7 @@ from launcher.after.evaluate import METRICS, BaseComparison, evaluate
 from launcher.after.tasks import TaskScores, TaskSettings, check_installed, evaluate_tasks, parse_tasks
 from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
+from launcher.data.contamination import told
 from launcher.errors import Exit, UsageError
 from launcher.output import columns, print_json, print_text, warn
 
@@ -98,10 +99,7 @@ def _show_tasks(result: TaskScores) -> None:
         print_text(f"the tasks were not compared with the training data: {result['not_compared']}")
     for one in result["tasks"]:
         if one["in_training"]:
-            warn(
-                f"{one['in_training']:,} of {one['rows']:,} documents of {one['task']} share 13 consecutive words with a "
-                "training row, so their scores can be those of memory"
-            )
+            warn(told(one["task"], one["in_training"], one["rows"]))
 
 
 def _with_error(value: float | None, error: float | None) -> str:

@@ -27,7 +27,7 @@ def check_time(time: str) -> str:
         )
     if limit_s(time) == 0:
         raise PlanError(
-            f"resources.time={time} is no time at all, and Slurm reads 0 as no limit; give the time, as resources.time=04:00:00"
+            f"resources.time={time} is zero, which Slurm reads as no limit; give the time, as resources.time=04:00:00"
         )
     return time
 

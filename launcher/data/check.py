@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from launcher.data.classes import add_classes
+from launcher.data.contamination import take_tasks, with_tasks
 from launcher.data.counting import Counting, count
-from launcher.data.evaluation import add_evaluation
+from launcher.data.evaluation import add_evaluation, add_tasks
 from launcher.data.examples import read_examples
 from launcher.data.files import Sections, read_numbered
 from launcher.data.findings import ERROR, Finding
@@ -14,8 +15,9 @@ from launcher.data.lengths import TOKENIZED, estimate, measure, no_tokens, rende
 from launcher.data.part import Part
 from launcher.data.places import find_files
 from launcher.data.portion import CheckOptions
-from launcher.data.printed import ClassCounts, DataReport, Tokens, Used
+from launcher.data.printed import ClassCounts, DataReport, TaskOverlap, Tokens, Used
 from launcher.data.survey import Advance, survey
+from launcher.data.task_documents import read_task
 from launcher.data.whole import add_whole, advise
 
 
@@ -31,6 +33,8 @@ class Report:
     eval_kinds: dict[str, int] = field(default_factory=dict[str, int])
     classes: ClassCounts | None = None
     eval_classes: ClassCounts | None = None
+    tasks: list[TaskOverlap] = field(default_factory=list[TaskOverlap])
+    """What the file shares with benchmark tasks."""
     used: Used | None = None
     """Rows that are trained on and held out; None if all rows are used."""
     tokens: Tokens = field(default_factory=no_tokens)
@@ -85,6 +89,7 @@ class Report:
                 "overlap": part.counts["eval_overlap"],
                 "classes": self.eval_classes,
             },
+            "tasks": self.tasks,
             "used": self.used,
             "tokens": self.tokens,
             "advice": advise(part),
@@ -110,8 +115,11 @@ def check(asked: CheckOptions, advance: Advance | None = None) -> Report:
         evaluation = count(read_numbered(find_files(asked.eval_path), eval_sections), counting)
     if evaluation and (shown_by := asked.tokenizer or asked.template):
         render_only(evaluation, shown_by)
-    found = survey(asked.path, counting, evaluation if asked.compare else None, advance, asked.divided)
+    tasks = [read_task(path) for path in asked.tasks] if asked.compare else []
+    compared = with_tasks(evaluation, tasks) if asked.compare else None
+    found = survey(asked.path, counting, compared, advance, asked.divided)
     part = found.part
+    in_tasks = take_tasks(found.seen, len(evaluation.ends) if evaluation else 0, tasks)
     for line, first in found.duplicates:
         part.add_finding("duplicate", line, f"the same as {found.sections.said(first)}; remove one of them")
     for line, other, alike in found.near:
@@ -122,8 +130,10 @@ def check(asked: CheckOptions, advance: Advance | None = None) -> Report:
         )
     if evaluation:
         add_evaluation(part, evaluation, eval_sections, found.seen, asked)
+    overlaps = add_tasks(part, tasks, in_tasks, asked.tasks)
     add_classes(part, evaluation, found.sections)
     report = Report(asked, part, [], len(found.near), evaluation.rows if evaluation else 0)
+    report.tasks = overlaps
     report.classes = part.classes.described(asked.path, found.sections)
     report.eval_classes = evaluation.classes.described(asked.eval_path, eval_sections) if evaluation else None
     report.eval_kinds = dict(evaluation.kinds) if evaluation else {}

@@ -62,7 +62,7 @@ def _name(value: Any, key: str) -> str:
     if not isinstance(value, str):
         raise BrokenRow(
             "class",
-            f"{key} {value!r:.80} is no name of a class; write a word or a whole number, or a list of them",
+            f"{key} {value!r:.80} is not the name of a class; write a word or a whole number, or a list of them",
         )
     name = value.strip()
     if not name:

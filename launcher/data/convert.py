@@ -15,7 +15,8 @@ from typing import Any, cast
 from launcher.data.examples import read_examples
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import SPOKEN, USUAL_FORMATS, Example, kind_of, to_chat
-from launcher.data.reading import Reading
+from launcher.data.reading import AS_IT_STANDS, Reading
+from launcher.data.unread import Keys, missing_columns, unread, without_effect
 from launcher.errors import ConfigError, DataError, unknown
 from launcher.formats.base import Format, Writer
 from launcher.formats.registry import known_formats, own_format
@@ -48,9 +49,10 @@ def convert(
     left_out: list[str] = []
     written = format_of(to)
     keeps_rejected = written.kind == "pair"
+    keys = Keys()
 
     def rows() -> Iterator[dict[str, Any]]:
-        for line, example in read_examples(source, reading, left_out):
+        for line, example in read_examples(source, reading, left_out, keys):
             try:
                 row = write_row(example, to)
             except BrokenRow as fault:
@@ -69,12 +71,23 @@ def convert(
             warn(f"left out: {said}")
         if not counts["rows"]:
             raise DataError(f"{source} holds no rows; there is nothing to convert")
+        _tell(str(source), keys, reading or AS_IT_STANDS)
         temporary.replace(target)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror or error}") from None
     finally:
         temporary.unlink(missing_ok=True)
     return counts
+
+
+def _tell(source: str, keys: Keys, reading: Reading) -> None:
+    """Warns of keys that were not read; DataError if data.columns names one that no row has."""
+    if said := missing_columns(reading, keys.mapped):
+        raise DataError(f"{source}: {said}")
+    if said := unread(keys.dropped):
+        warn(f"{source}: {said}")
+    for said in without_effect(reading, keys.mapped):
+        warn(f"{source}: {said}")
 
 
 def _store(rows: Iterator[dict[str, Any]], path: Path, suffix: str, later: Sequence[str]) -> None:

@@ -1,11 +1,14 @@
 """What a check says about the evaluation file, and about rows that the training file shares with it."""
 
+from collections.abc import Mapping, Sequence
 from shlex import quote
 
 from launcher.data.files import Sections
 from launcher.data.findings import ERROR
 from launcher.data.part import Part
 from launcher.data.portion import CheckOptions
+from launcher.data.printed import TaskOverlap
+from launcher.data.task_documents import Documents
 
 _EVALUATION = ("answer_cut", "not_rendered", "no_end")
 """Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
@@ -23,6 +26,33 @@ def add_evaluation(
     _add_warnings(part, evaluation, sections, asked)
     if asked.compare:
         _add_overlap(part, evaluation, sections, seen, asked)
+
+
+def add_tasks(
+    part: Part, tasks: Sequence[Documents], found: Sequence[Mapping[int, int]], paths: Sequence[str]
+) -> list[TaskOverlap]:
+    """What the training file shares with benchmark tasks, after each training row that shares words with a document of theirs
+    is added to its findings.
+
+    `found`: for each task, document -> line of the first training row that shares 13 consecutive words with it.
+    """
+    for task, shared in zip(tasks, found, strict=True):
+        for number, line in sorted(shared.items()):
+            part.add_finding(
+                "task_overlap",
+                line,
+                f"shares 13 consecutive words with document {number + 1:,} of {task.task}; remove the row",
+            )
+    return [
+        {
+            "task": task.task,
+            "path": path,
+            "documents": len(task.texts),
+            "in_training": len(shared),
+            "matched_on": task.matched_on,
+        }
+        for task, shared, path in zip(tasks, found, paths, strict=True)
+    ]
 
 
 def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: CheckOptions) -> None:

@@ -8,32 +8,40 @@ from typing import Any
 from launcher.data.files import read_rows
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
-from launcher.data.read import read_stored
+from launcher.data.read import ReadRow, read_stored
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.data.row import Row
+from launcher.data.unread import Keys
 from launcher.errors import DataError
 
 
 def read_examples(
-    path: str | Path, reading: Reading | None = None, left_out: list[str] | None = None
+    path: str | Path,
+    reading: Reading | None = None,
+    left_out: list[str] | None = None,
+    keys: Keys | None = None,
 ) -> Iterator[tuple[int, Example]]:
     """Line (or number) and common form of every valid row.
 
     DataError names file, line and rule of the first invalid one, unless `reading` leaves invalid rows out: then `left_out`
-    gets a line for each, and DataError comes at the end if they are too many.
+    gets a line for each, and DataError comes at the end if they are too many. `keys` gets those of every valid row.
     """
-    yield from valid_examples(read_rows(path), str(path), reading or AS_IT_STANDS, left_out)
+    yield from valid_examples(read_rows(path), str(path), reading or AS_IT_STANDS, left_out, keys)
 
 
 def valid_examples(
-    rows: Iterable[Row], path: str, reading: Reading, left_out: list[str] | None = None
+    rows: Iterable[Row],
+    path: str,
+    reading: Reading,
+    left_out: list[str] | None = None,
+    keys: Keys | None = None,
 ) -> Iterator[tuple[int, Example]]:
     """The same as read_examples, for rows that were read before."""
     read = bad = 0
     for row in rows:
         read += 1
         try:
-            example = example_of(row, reading)
+            found = _read(row, reading)
         except BrokenRow as fault:
             said = f"{row.where(path)}: {fault.message} [{fault.rule}]"
             if not reading.skip or fault.whole:
@@ -42,18 +50,24 @@ def valid_examples(
             if left_out is not None:
                 left_out.append(said)
             continue
-        yield row.line, example
+        if keys is not None:
+            keys.add(row, found, reading)
+        yield row.line, found.example
     if refused := reading.too_many(bad, read):
         raise DataError(f"{path}: {refused}")
 
 
 def example_of(row: Row, reading: Reading) -> Example:
     """The row's common form; BrokenRow for an invalid row."""
+    return _read(row, reading).example
+
+
+def _read(row: Row, reading: Reading) -> ReadRow:
     if row.fault:
         raise row.fault
-    example = read_stored(row, reading).example
-    canonical(example)
-    return example
+    found = read_stored(row, reading)
+    canonical(found.example)
+    return found
 
 
 def canonical(example: Example) -> bytes:
@@ -76,7 +90,8 @@ def canonical(example: Example) -> bytes:
     except UnicodeEncodeError as error:
         half = error.object[error.start]
         raise BrokenRow(
-            "not_utf8", f"half a surrogate pair (\\u{ord(half):04x}) is not a character"
+            "not_utf8",
+            f"half a surrogate pair (\\u{ord(half):04x}) is not a character; take it out, or remove the row",
         ) from None
 
 

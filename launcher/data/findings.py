@@ -108,6 +108,10 @@ RULES = {
     "eval_overlap": RuleText(
         WARNING, "13 consecutive words also occur in the training data: the answer may be memorized"
     ),
+    "task_overlap": RuleText(
+        WARNING,
+        "a training row that shares 13 words with a benchmark's document makes its score one of memory",
+    ),
     "too_many_bad": RuleText(
         ERROR, "if many rows are invalid, most often the whole file is read in the wrong way"
     ),

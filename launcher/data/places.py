@@ -23,6 +23,11 @@ _HELD_OUT = re.compile(r"(test|eval|valid|val|dev)(uation|idation)?[^a-z]", re.I
 """Beginnings of the names of files that are not trained on."""
 _PART = re.compile(r"part-\d+")
 """Files without a suffix, as Spark writes a folder of texts."""
+_OF_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w-]*")
+"""A path that can also be the name of a data set: OWNER/NAME."""
+_PAGE = re.compile(
+    r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/([\w.-]+/[\w.-]+)(?:/(?:tree|viewer)/.*)?/?"
+)
 _WILD = frozenset("*?[")
 _EXTRAS = {
     "s3": "s3",
@@ -60,6 +65,8 @@ def find_files(place: str | Path) -> tuple[str, ...]:
         return _fixed[text]
     if not text:
         raise DataError("the path of the data is empty; name a file, a folder or a glob")
+    if page := _PAGE.fullmatch(text):
+        raise DataError(f"{text} is the page of a data set, not its data; write hub:{page[1]}")
     if is_address(text):
         return _find_at(text)
     path = Path(text)
@@ -74,8 +81,9 @@ def find_files(place: str | Path) -> tuple[str, ...]:
         if found:
             return tuple(found)
         raise DataError(f"{text} matches no file; look at the folder and the pattern")
+    hub = f", or hub:{text} for a data set of the hub" if _OF_HUB.fullmatch(text) else ""
     raise DataError(
-        f"{text} is not a file; give the path of a JSONL, JSON, CSV or Parquet file, a folder or a glob"
+        f"{text} is not a file; give the path of a JSONL, JSON, CSV or Parquet file, a folder or a glob{hub}"
     )
 
 
@@ -140,7 +148,7 @@ def suffix_of(file: str) -> str:
     name = _name(file).lower()
     for packed in _PACKED:
         name = name.removesuffix(packed)
-    return os.path.splitext(name)[1]  # noqa: PTH122 (an address is no path)
+    return os.path.splitext(name)[1]  # noqa: PTH122 (an address is not a path)
 
 
 def open_file(file: str) -> BinaryIO:

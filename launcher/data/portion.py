@@ -87,6 +87,8 @@ class CheckOptions:
 
     path: str | Path
     eval_path: str | Path | None = None
+    tasks: tuple[str, ...] = ()
+    """YAML files of benchmark tasks, and files of their documents, that the training rows must not overlap with."""
     reading: Reading = AS_IT_STANDS
     max_length: int = 2048
     bytes_per_token: float = USUAL
@@ -95,7 +97,7 @@ class CheckOptions:
     """The model's chat template, if there is no tokenizer: rows are rendered with it, but not counted."""
     assistant_only: bool = True
     compare: bool = True
-    """Look for duplicates and for overlap with eval_path."""
+    """Look for duplicates and for overlap with eval_path and tasks."""
     sample: int = 0
     """Number of examples to select for a person to read."""
     portion: Portion = field(default_factory=Portion)

@@ -61,6 +61,21 @@ class Overlap(TypedDict):
     """Its classes; null if its rows have no labels."""
 
 
+class TaskOverlap(TypedDict):
+    """The documents of a benchmark task, and how many of them the training file shares words with."""
+
+    task: str
+    """Its name."""
+    path: str
+    """The task's YAML file or the file of its documents, as given."""
+    documents: int
+    """Its documents."""
+    in_training: int
+    """Documents that share 13 consecutive words with a training row."""
+    matched_on: str
+    """What of a document was compared: question and answer, or every text."""
+
+
 class _Tokens(TypedDict):
     basis: str
     """counted by the model's tokenizer, on how many examples; or estimated, and from what."""
@@ -144,6 +159,8 @@ class DataReport(TypedDict):
     """Rows that differ from another one in a few words."""
     eval: Overlap | None
     """What it shares with the evaluation file; null without one."""
+    tasks: list[TaskOverlap]
+    """What it shares with the benchmark tasks that were named."""
     used: Used | None
     """Rows that are trained on and held out; null if all rows are used."""
     tokens: Tokens

@@ -103,7 +103,7 @@ def _translation(row: Row) -> str | None:
 
 
 def _classes(row: Row) -> str | None:
-    """Sentences with a class, which is no text to answer with: GLUE's sets, HellaSwag, PIQA, Winogrande."""
+    """Sentences with a class, which is not a text to answer with: GLUE's sets, HellaSwag, PIQA, Winogrande."""
     parts = next(
         (
             keys

@@ -58,6 +58,14 @@ def describe(report: Report) -> str:
             )
         )
     lines += [
+        (
+            f"task {one['task']}",
+            f"{one['in_training']:,} of {one['documents']:,} documents share 13 consecutive words with a training row "
+            f"({one['matched_on']} compared)",
+        )
+        for one in values["tasks"]
+    ]
+    lines += [
         *(
             []
             if values["classes"]

@@ -17,6 +17,10 @@ from launcher.formats.registry import known_formats
 
 _SEPARATOR = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 """The line that Excel puts before the names to say what separates the cells."""
+_APOSTROPHES = (
+    "the cells are quoted with apostrophes ('), and CSV quotes with \"; python3 -c 'import csv, sys; "
+    "csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, quotechar=chr(39)))' < OLD > NEW changes them"
+)
 _SWALLOWED = 20
 """Lines of one cell that all look like records of the file, from which on the quote before them was not closed."""
 
@@ -77,6 +81,8 @@ def _why(error: csv.Error, line: int, until: int) -> str:
 def _wrong_header(names: list[str]) -> BrokenRow | None:
     if not _is_utf8(names):
         return BrokenRow("not_utf8", "the header is not UTF-8", whole=True)
+    if len(names) > 1 and all(len(name) > 1 and name[0] == name[-1] == "'" for name in names):
+        return BrokenRow("format", _APOSTROPHES, whole=True)
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         return BrokenRow(
@@ -124,7 +130,7 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
 
 
 def _holds_records(cell: str, columns: int, delimiter: str) -> bool:
-    """Whether the lines of the cell, but for its first and last, all have as many columns as the file."""
+    """Whether the lines of the cell, except its first and last, all have as many columns as the file."""
     lines = cell.splitlines()[1:-1]
     if columns < 2 or len(lines) < _SWALLOWED:
         return False

@@ -13,6 +13,7 @@ from launcher.data.places import suffix_of
 from launcher.data.portion import CheckOptions
 from launcher.data.printed import Tokens
 from launcher.data.reading import Reading
+from launcher.data.unread import missing_columns, unread, without_effect
 from launcher.units import plural
 
 STEPS = (
@@ -88,13 +89,8 @@ def _add_reading(part: Part, reading: Reading) -> None:
     for finding in part.bad:
         part.add_finding("left_out", finding.line, f"{finding.message} [{finding.rule}]")
     part.counts["left_out"] += bad - len(part.bad)
-    if part.dropped:
-        listed = ", ".join(f"{name} ({number:,})" for name, number in part.dropped.most_common())
-        names = ",".join(name for name, _ in part.dropped.most_common() if "[]" not in name)
-        meant = f"; data.drop=[{names}] says that this is intended" if names else ""
-        part.add_finding(
-            "dropped_keys", None, f"keys that are not read, with their number of rows: {listed}{meant}"
-        )
+    if said := unread(part.dropped):
+        part.add_finding("dropped_keys", None, said)
     if chats := part.marked["chat_as_text"]:
         column = dict(reading.columns).get("text", "text")
         part.add_finding(
@@ -139,22 +135,12 @@ def _add_reading(part: Part, reading: Reading) -> None:
         part.add_finding(
             "turns_as_text", None, f"{name}, read as the list that it stands for in {number:,} rows"
         )
-    for key, names in (("drop", reading.drop), ("keep", reading.keep)):
-        missing = [name for name in names if part.lines and not part.mapped[name]]
-        if missing:
-            part.add_finding(
-                "dropped_keys", None, f"data.{key}=[{','.join(missing)}], but {_no_row(missing)}"
-            )
-    missing = [(ours, theirs) for ours, theirs in reading.columns if part.lines and not part.mapped[theirs]]
-    if missing:
-        named = ", ".join(f"{ours}: {theirs}" for ours, theirs in missing)
-        part.add_finding(
-            "format", None, f"data.columns={{{named}}}, but {_no_row([theirs for _, theirs in missing])}"
-        )
-
-
-def _no_row(names: Sequence[str]) -> str:
-    return f"no row has the column{'s' if len(names) > 1 else ''} {', '.join(names)}"
+    if not part.lines:
+        return
+    for said in without_effect(reading, part.mapped):
+        part.add_finding("dropped_keys", None, said)
+    if said := missing_columns(reading, part.mapped):
+        part.add_finding("format", None, said)
 
 
 def _add_mixtures(part: Part) -> None:

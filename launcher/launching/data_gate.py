@@ -1,5 +1,6 @@
 """The data check before every launch: errors stop it, warnings are printed and kept in the run dir."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -74,6 +75,24 @@ def check_data(config: Config) -> list[dict[str, Any]]:
         _check_one(config, path, paths.evaluation, reading)
         for path, reading in zip(paths.training, readings, strict=True)
     ]
+
+
+def local_tasks(config: Config) -> tuple[str, ...]:
+    """The tasks of eval_job whose documents are local files: what a check can compare with the training rows."""
+    if config.eval_job.every is None:
+        return ()
+    from launcher.data.task_documents import YAML, read_task  # by need: few runs name tasks
+
+    found: list[str] = []
+    for name in config.eval_job.tasks:
+        if not name.endswith(YAML) or not Path(name).is_file():
+            continue
+        with suppress(
+            DataError
+        ):  # its documents are on a hub, and `evaluate --tasks` compares them after the training
+            read_task(name)
+            found.append(str(Path(name).absolute()))
+    return tuple(found)
 
 
 def check_files(config: Config) -> None:
@@ -162,6 +181,7 @@ def _check_one(config: Config, path: str, evaluation: str | None, reading: Readi
         "assistant_only": config.trainer.assistant_only_loss,
         "compare": config.data.check is DataCheck.full,
         "template": row_template(config),
+        "tasks": local_tasks(config),
     }
     report = _remembered(path, evaluation_path, options, Path(config.cache_dir))
     if report["verdict"] == "error":
@@ -204,12 +224,21 @@ def _remembered(
 ) -> dict[str, Any]:
     """The report on a file, computed once per version of the file: for all trials of a multirun and for later launches."""
     return remembered(
-        (path, *([evaluation] if evaluation else [])),
+        (path, *([evaluation] if evaluation else []), *_files_of_tasks(options["tasks"])),
         options,
         cache_dir,
         lambda: _report(path, evaluation, options),
         lambda report: report["verdict"] != "error",
     )
+
+
+def _files_of_tasks(tasks: tuple[str, ...]) -> list[str]:
+    """The files that decide what the documents of these tasks are."""
+    if not tasks:
+        return []
+    from launcher.data.task_documents import read_task  # by need: few runs name tasks
+
+    return [file for name in tasks for file in read_task(name).files]
 
 
 def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[str, Any]:

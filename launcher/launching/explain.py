@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
@@ -18,6 +19,14 @@ from launcher.errors import nearest, unknown
 from launcher.resources import resource_dir
 
 
+def _open_before(word: str, arguments: list[str]) -> str | None:
+    """The override without a value that was typed just before a word, as in `data.path= rows.jsonl`; None for another one."""
+    for before, at in itertools.pairwise(arguments):
+        if at == word and before.endswith("=") and not before.startswith("-"):
+            return before
+    return None
+
+
 def explain(error: BaseException, arguments: list[str]) -> str:
     """One sentence for an error of Hydra or OmegaConf."""
     if found := _without_package(arguments):
@@ -29,6 +38,8 @@ def explain(error: BaseException, arguments: list[str]) -> str:
                 return f"{key} is a file; write --config {key}"
             if not value and (resource_dir("conf") / "experiment" / f"{key}.yaml").is_file():
                 return f"{key} is an experiment; write +experiment={key}"
+            if not value and (before := _open_before(cause.override, arguments)):
+                return f"{before} has no value, and {key} no key; write {before}{key}, without a blank after the ="
             way_out = f"quote the value, as in '{key}=\"...\"'" if value else f"write {key}=VALUE"
             return f"{cause.override} is not an override Hydra can read ({_reason(cause)}); {way_out}"
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:

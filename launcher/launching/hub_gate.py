@@ -1,7 +1,6 @@
 """A check before a launch that this user can read the model and data on the hub, so that no job waits for an unknown name."""
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,14 +18,11 @@ from launcher.hub import (
     offline_variable,
     why_unknown,
 )
+from launcher.launching.model_name import PLAIN
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 
 _REFUSALS = {401: "is HF_TOKEN exported?", 403: "request access on its page", 404: "check its spelling"}
-
-
-_PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)
-"""A name that a repository can have. Source: huggingface_hub/utils/_validators.py, validate_repo_id."""
 
 
 def wanted_of(config: Config, plan: LaunchPlan) -> HubInputs | None:
@@ -54,7 +50,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
         return
     files = _files(wanted, cache)
     # the library refuses a name that no repository can have, with or without a network
-    plain = bool(files) and all(_PLAIN.fullmatch(one.name) for one in files)
+    plain = bool(files) and all(PLAIN.fullmatch(one.name) for one in files)
     unknown = why_unknown(endpoint(environ), environ) if plain else ""
     silent = f"{files[0].key}={files[0].value} is not in the cache {cache}, and {unknown}" if unknown else ""
     for one in [] if unknown else files:

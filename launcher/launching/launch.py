@@ -17,6 +17,7 @@ from launcher.launching.composed import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import check_host_memory, cpu_note
+from launcher.launching.model_files import check_model_files
 from launcher.launching.package_gate import check_packages, package_notes
 from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
 from launcher.launching.planning import prepare, run_dir
@@ -109,6 +110,7 @@ def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
     check_fits(composed.config, plan)
     check_host_memory(composed.config, plan)
     check_packages(composed.config, plan)
+    check_model_files(composed.config)
     return PlannedRun(composed=composed, run=run, plan=plan)
 
 

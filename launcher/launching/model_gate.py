@@ -12,6 +12,7 @@ from typing import Any, cast
 from launcher.config import Config, Init
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
+from launcher.launching.model_name import check_hub_name
 from launcher.reading import object_in
 
 ADAPTER = "adapter_config.json"
@@ -52,6 +53,8 @@ def check_model(config: Config) -> dict[str, Any] | None:
     told = f"model.name_or_path={model.name_or_path}"
     if model.init is Init.random or model.name_or_path.startswith("package:"):
         return None
+    if not model.name_or_path.strip():
+        check_hub_name("model.name_or_path", model.name_or_path)
     own = Path(model.name_or_path)
     if own.is_file():
         raise ConfigError(f"{told} is a file; give the folder that it is in{_gguf(own)}")
@@ -61,6 +64,7 @@ def check_model(config: Config) -> dict[str, Any] | None:
         )
     folder = folder_of(config)
     if folder is None:
+        check_hub_name("model.name_or_path", model.name_or_path)
         if found := _NAMED.search(model.name_or_path.rpartition("/")[2]):
             raise ConfigError(
                 f"{told} is a vision-language model by its name ({found[2]}); this launcher trains language models of text: "

@@ -169,7 +169,7 @@ def _changes(run: RunDir, composed: Composed) -> dict[str, Any]:
 
 
 def _free(plugins: Any) -> list[str]:
-    """Keys of the plugins that declare that they do not change what a run learns; none for what is no mapping."""
+    """Keys of the plugins that declare that they do not change what a run learns; none for a value that is not a mapping."""
     plugins = cast("dict[str, Any]", plugins) if isinstance(plugins, dict) else {}
     made = zip(plugins, make_plugins(plugins), strict=True)
     return [f"plugins.{name}" for name, plugin in made if plugin.traits.same_training]

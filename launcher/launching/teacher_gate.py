@@ -13,6 +13,7 @@ from launcher.data.vocabulary import first_difference, read_vocabulary
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import folder_of, refuse_other_kinds
+from launcher.launching.model_name import check_hub_name
 from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plan.chat_format import ChatFormat
@@ -46,6 +47,7 @@ def check_teacher(config: Config, chat: ChatFormat | None) -> dict[str, Any] | N
     revision = config.trainer.teacher_revision or "main"
     folder = own if own.is_dir() else find_snapshot(cache_folder(environ), name, revision)
     if folder is None:
+        check_hub_name("trainer.teacher", name, revision="trainer.teacher_revision")
         return None
     values = object_in(folder / "config.json")
     if values is None:

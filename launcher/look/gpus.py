@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from launcher.look.record import Gpus
+from launcher.units import GIB
 
 _TORCH_S = 90.0
 """Seconds for a process that imports torch from a shared file system and makes a CUDA context."""
@@ -63,7 +64,7 @@ def ask_torch(gpus: Gpus) -> None:
         used = found["used"]
     except (IndexError, ValueError, KeyError):
         return
-    gpus.context_gib = round(used / 2**30, 2)
+    gpus.context_gib = round(used / GIB, 2)
     gpus.link_gb_s = float(f"{found['link']:.2g}") if "link" in found else None
 
 
@@ -71,7 +72,7 @@ def _of_rocm(text: str) -> Gpus | None:
     """The GPUs in the JSON of rocm-smi, one object per card. Source: rocm-smi --help, and recorded answers of ROCm 5 and 6."""
     try:
         cards = {name: card for name, card in json.loads(text).items() if name.startswith("card")}
-        sizes = [int(card["VRAM Total Memory (B)"]) / 2**30 for card in cards.values()]
+        sizes = [int(card["VRAM Total Memory (B)"]) / GIB for card in cards.values()]
     except (ValueError, KeyError, AttributeError):
         return None
     if not sizes:

@@ -12,6 +12,7 @@ from launcher.data.portion import CheckOptions
 from launcher.errors import DataError, UsageError
 from launcher.managed.api import Api, NotThere, Unanswered
 from launcher.managed.job import TrainingEstimate, Uploaded
+from launcher.managed.methods import METHODS
 from launcher.managed.records import TAG, Records, tag_in, tag_of
 from launcher.managed.rows import PreparedFile
 
@@ -78,7 +79,7 @@ class Wish:
     def __post_init__(self) -> None:
         if self.suffix and len(self.suffix) > _SUFFIX:
             raise UsageError(f"--suffix has {len(self.suffix)} characters; use at most {_SUFFIX}")
-        if self.beta != "auto" and self.method != "dpo":
+        if self.beta != "auto" and not METHODS[self.method].has_beta:
             raise UsageError("--beta works only with --method dpo; take it out")
 
     def request(self, training: str, validation: str | None) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class Wish:
             "n_epochs": self.epochs,
             "batch_size": self.batch_size,
             "learning_rate_multiplier": self.learning_rate_multiplier,
-            **({"beta": self.beta} if self.method == "dpo" else {}),
+            **({"beta": self.beta} if METHODS[self.method].has_beta else {}),
         }
         given = {name: value for name, value in named.items() if value != "auto"}
         more = {"validation_file": validation, "suffix": self.suffix, "seed": self.seed}
@@ -116,7 +117,7 @@ def create(
     """
     number = 0
     while record := records.read(tag := tag_of(api.base, {**request, **contents}, number)):
-        job = _known(api, record, tag)
+        job = _known(api, record, tag, again)
         if job is not None:
             records.note_job(job)
             if not again and job["status"] not in _ENDED_BADLY:
@@ -135,7 +136,15 @@ def create(
     return job, False
 
 
-def _known(api: Api, record: Mapping[str, Any], tag: str) -> dict[str, Any] | None:
+def _known(api: Api, record: Mapping[str, Any], tag: str, again: bool) -> dict[str, Any] | None:
+    """The provider's job for a record; None if it has none. NotThere for one that it has deleted, unless `again` is set."""
     if record["job"]:
-        return api.job(str(record["job"]["id"]))
+        try:
+            return api.job(str(record["job"]["id"]))
+        except NotThere as error:
+            if not again:
+                raise NotThere(
+                    f"{error}; this command created that job before, and the provider no longer has it; --again creates another"
+                ) from None
+            return None
     return next((job for job in api.jobs(1000) if tag_in(job) == tag), None)

@@ -12,12 +12,12 @@ from launcher.data.examples import read_examples
 from launcher.data.findings import BrokenRow
 from launcher.data.kinds import kind_of
 from launcher.errors import DataError
+from launcher.managed.methods import METHODS
 
 LEAST = 10
 """Minimum number of rows of a training file. Source: OpenAI's fine-tuning guide."""
 _BYTES_PER_TOKEN, _TOKENS_PER_TURN = 4, 4
 """An estimate for English text. Source: OpenAI's help page on tokens; its cookbook on counting chat tokens."""
-METHODS = ("supervised", "dpo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def prepare(source: Path, folder: Path, method: str, *, least: int = LEAST) -> P
         with temporary.open("wb") as file:
             for line, example in read_examples(source):
                 try:
-                    row = _pair(example) if method == "dpo" else write_row(example, "openai")
+                    row = _pair(example) if METHODS[method].rows == "pair" else write_row(example, "openai")
                     _check_turns(row)
                 except BrokenRow as fault:
                     raise DataError(f"{source}, line {line}: {fault.message}") from None

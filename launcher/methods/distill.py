@@ -67,7 +67,7 @@ SPEC = Method(
     refused={
         **sft.REFUSED,
         "loss_type": "trainer.beta chooses the divergence",
-        "router_aux_loss_coef": "a router's auxiliary loss is no part of this loss",
+        "router_aux_loss_coef": "a router's auxiliary loss is not a part of this loss",
     },
     figures=("divergence", "cross_entropy"),
 )

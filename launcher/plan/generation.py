@@ -12,10 +12,10 @@ from launcher.plan.memory.server import answer_bytes, server_weight_bytes
 from launcher.plan.model import count_parameters
 from launcher.plan.server_command import ON_SERVER, server_command, server_environment
 from launcher.plan.topology import Topology
+from launcher.units import GIB
 
 _IN_RANKS = 0.3
 """Share of a GPU's memory that trl 1.16 gives vLLM in the ranks."""
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +84,8 @@ def make_generation(
         env=server_environment(wanted),
         start_timeout_s=wanted.start_timeout_s,
         restarts=wanted.restarts,
-        weights_gib=round(server_weight_bytes(parameters, tensor_parallel) / _GIB, 3) if parameters else None,
-        answer_gib=round(answer_bytes(shape, config.model.max_length, tensor_parallel) / _GIB, 4)
+        weights_gib=round(server_weight_bytes(parameters, tensor_parallel) / GIB, 3) if parameters else None,
+        answer_gib=round(answer_bytes(shape, config.model.max_length, tensor_parallel) / GIB, 4)
         if shape
         else None,
     )

@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=22,
         what="strategy.sequence_parallel_size with a model whose layers have a sliding window or linear attention",
-        reason="a window's mask and a layer's state would begin anew in the part of each rank",
+        reason="a window's mask and a layer's state would start again in the part of each rank",
         way_out="use strategy.sequence_parallel_size=1, or a model with full attention in every layer",
         values=_shared,
         broken=lambda run: run.degrees.sequence > 1 and run.sees_less,

@@ -90,7 +90,7 @@ def sent_parts(load: Load, length: int) -> tuple[Traffic, ...]:
     DDP sends the gradients once, at twice their size; ZeRO-1 the gradients and the new weights once; ZeRO-2 the gradients in
     every pass and the new weights once; ZeRO-3 and FSDP2 the weights twice in every pass (three times with checkpointing), and
     the gradients. With several copies of the state, FSDP2 sends these within a copy, and each rank's share of the gradients
-    over the copies. With a second copy of the weights, ZeRO-3 gathers them within its ranks, but for the first time in a step.
+    over the copies. With a second copy of the weights, ZeRO-3 gathers them within its ranks, except the first time in a step.
     For each generated token FSDP2 sends the weights once more, and ZeRO-3 once for all of them. Ranks that share sequences of
     `length` tokens exchange them. A sharded teacher's weights are sent once in each of its forward passes.
     Source: ZeRO (arXiv 1910.02054), section 7; ZeRO++ (arXiv 2306.10209); DeepSpeed 0.19.8 and accelerate 1.15 on accumulation.

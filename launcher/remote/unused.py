@@ -1,4 +1,4 @@
-"""What was sent to a cluster and is needed no more: it is found and removed there, below cluster.ssh_dir/sent.
+"""What was sent to a cluster and is no longer needed: it is found and removed there, below cluster.ssh_dir/sent.
 
 Needed is a folder that a run dir or the record of its launch names, and what was sent or used a short time ago. It is looked
 for after a launch by ssh, once a day, and by `remove --sent`.
@@ -91,7 +91,7 @@ def find_unneeded(base: Path, kept_s: float) -> Unneeded:
 
 
 def remove_unneeded(found: Unneeded, kept_s: float) -> SentRemoved:
-    """Removes it, but for what was used meanwhile; RunError for what cannot be removed."""
+    """Removes it, except for what was used meanwhile; RunError for what cannot be removed."""
     latest = time.time() - max(kept_s, SETTLED_S)
     folders = files = 0
     for path in found.folders:

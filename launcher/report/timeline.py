@@ -60,7 +60,7 @@ def _span(row: int, kind: str, begin: float, end: float, more: str = "") -> dict
 def _without(
     begin: float, end: float, apart: Sequence[tuple[str, float, float]]
 ) -> Iterator[tuple[float, float]]:
-    """The parts of a time that are no time of other work."""
+    """The parts of a time in which no other work was done."""
     for _, first, last in apart:
         if begin < first < end:
             yield begin, first

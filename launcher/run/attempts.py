@@ -54,7 +54,7 @@ class Attempt:
     lost_steps: int
     """Logged steps that had to be done again, or that no checkpoint holds."""
     apart: Sequence[tuple[str, float, float]]
-    """(evaluation, sample answer or export, begin, end): work that is no training, while the attempt trains."""
+    """(evaluation, sample answer or export, begin, end): work other than training, while the attempt trains."""
     saves: Sequence[tuple[float, int]]
     """(time, step) of its committed checkpoints."""
     stopped: bool
@@ -155,7 +155,7 @@ def _attempt(
 
 
 def _apart(own: Sequence[Event], ended: float) -> Iterator[tuple[str, float, float]]:
-    """(kind, begin, end) of work that is no training; each lasts until its result, or until something else begins."""
+    """(kind, begin, end) of work other than training; each lasts until its result, or until something else begins."""
     told = [event for event in own if isinstance(event, Working | Evaluated | Sample | Exported | Stepping)]
     for event, after in pairwise([*told, None]):
         if isinstance(event, Working) and event.on in _APART:

@@ -61,7 +61,7 @@ class LaneEnd:
 
 
 def lanes_file(group: RunDir) -> Path:
-    """The worker's orders. The folder of a run that is no group has no such file."""
+    """The worker's orders. The folder of a run that is not a group has no such file."""
     return group.path / "lanes.json"
 
 
@@ -78,7 +78,7 @@ def read_orders(group: RunDir) -> GroupOrders | None:
         return None
     lanes = cast("dict[str, Any]", value).get("lanes") if isinstance(value, dict) else None
     if not isinstance(lanes, list):
-        raise RunError(f"{lanes_file(group)} is no list of trials; was it edited?")
+        raise RunError(f"{lanes_file(group)} is not a list of trials; was it edited?")
     whole = _made(GroupOrders, {**cast("dict[str, Any]", value), "lanes": ()}, lanes_file(group))
     found = [_made(LaneOrder, one, lanes_file(group)) for one in cast("list[Any]", lanes)]
     return GroupOrders(attempt=whole.attempt, lanes=found, more=whole.more, mixed=whole.mixed)

@@ -12,7 +12,7 @@ class LineFile:
     """Random access to the complete lines of a file that only grows. OSError if it cannot be read."""
 
     def __init__(self, path: Path) -> None:
-        # opened anew for each look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
+        # opened again for each look: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
         self._file = path.open("rb", buffering=0)
         facts = os.fstat(self._file.fileno())
         self.size = facts.st_size

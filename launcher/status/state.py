@@ -182,7 +182,9 @@ def _job(run: RunDir, history: History) -> dict[str, Any]:
 
     A job that started before the newest submission is over, or is the submitted one.
     """
-    if not os.path.lexists(run.job):  # a link to itself "does not exist" either, and is no run without a job
+    if not os.path.lexists(
+        run.job
+    ):  # a link to itself "does not exist" either, and does not mean that the run has no job
         return {}
     job = run.read_json(run.job)
     number = job_number(str(job["job_id"]))

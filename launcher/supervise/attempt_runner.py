@@ -130,7 +130,7 @@ class AttemptRunner:
         return self.nodes.is_minority()
 
     def _waiting_since(self) -> tuple[bool, float]:
-        """Whether ranks may be waiting for a server, which is no hang, and time.monotonic() since which it answers."""
+        """Whether ranks may be waiting for a server, which is not a hang, and time.monotonic() since which it answers."""
         if self._server is None:
             return False, 0.0
         since = self._server.ready_since

@@ -24,6 +24,7 @@ from launcher.supervise.children import StopSignal
 from launcher.supervise.nodes import Node, Nodes
 from launcher.supervise.policy import AttemptContext, EndedAttempt, How
 from launcher.timeouts import FETCH_STALLED_S
+from launcher.units import GIB
 
 _POLL_S = 0.05
 _REPORT_S = 30.0
@@ -54,7 +55,7 @@ class Fetcher:
         if isinstance(found, EndedAttempt):
             return found
         self._fetched, self.commit = True, found.commit
-        gib, seconds = round(found.bytes / 2**30, 3), round(time.monotonic() - begun, 2)
+        gib, seconds = round(found.bytes / GIB, 3), round(time.monotonic() - begun, 2)
         self._run.note(noted.Fetched(attempt=context.number, commit=self.commit, gib=gib, seconds=seconds))
         return None
 
@@ -74,7 +75,7 @@ class Fetcher:
                 return end if end.code == Exit.OK else _failed(node, end)
             if moment - reported > _REPORT_S:
                 reported = moment
-                self._report(node, most / 2**30, context)
+                self._report(node, most / GIB, context)
             if number := self._stopped.signal:
                 self._nodes.tell([node], KillRanks())
                 cause, _ = context.explain_signal(number)

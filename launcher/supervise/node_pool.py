@@ -80,7 +80,7 @@ class NodePool:
         return [node for node in self.nodes.there() if not node.bad]
 
     def usable(self) -> int:
-        """How many nodes the next attempt can have. On one machine a lost agent is no lost node: the machine carries this
+        """How many nodes the next attempt can have. On one machine a lost agent is not a lost node: the machine carries this
         process, and the next attempt starts an agent again, unless the check has found the machine unfit."""
         bad = any(node.bad for node in self.nodes.by_index.values())
         if self.one_machine and not bad:

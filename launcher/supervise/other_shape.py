@@ -25,7 +25,7 @@ class OtherShape:
     choice: Choice
     before: Shape
     settings: dict[str, Any]
-    """The run's config.yaml, but for the shape."""
+    """The run's config.yaml without the shape."""
 
 
 def other_shape(run: RunDir, plan: LaunchPlan, cluster: Cluster, freed: int = 0) -> OtherShape | None:

@@ -32,9 +32,11 @@ class RankProgress:
         self._used, self._last, self._probes = used, {}, SpeedProbes()
 
     def find_hung(self, spoke: list[Node], *, waiting: bool, since: float) -> str | None:
-        """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take. Looks at the nodes that have
-        spoken, and once a second at all. `waiting`: whether ranks may be waiting for a server, which is no hang; `since`: the
-        time.monotonic() since which it answers."""
+        """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take.
+
+        It looks at the nodes that have sent a message, and once a second at all. `waiting`: whether ranks may be waiting for a
+        server, which is not a hang; `since`: the time.monotonic() since which the server answers.
+        """
         moment = time.monotonic()
         if moment > self._next_full:
             self._next_full = moment + _FULL_S

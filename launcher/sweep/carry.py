@@ -7,7 +7,6 @@ signals on to the script and prunes it if the study says so.
 import dataclasses
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from launcher.processes import death_with_parent, exit_code
 from launcher.run import RunDir
 from launcher.run.code import read_code, write_code
 from launcher.run.events.launching import Planned
+from launcher.run.script import start_script
 from launcher.supervise.children import StopSignal
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import Reports
@@ -88,7 +88,7 @@ def carry(
     The script gets the worker's signals, SIGTERM once the sweep `has_ended`, and SIGUSR2 once `should_prune` is true.
     `should_prune` gets the values of the objective by step, and is called again whenever there are more.
     """
-    child = start_script(run)
+    child = start_script(run, death_with_parent())
     reported, steps = Reports(run, objective), -1
     passed, looked = 0, 0.0
     while child.poll() is None:
@@ -106,17 +106,3 @@ def carry(
                     should_prune = None
         time.sleep(_POLL_S)
     return exit_code(child.returncode)
-
-
-def start_script(run: RunDir) -> "subprocess.Popen[bytes]":
-    """The job script of a run, which becomes its supervisor, as a process that does not outlive this one."""
-    run.logs.mkdir(exist_ok=True)
-    with (run.logs / "supervisor.log").open("ab") as log:
-        return subprocess.Popen(
-            ["bash", str(run.job_script)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=death_with_parent(),
-        )

@@ -16,6 +16,7 @@ from launcher.launching.facts import count, gather
 from launcher.launching.folder_gate import check_folders
 from launcher.launching.hub_gate import check_hub, wanted_of
 from launcher.launching.machine_gate import check_machine
+from launcher.launching.model_files import check_model_files
 from launcher.launching.package_gate import check_packages
 from launcher.launching.place_gate import check_place, check_plugins
 from launcher.launching.push_target import check_push
@@ -81,6 +82,7 @@ class Planner:
             if key not in self._seen:
                 facts = gather(config, experiment, self.sweep.trial(number))
                 check_folders(config, facts)
+                check_model_files(config)
                 check_machine(config, facts)
                 check_place(config, facts, decide(config, facts))
                 self._seen[key] = self._index(count(config, facts))

@@ -18,7 +18,7 @@ class Routers:
     The loss of a row is that of Switch Transformers (Fedus et al., arXiv 2101.03961, equations 4 to 6), as transformers has it
     for a batch of one row: experts * sum over experts of (share of choices * mean probability), both over the row's tokens in
     all blocks. It is computed for each row, as in DeepSeek-V3 (arXiv 2412.19437, section 2.1.2), because the loss of several
-    rows together is no sum of theirs: it would depend on the size of the micro-batch and on the number of ranks.
+    rows together is not the sum of theirs: it would depend on the size of the micro-batch and on the number of ranks.
     """
 
     def __init__(self, routers: list[nn.Module], experts: int, rows: int, coefficient: float) -> None:

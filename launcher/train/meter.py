@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir
 from launcher.run.events.ranks import Measured
-from launcher.units import significant
+from launcher.units import GIB, significant
 
 _WARM_UP = 3
 """Number of first steps that are not measured."""
@@ -93,7 +93,7 @@ class Meter(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Notes the peak while the model was loaded, and begins to measure that of the training."""
         if self.plan.device == "cuda":
-            self._load_gib = torch.cuda.max_memory_allocated() / 2**30
+            self._load_gib = torch.cuda.max_memory_allocated() / GIB
             torch.cuda.reset_peak_memory_stats()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -165,7 +165,7 @@ def _memory_gib() -> list[float]:
     free, total = torch.cuda.mem_get_info()
     reserved = torch.cuda.memory_reserved()
     peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved(), total - free - reserved
-    return [*(value / 2**30 for value in peaks), host]
+    return [*(value / GIB for value in peaks), host]
 
 
 def _gather(values: list[float], device: Any) -> list[list[float]]:

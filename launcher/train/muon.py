@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step of both; the groups are shared anew, because accelerate and a restore replace them."""
+        """One step of both; the groups are shared again, because accelerate and a restore replace them."""
         loss = closure() if closure is not None else None
         for kind, part in self._parts.items():
             part.param_groups = [group for group in self.param_groups if group["matrices"] is kind]

@@ -19,6 +19,7 @@ from launcher.run import RunDir
 from launcher.run.events.ranks import CopiedToNode
 from launcher.run.locks import try_lock
 from launcher.train.heartbeat import Heartbeat
+from launcher.units import GIB
 
 _SPARE = 1 << 30
 """Bytes that a copy leaves free."""
@@ -112,7 +113,7 @@ class NodeCache:
                 f"cluster.node_cache={self.named}: the {what} cannot be copied on {self.host} ({error.strerror}); name another "
                 "folder, or leave it out"
             ) from None
-        gib, seconds = round(sum(sizes.values()) / 2**30, 3), round(time.monotonic() - begun, 2)
+        gib, seconds = round(sum(sizes.values()) / GIB, 3), round(time.monotonic() - begun, 2)
         self.run.note(
             CopiedToNode(
                 attempt=self.attempt, host=self.host, what=what, gib=gib, seconds=seconds, folder=str(copy)

@@ -13,7 +13,7 @@ from launcher.plan.flops import count_flops
 from launcher.plan.gpu import find_gpu
 from launcher.train.data.order import GlobalOrder
 from launcher.train.data.rows import RowCounts
-from launcher.units import significant
+from launcher.units import GIB, significant
 
 FIGURES = (
     "tokens", "trained_tokens", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "hfu", "peak_memory_gib", "data_wait_s",
@@ -109,7 +109,7 @@ class Tally:
 def peak_memory_gib(cuda: bool) -> float:
     """Peak memory of this rank: of tensors on its GPU, or of the process on a CPU."""
     if cuda:
-        return torch.cuda.max_memory_allocated() / 2**30
+        return torch.cuda.max_memory_allocated() / GIB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

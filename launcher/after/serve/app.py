@@ -59,7 +59,7 @@ def make_app(requests: RequestQueue, served: Served, on_end: Callable[[], None])
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
         known = "POST /v1/chat/completions, GET /v1/models and GET /health"
-        said = f"{request.method} {request.url.path} is not served; {known} are"
+        said = f"{request.method} {request.url.path} is not served; this server has {known}"
         return JSONResponse(error_body(said, error.status_code), error.status_code, error.headers)
 
     @app.exception_handler(Exception)

@@ -158,7 +158,9 @@ def wait_until_it_serves(run: RunDir, job: ServingJob) -> NodeAddress:
         if address and alive:
             return address
         if not alive:
-            raise ServerEnded(f"job {job.job_id} serves nothing: {_last_line(run)}")
+            raise ServerEnded(
+                f"job {job.job_id} ended before its server accepted requests: {_last_line(run)}"
+            )
         reason = _progress(job, state)
         if reason and reason != told:
             say(f"job {job.job_id} {reason}")

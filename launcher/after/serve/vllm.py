@@ -64,7 +64,7 @@ def vllm_model(folder: Path, run: RunDir | None) -> VllmModel:
         )
     if run and _is_quantized(run):
         raise RunError(
-            f"vLLM cannot serve {folder}: it was trained on quantized weights, and vLLM would add it to others; {_MERGE}"
+            f"vLLM cannot serve {folder}: it was trained on quantized weights, and vLLM would use plain ones; {_MERGE}"
         )
     ranks: dict[str, int] = adapter.get("rank_pattern") or {}
     return VllmModel(

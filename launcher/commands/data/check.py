@@ -11,13 +11,14 @@ from launcher.cli.verb import Verb
 from launcher.config import Config, Init
 from launcher.data.check import check
 from launcher.data.convert import check_free
+from launcher.data.places import exists
 from launcher.data.portion import BYTES, USUAL, CheckOptions, Portion, asked_portion
 from launcher.data.printed import DataReport
 from launcher.data.progress import progress
 from launcher.data.reading import reading_of
 from launcher.data.report import describe, sample_text
 from launcher.data.template import ChatTemplate
-from launcher.errors import Exit, UsageError
+from launcher.errors import DataError, Exit, UsageError
 from launcher.output import print_json, print_text
 from launcher.plan.chat_format import ChatFormat
 from launcher.run import write_text
@@ -37,6 +38,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
         help="check the data of this configuration, read as it says",
     )
     parser.add_argument("--eval", metavar="FILE", help="evaluation file that FILE must not overlap with")
+    parser.add_argument(
+        "--tasks",
+        metavar="FILE,...",
+        default="",
+        help="benchmark tasks that FILE must not overlap with: YAML files of lm-eval with local data, or files of documents",
+    )
     parser.add_argument(
         "--model", metavar="M", help="count its tokens: a name from conf/model, a folder or a hub id"
     )
@@ -143,11 +150,24 @@ def _request(options: argparse.Namespace) -> tuple[CheckOptions, ChatFormat | No
     asked = CheckOptions(
         path=options.file,
         eval_path=options.eval,
+        tasks=_tasks(options.tasks),
         reading=reading_of_options(options),
         portion=_portion(options),
         template=_template(chat) if chat else None,
     )
     return asked, chat
+
+
+def _tasks(text: str) -> tuple[str, ...]:
+    """The files of tasks; DataError for one that is not there."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if not exists(name):
+            raise DataError(
+                f"--tasks {name} is not a file; give a task's YAML file or a file of its documents, since tasks that are known "
+                "only by name are on a hub and nothing is downloaded for a check"
+            )
+    return names
 
 
 def _chat(options: argparse.Namespace) -> ChatFormat | None:
@@ -178,6 +198,7 @@ def _request_of_config(options: argparse.Namespace) -> tuple[CheckOptions, ChatF
     from launcher.launching.chat_template import read_format, row_template
     from launcher.launching.check_tokenizer import tokenizer_at_hand
     from launcher.launching.compose import compose  # a check of a file alone needs no Hydra
+    from launcher.launching.data_gate import local_tasks
 
     if options.file is not None:
         raise UsageError(
@@ -201,6 +222,7 @@ def _request_of_config(options: argparse.Namespace) -> tuple[CheckOptions, ChatF
         tokenizer=None if options.model else tokenizer_at_hand(config, chat),
         assistant_only=config.trainer.assistant_only_loss,
         eval_path=eval_path if eval_path and not str(eval_path).startswith("hub:") else None,
+        tasks=_tasks(options.tasks) or local_tasks(config),
         reading=reading_of(config.data),
         portion=asked_portion(config),
         max_length=config.model.max_length,

@@ -19,8 +19,9 @@ from launcher.managed.job import (
     print_job,
     wait_for,
 )
+from launcher.managed.methods import METHODS
 from launcher.managed.records import Records
-from launcher.managed.rows import METHODS, prepare
+from launcher.managed.rows import prepare
 from launcher.output import align, print_json, print_text
 
 

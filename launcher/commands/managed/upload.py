@@ -9,8 +9,9 @@ from launcher.errors import Exit
 from launcher.managed.api import Api
 from launcher.managed.create import upload
 from launcher.managed.job import Uploaded
+from launcher.managed.methods import METHODS
 from launcher.managed.records import Records
-from launcher.managed.rows import METHODS, prepare
+from launcher.managed.rows import prepare
 from launcher.output import align, print_json, print_text
 
 

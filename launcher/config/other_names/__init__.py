@@ -5,6 +5,7 @@ accelerate, DeepSpeed, axolotl, LLaMA-Factory, torchtune, unsloth and torchrun; 
 """
 
 import functools
+import re
 from collections.abc import Mapping
 
 from launcher.config.other_names.counterpart import Counterpart
@@ -19,6 +20,8 @@ _SHORT = {
     "-M": "cluster.sbatch.clusters", "-d": "cluster.sbatch.dependency", "-L": "cluster.sbatch.licenses",
 }  # fmt: skip
 """sbatch's short options. Source: sbatch(1)."""
+_KEY = re.compile(r"--[a-z_]+(\.[a-z_]+)+")
+"""A key of a group, typed as an option."""
 _COUNTERPARTS: tuple[Counterpart, ...] = (
     *optimization(),
     *batch(),
@@ -43,6 +46,8 @@ def answer_option(word: str) -> str | None:
         return f"{word[:2]}: here {_SHORT[word[:2]]}; keys are written without -, as KEY=VALUE"
     name = word.split()[0].partition("=")[0] if word.startswith("--") else ""
     found = counterpart(name) if name else None
+    if found is None and _KEY.fullmatch(name):
+        return f"{name}: keys are written without --, as {name[2:]}=VALUE"
     return f"{found.answer(name)}; keys are written without --, as KEY=VALUE" if found else None
 
 

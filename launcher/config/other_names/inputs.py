@@ -24,7 +24,7 @@ def data() -> Iterator[Counterpart]:
     yield same("dataset_num_proc preprocessing_num_workers dataset_processes",
                 None, "the ranks of a node share the tokenization")
     yield same("overwrite_cache tokenized_path dataset_prepared_path cache_path",
-                "cache_dir", "and tokens are made anew when the data change")
+                "cache_dir", "and tokens are made again when the data change")
     yield same("dataloader_num_workers num_workers dataloader_workers", "data.num_workers")
     yield same("dataloader_prefetch_factor prefetch_factor", "data.prefetch_factor")
     yield same("dataloader_pin_memory dataloader_persistent_workers dataloader_drop_last", None,
@@ -38,7 +38,7 @@ def data() -> Iterator[Counterpart]:
     yield same("wandb_entity", None, "WANDB_ENTITY in your shell is inherited by the run")
     yield same("system_prompt default_system system_message", None,
                 "a row has its own system turn: write it into the rows, under `system`")
-    yield same("shuffle shuffle_data shuffle_dataset", None, "rows are shuffled anew in every epoch, by `seed`")
+    yield same("shuffle shuffle_data shuffle_dataset", None, "rows are shuffled again in every epoch, by `seed`")
     yield same("streaming stream dataset_streaming", None, "rows are read once, and their tokens are kept in cache_dir")
     yield same("data_seed shuffle_seed random_seed random_state", "seed")
 

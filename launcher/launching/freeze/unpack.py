@@ -34,7 +34,7 @@ def unpack(folder: str, archive: str) -> None:
             aside = to.with_name(f"{to.name}.changed.{unique()}")
             to.rename(aside)
             warn(
-                f"{to}, the copy of the run's code, was changed since; it is unpacked anew, and is now {aside}"
+                f"{to}, the copy of the run's code, was changed since; it is unpacked again, and the changed one is {aside}"
             )
         target = to if to.is_dir() else to.with_name(f".{to.name}.{unique()}")
         target.mkdir(exist_ok=True)

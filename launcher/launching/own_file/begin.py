@@ -8,14 +8,17 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from launcher.config import TrainerConfig
+from launcher.config import ClusterConfig, Config, ModelConfig, TrainerConfig
 from launcher.config.data import AUTO
 from launcher.config.spelling import check_time
 from launcher.data.check import Report, check
 from launcher.data.kinds import SPOKEN
+from launcher.data.places import find_files
 from launcher.data.portion import USUAL, CheckOptions
 from launcher.data.reading import AS_IT_STANDS, Reading
-from launcher.errors import ConfigError, UsageError
+from launcher.errors import ConfigError, DataError, UsageError
+from launcher.launching.model_gate import ADAPTER, check_model
+from launcher.launching.model_name import shelf
 from launcher.launching.own_file.cores import cores_per_gpu
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, check_serves, find_method
@@ -159,9 +162,11 @@ def _look(path: str, reading: Reading) -> Report | None:
     """What the file holds; None for data on a hub. DataError for a file that cannot be read, or that holds errors."""
     if path.startswith("hub:"):
         return None
-    if not Path(path).exists():
-        raise ConfigError(f"--data {path}: there is no such file")
-    report = check(CheckOptions(path=Path(path), max_length=_LONGEST, reading=reading))
+    try:
+        find_files(path)
+    except DataError as error:
+        raise ConfigError(f"--data {error}" if path else f"--data: {error}") from None
+    report = check(CheckOptions(path=path, max_length=_LONGEST, reading=reading))
     if report.errors:
         first = next(one for one in report.findings if one.level == "error")
         raise ConfigError(
@@ -247,10 +252,24 @@ def _held_out(report: Report | None) -> list[Entry]:
 
 
 def _model(model: str) -> list[Entry]:
-    shipped = sorted(path.stem for path in (resource_dir("conf") / "model").glob("*.yaml"))
-    if model in shipped:
+    if model in shelf():
         return [Entry(key="model.extends", value=model, comment="a model of conf/model")]
+    folder = Path(model)
+    if not (folder / ADAPTER).is_file() and not any(folder.glob("*.gguf") if folder.is_dir() else ()):
+        # a launch takes both kinds of folders, with keys that the file gets afterwards
+        _check(model)
     return [Entry(key="model.name_or_path", value=model)]
+
+
+def _check(model: str) -> None:
+    """ConfigError for a folder or a name that a launch would refuse."""
+    named = ModelConfig(name_or_path=model)
+    try:
+        check_model(Config(name="init", model=named, cluster=ClusterConfig()))
+    except ConfigError as error:
+        raise ConfigError(
+            str(error).replace("model.name_or_path=", "--model ").replace(" model=", " --model ")
+        ) from None
 
 
 def _usual(method: str, key: str) -> Any:

@@ -12,7 +12,8 @@ from launcher.plan.memory.estimate import (
 )
 from launcher.plan.memory.load import CONTEXT_GIB, Load
 from launcher.plan.memory.optimizer import OPTIMIZERS
-from launcher.plan.memory.term import GIB, Term
+from launcher.plan.memory.term import Term
+from launcher.units import GIB
 
 __all__ = [
     "CONTEXT_GIB",

@@ -1,7 +1,8 @@
 """GPU memory outside of torch's allocator: the CUDA context and libraries."""
 
 from launcher.plan.memory.load import Load
-from launcher.plan.memory.term import GIB, Term
+from launcher.plan.memory.term import Term
+from launcher.units import GIB
 
 
 def context_bytes(load: Load) -> float:

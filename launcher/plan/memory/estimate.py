@@ -14,9 +14,10 @@ from launcher.plan.memory.load import Load
 from launcher.plan.memory.loading import LOADING
 from launcher.plan.memory.logits import LOGITS
 from launcher.plan.memory.optimizer import OPTIMIZER
-from launcher.plan.memory.term import GIB, Term
+from launcher.plan.memory.term import Term
 from launcher.plan.memory.weights import WEIGHTS
 from launcher.strategies.trained import Moment
+from launcher.units import GIB
 
 MARGIN = 0.1
 """A plan that leaves less than this share of a GPU free gets a warning: the estimate can be wrong by this much."""

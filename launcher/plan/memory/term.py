@@ -7,7 +7,6 @@ from typing import Any
 from launcher.plan.memory.load import Load
 from launcher.strategies.trained import Moment
 
-GIB = 2**30
 ON_CPU_RANKS = "ranks on a CPU, to the byte"
 ON_FAKE_CUDA = "lifetimes on a fake CUDA device, no kernels"
 

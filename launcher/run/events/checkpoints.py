@@ -18,7 +18,7 @@ class Resumed(Event):
     weights_only: bool = False
     """Whether only the weights were loaded, so that training begins at step 0."""
     new_optimizer: bool = False
-    """Whether the optimizer starts anew, because its state was not requested or the checkpoint has none."""
+    """Whether the optimizer starts without state, because its state was not requested or the checkpoint has none."""
 
 
 class Stepping(Event):

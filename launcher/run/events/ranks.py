@@ -187,8 +187,8 @@ class RewardFailed(Event):
     function: str
     """Its module and name."""
     why: str
-    """timeout, raised, died (its process), nan (or infinite), wrong (no list of a value per answer); alone: it failed for the
-    answers of a rank together, and not for each of them alone."""
+    """timeout, raised, died (its process), nan (or infinite), wrong (not a list of a value per answer); alone: it failed for
+    the answers of a rank together, and not for each of them alone."""
     answers: int
     """Answers for which it failed in this step, over all ranks."""
 

@@ -14,16 +14,17 @@ from typing import Any, Protocol
 from launcher.clusters.registry import find_cluster
 from launcher.errors import AlreadyRunning, Exit, LauncherError
 from launcher.output import say
-from launcher.processes import exit_code
+from launcher.processes import death_with_parent, exit_code
 from launcher.run import RunDir, now
 from launcher.run.events import EventReader
 from launcher.run.events.supervisor import Ended, Requeued, Started, Stopped, Told
 from launcher.run.lanes import GroupOrders, read_end, write_orders
+from launcher.run.script import start_script
 from launcher.supervise.children import StopSignal
 from launcher.supervise.lease import Lease
 from launcher.supervise.place import holder_lives, who
 from launcher.sweep import claims
-from launcher.sweep.carry import start_script, write_trial
+from launcher.sweep.carry import write_trial
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.outcome import CANCELLED, FAILED, ended_before, settle
 from launcher.sweep.take import Taker
@@ -90,7 +91,7 @@ class GroupCarrier:
             self._events.read()  # those of an earlier job
             write_orders(self.group, GroupOrders(attempt=0))  # makes the run dir that of a group
             self._fill()
-            child = start_script(self.group)
+            child = start_script(self.group, death_with_parent())
             passed = 0
             while child.poll() is None:
                 passed = self._pass_on(child, passed)

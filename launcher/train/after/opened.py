@@ -72,7 +72,7 @@ def open_classifier(run: RunDir, checkpoint: str | None = None) -> tuple[Opened,
     decided = reread_run(run)
     if decided.plan.classes is None:
         raise RunError(
-            f"{run.name} was trained with trainer={decided.plan.trainer} and is no classifier; name a run of trainer=classify"
+            f"{run.name} was trained with trainer={decided.plan.trainer}, not classify; name a run of trainer=classify"
         )
     return _open(run, decided, checkpoint), decided.plan.classes
 
@@ -128,7 +128,7 @@ def open_classifier_folder(folder: Path) -> tuple[Opened, Classes]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if not _has_own_head(folder) or not (folder / "config.json").is_file():
         raise RunError(
-            f"{folder} is no classifier with its config.json; name a run of trainer=classify, or its export"
+            f"{folder} is not a classifier with its config.json; name a run of trainer=classify, or its export"
         )
     try:
         config = AutoConfig.from_pretrained(folder)

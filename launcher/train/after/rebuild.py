@@ -9,6 +9,7 @@ from launcher.train.after.load_back import open_base
 from launcher.train.checkpoint.restore import read_into
 from launcher.train.checkpoint.shards import WEIGHT, clean
 from launcher.train.merge import fits, free_bytes
+from launcher.units import GIB
 
 _BYTES = {"float32": 4.0, "bfloat16": 2.0}
 
@@ -49,6 +50,6 @@ def check_room(decided: Decided, size: float | None = None) -> None:
     need = (size or (1.0 if four_bit else _BYTES[plan.weights_dtype])) * 1.1 * (plan.model.parameters or 0)
     if not fits(need):
         raise RunError(
-            f"{plan.model.name_or_path} needs about {need / 2**30:.0f} GiB of this host's memory and "
-            f"{free_bytes() / 2**30:.0f} GiB are free, of which 70 % may be used; run this on a node with more memory"
+            f"{plan.model.name_or_path} needs about {need / GIB:.0f} GiB of this host's memory and "
+            f"{free_bytes() / GIB:.0f} GiB are free, of which 70 % may be used; run this on a node with more memory"
         )

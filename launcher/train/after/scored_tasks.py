@@ -16,7 +16,7 @@ _BATCH = 8
 _DRAWS = 1000
 """Draws of the bootstrap for metrics whose standard error has no formula."""
 _BESIDE = ("alias", "name", "sample_len", "sample_count")
-"""Keys of a task's results that are no metrics."""
+"""Keys of a task's results that are not metrics."""
 
 
 def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Failure:
     """Why a call gave no values."""
 
     kind: str
-    """timeout, raised, died (the process), nan (or infinite), or wrong (something that is no list of a value per answer)."""
+    """timeout, raised, died (the process), nan (or infinite), or wrong (something that is not a list of a value per answer)."""
     why: str
     """As the words after the name of the function."""
 

@@ -1,4 +1,4 @@
-"""torch 2.13: a gloo group beside the default one, for processes that are no ranks of the same job.
+"""torch 2.13: a gloo group beside the default one, for processes that are not ranks of the same job.
 
 Symptom: init_process_group makes one world for a process, and new_group only groups of its ranks; nothing public makes a group
 of other processes at a store of their own, on a chosen address.

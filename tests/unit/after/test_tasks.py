@@ -12,8 +12,8 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.after.tasks import parse_tasks
+from launcher.data.contamination import shared_with
 from launcher.data.reading import AS_IT_STANDS
-from launcher.data.shared import shared_with
 from launcher.errors import DataError, UsageError
 from launcher.report.facts import RunFacts
 from launcher.report.tasks import tasks

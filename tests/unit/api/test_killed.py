@@ -32,6 +32,9 @@ def test_a_server_killed_at_random_points_loses_nothing_and_doubles_nothing(tmp_
         for client in clients:
             client.thread.start()
         kill_and_start(server, dice, kills)
+        wait_until(
+            lambda: sum(len(client.jobs) for client in clients) >= kills, 120
+        )  # a loaded machine is slow
         for client in clients:
             client.over.set()
         for client in clients:

@@ -194,3 +194,18 @@ def test_a_full_disk_behind_stdout_is_one_line():
         )
     assert done.returncode == 1
     assert done.stderr == "launcher: the output cannot be written: No space left on device; free some space\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data", "convert", "a", "b", "--to", "mesages"], "--to: unknown value 'mesages'; did you mean messages?"),
+        (["data", "check", "a.csv", "--format", "sharegtp"], "unknown value 'sharegtp'; did you mean sharegpt?"),
+        (["plan", "+experiment=tiny", "--data.path=a.csv"], "--data.path: keys are written without --, as data.path=VALUE"),
+        (["plan", "+experiment=tiny", "data.path=", "a.csv"], "write data.path=a.csv, without a blank after the ="),
+    ],
+)  # fmt: skip
+def test_a_slip_in_an_option_or_a_key_is_answered_with_what_was_meant(words: list[str], said: str, capsys):
+    assert main(words) in (1, 2)
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1

@@ -145,6 +145,19 @@ def test_a_text_in_another_encoding_is_one_cause_with_the_command_that_converts_
     )
 
 
+@pytest.mark.parametrize(
+    ("place", "meant"),
+    [
+        ("me/rows", "or hub:me/rows for a data set of the hub"),
+        ("https://huggingface.co/datasets/me/rows", "write hub:me/rows"),
+        ("https://huggingface.co/datasets/me/rows/viewer/default/train", "write hub:me/rows"),
+    ],
+)
+def test_a_data_set_of_a_hub_is_named_as_this_launcher_reads_it(place: str, meant: str):
+    with pytest.raises(DataError, match=meant):
+        read_examples(place).__next__()
+
+
 PAIR = {"question": "Wie heißt das?", "answer": "Größe"}
 
 
@@ -395,3 +408,39 @@ def test_null_arguments_that_a_table_does_not_tell_from_absent_ones_are_counted(
     parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
     report = check(CheckOptions(path=tmp_path / "rows.parquet"))
     assert report.part.lost_nulls == 2 and "lost_nulls" in [finding.rule for finding in report.findings]
+
+
+def test_a_csv_that_quotes_with_apostrophes_gets_the_command_that_changes_them(tmp_path: Path):
+    old, new = tmp_path / "old.csv", tmp_path / "new.csv"
+    old.write_text("'question','answer'\n'Where, and when?','Here, \"now\"'\n")
+    with pytest.raises(DataError) as refusal:
+        list(read_examples(old))
+    command = str(refusal.value).partition('with "; ')[2].partition(" changes them")[0]
+    subprocess.run(["bash", "-c", command.replace("OLD", str(old)).replace("NEW", str(new))], check=True)
+    ((_, example),) = read_examples(new)
+    assert [turn["content"] for turn in example["messages"]] == ["Where, and when?", 'Here, "now"']
+
+
+def test_rows_deep_within_an_object_are_named_with_the_command_that_takes_them_out(tmp_path: Path):
+    (tmp_path / "rows.json").write_text(json.dumps({"dataset": {"train": ROWS}}))
+    with pytest.raises(
+        DataError, match=r"dataset\.train holds rows of its own: jq -c '\.dataset\.train\[\]' OLD > NEW"
+    ):
+        list(read_examples(tmp_path / "rows.json"))
+
+
+def test_a_conversion_tells_what_it_does_not_read_and_refuses_columns_that_no_row_has(tmp_path: Path, capsys):
+    source, target = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    source.write_text("question,answer,views\nWho?,Me.,7\n")
+
+    def convert(*more: str) -> tuple[int, str]:
+        code = main(["data", "convert", str(source), str(target), *more])
+        return code, capsys.readouterr().err
+
+    code, told = convert("--columns", "prompt=quest,completion=answer")
+    assert code == 1 and "data.columns={prompt: quest}, but no row has the column quest" in told
+    assert not target.exists()
+    code, told = convert("--drop", "clicks")
+    assert code == 0 and "keys that are not read, with their number of rows: views (1)" in told
+    assert "data.drop=[clicks], but no row has the column clicks" in told
+    assert convert("--drop", "views", "--force") == (0, "")

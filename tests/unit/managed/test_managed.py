@@ -106,6 +106,17 @@ def test_a_file_that_the_provider_has_deleted_starts_no_second_job(say, provider
     assert json.loads(say(*command)[1])["id"] == "ftjob-2"
 
 
+def test_a_job_that_the_provider_has_deleted_is_created_again_only_if_asked(say, provider, data):
+    typed = ("create", str(data), "--model", "gpt-x")
+    assert say(*typed)[0] == 0
+    provider.jobs.clear()
+    code, _, error = say(*typed)
+    assert code == 1 and not provider.jobs
+    assert "the provider no longer has it; --again creates another" in error and len(error.splitlines()) == 1
+    assert say(*typed, "--again")[0] == 0
+    assert len(provider.jobs) == 1
+
+
 def test_a_file_that_cannot_be_asked_about_is_not_taken_for_deleted(say, provider, data):
     assert say("upload", str(data))[0] == 0
     provider.broken_files = True

@@ -61,7 +61,7 @@ def test_a_distillation_without_a_teacher_is_refused(planned):
         ("model.added_tokens=[x]", "are not in the vocabulary of the teacher"),
         ("trainer.teacher=./none", "trainer.teacher=./none is not a folder here"),
         ("trainer.teacher=package:other", "trainer.teacher=package:other is a package"),
-        ("trainer.args.router_aux_loss_coef=0.1", "a router's auxiliary loss is no part of this loss"),
+        ("trainer.args.router_aux_loss_coef=0.1", "a router's auxiliary loss is not a part of this loss"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_in_one_line(planned, typed: str, told: str):

@@ -163,7 +163,11 @@ def test_the_method_follows_from_the_rows(folder, capsys, kind: str, method: str
     ("words", "code", "said"),
     [
         (["--model", "tiny"], 2, "init needs --data"),
-        (["--model", "tiny", "--data", "no.jsonl"], 1, "--data no.jsonl: there is no such file"),
+        (["--model", "tiny", "--data", "no.jsonl"], 1, "--data no.jsonl is not a file"),
+        (["--model", "tiny", "--data", "me/rows"], 1, "or hub:me/rows for a data set of the hub"),
+        (["--model", "tinny", "--data", "t.jsonl"], 1, "did you mean --model tiny?"),
+        (["--model", "./absent", "--data", "t.jsonl"], 1, "--model ./absent is not a folder here"),
+        (["--model", "https://huggingface.co/me/m", "--data", "t.jsonl"], 1, "write --model me/m"),
         (["--model", "tiny", "--data", "t.jsonl", "--method", "dpo"], 1, "holds chats, but trainer.kind=dpo"),
         (["--model", "tiny", "--data", "t.jsonl", "--method", "dqo"], 1, "did you mean dpo?"),
         (["--model", "tiny", "--data", "bad.jsonl"], 1, "lists every fault"),

@@ -1,0 +1,83 @@
+"""Whether the folder of a model is complete: its weights, all their parts, and its tokenizer.
+
+A copy that was interrupted, or a clone without Git LFS, has a config.json, with which a plan can be made; the ranks would be
+the first to find what is missing. Only names, sizes and the first bytes of small files are looked at.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from launcher.config import Config, Init
+from launcher.errors import ConfigError
+from launcher.reading import object_in
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_TOKENIZERS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+    "*.tiktoken",
+)
+"""Files of which a tokenizer has at least one. Source: transformers, vocab_files_names of its tokenizers."""
+_POINTER = b"version https://git-lfs"
+_LARGEST_POINTER = 1024
+"""Bytes. Source: the specification of Git LFS: a pointer file is shorter."""
+_AGAIN = "copy the folder again"
+
+
+def check_model_files(config: Config) -> None:
+    """ConfigError for a local folder whose weights or tokenizer are missing, incomplete, or Git LFS pointers."""
+    model = config.model
+    folder = Path(model.name_or_path)
+    if model.init is Init.random or model.gguf_file or not folder.is_dir():
+        return
+    told = f"model.name_or_path={model.name_or_path}"
+    for name in _INDEXES:
+        if missing := _missing(folder, name):
+            raise ConfigError(
+                f"{told}: {len(missing):,} of the files that {name} lists are missing, such as {missing[0]}; {_AGAIN}"
+            )
+    weights, tokenizer = list(_found(folder, _WEIGHTS)), list(_found(folder, _TOKENIZERS))
+    for file in (*weights, *tokenizer):
+        if _is_pointer(file):
+            raise ConfigError(
+                f"{told}: {file.name} is a Git LFS pointer, not the file itself; `git lfs pull` in the folder fetches it"
+            )
+        if not file.stat().st_size:
+            raise ConfigError(f"{told}: {file.name} is empty; {_AGAIN}")
+    if not weights:
+        raise ConfigError(
+            f"{told} has no weights ({', '.join(_WEIGHTS)}); {_AGAIN}, with `hf download` or save_pretrained"
+        )
+    if not tokenizer:
+        raise ConfigError(
+            f"{told} has no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...); copy that of the model into it, or save it with "
+            "save_pretrained"
+        )
+
+
+def _missing(folder: Path, index: str) -> list[str]:
+    """Files that an index of weights names and that are not there."""
+    found: Any = (object_in(folder / index) or {}).get("weight_map")
+    names = cast("dict[str, Any]", found).values() if isinstance(found, dict) else ()
+    return sorted({str(name) for name in names if not (folder / str(name)).is_file()})
+
+
+def _found(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for pattern in patterns:
+        yield from sorted(folder.glob(pattern))
+
+
+def _is_pointer(file: Path) -> bool:
+    try:
+        if file.stat().st_size > _LARGEST_POINTER:
+            return False
+        with file.open("rb") as content:
+            return content.read(len(_POINTER)) == _POINTER
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror}); {_AGAIN}") from None
