@@ -415,6 +415,18 @@ TRANSFORMERS_VERBOSITY = _listed(
     set_by="launch",
     read_by="transformers",
 )
+ALLOCATOR = _listed(
+    "PYTORCH_ALLOC_CONF",
+    "Settings of torch's allocator: segments that grow (cluster.expandable_segments), unless the site sets others.",
+    set_by="node.sh, or the site",
+    read_by="torch",
+)
+OLDER_ALLOCATOR = _listed(
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "The older name of PYTORCH_ALLOC_CONF, which torch reads if that is not set.",
+    set_by="the site",
+    read_by="torch, launch",
+)
 PYTHONUNBUFFERED = _listed(
     "PYTHONUNBUFFERED", "1: the ranks' output is in their log at once.", set_by="node.sh", read_by="Python"
 )

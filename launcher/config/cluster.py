@@ -72,8 +72,14 @@ class ClusterConfig:
     checked."""
     context_gib: float = 1.0
     """GPU memory outside of torch's allocator, in GiB: CUDA context, communicators. Assumed until `calibrate` measures it."""
-    fragmentation: float = 0.03
-    """Share of the tensors' GPU memory that torch's allocator holds in addition. Assumed until `calibrate` measures it."""
+    expandable_segments: bool = True
+    """Whether torch's allocator grows its segments (PYTORCH_ALLOC_CONF=expandable_segments:True), so that rows of many lengths
+    leave few gaps. Use false for GPUs whose driver refuses it, such as virtual ones. It is never set on AMD's GPUs, with
+    generation.mode=colocate, or if cluster.env has PYTORCH_ALLOC_CONF or PYTORCH_CUDA_ALLOC_CONF; it replaces a value of your
+    shell."""
+    fragmentation: Optional[float] = None  # noqa: UP045
+    """Share of the tensors' GPU memory that torch's allocator holds in addition, as `calibrate` measures it; null counts it by
+    the allocator's rules: with segments that grow 0.23 GiB, or 0.47 if all weights are trained; without, an upper bound."""
     gpu_tflops: Optional[float] = None  # noqa: UP045
     """Dense bf16 TFLOP/s of one GPU by its data sheet; null takes those of cluster.gpu_type, or else of an A100."""
     gpu_memory_gb_s: Optional[float] = None  # noqa: UP045

@@ -4,6 +4,7 @@ import dataclasses
 
 from launcher.config import Config
 from launcher.methods.registry import find_method
+from launcher.plan.allocator import grows_segments
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.length import final_args, make_length
 from launcher.plan.memory import OPTIMIZERS, Load, estimate_memory, estimate_room
@@ -62,6 +63,7 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
         balances=bool(config.trainer.router_aux_loss_coef),
         processes=method.processes(config),
         fragmentation=config.cluster.fragmentation,
+        expandable=grows_segments(plan.env),
     )
 
 

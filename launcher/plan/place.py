@@ -11,6 +11,7 @@ from launcher.config import ClusterConfig, Config, ContainerRuntime, GpuVendor
 from launcher.config.spelling import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
+from launcher.plan.allocator import allocator_variables
 from launcher.plan.containers import TEMPLATES, command_in
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
@@ -101,7 +102,8 @@ def environment(config: Config, facts: Facts) -> dict[str, str]:
     )
     interface = named_interface(config.cluster)
     network = dict.fromkeys((GLOO_INTERFACE, NCCL_INTERFACE), interface) if interface else {}
-    return quiet | devices | tracking | network | config.cluster.env | dict(facts.hub_folders)
+    allocator = allocator_variables(config, facts.device)
+    return quiet | devices | allocator | tracking | network | config.cluster.env | dict(facts.hub_folders)
 
 
 def simple_command(line: str) -> tuple[str, ...]:

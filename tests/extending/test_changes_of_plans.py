@@ -143,8 +143,8 @@ def test_a_memory_term(tree):
     tree.add("launcher/plan/memory/channels.py", TERM)
     tree.edit(
         "launcher/plan/memory/estimate.py",
-        "from launcher.plan.memory.context import CONTEXT, FRAGMENTATION\n",
-        "from launcher.plan.memory.channels import CHANNELS\nfrom launcher.plan.memory.context import CONTEXT, FRAGMENTATION\n",
+        "from launcher.plan.memory.context import CONTEXT\n",
+        "from launcher.plan.memory.channels import CHANNELS\nfrom launcher.plan.memory.context import CONTEXT\n",
     )
     tree.edit(
         "launcher/plan/memory/estimate.py",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MIB = 1 << 20
-_SMALLEST, _SMALL, _SMALL_SEGMENT, _LARGE, _LARGE_SEGMENT, _ROUND_LARGE = (
+SMALLEST, SMALL, SMALL_SEGMENT, LARGE, LARGE_SEGMENT, ROUND_LARGE = (
     512, MIB, 2 * MIB, 10 * MIB, 20 * MIB, 2 * MIB,
 )  # fmt: skip
 
@@ -63,13 +63,13 @@ class CachingAllocator:
     def take(self, size: int) -> Block:
         """A block of at least that many bytes. OutOfMemory: the device has no room for it."""
         self.requests.append(size)
-        size = max(_SMALLEST, -(-size // _SMALLEST) * _SMALLEST)
-        small = size <= _SMALL
+        size = max(SMALLEST, -(-size // SMALLEST) * SMALLEST)
+        small = size <= SMALL
         pool = self._pools[small]
         at = bisect.bisect_left(pool, ((size, 0, 0),))
         block = pool.pop(at)[1] if at < len(pool) else self._segment(size, small)
         rest = block.size - size
-        if rest >= _SMALLEST if small else rest > _SMALL:
+        if rest >= SMALLEST if small else rest > SMALL:
             other = Block(block.segment, block.start + size, rest, small, block, block.after, free=True)
             if block.after is not None:
                 block.after.before = other
@@ -105,11 +105,11 @@ class CachingAllocator:
 
     def _segment(self, size: int, small: bool) -> Block:
         whole = (
-            _SMALL_SEGMENT
+            SMALL_SEGMENT
             if small
-            else _LARGE_SEGMENT
-            if size < _LARGE
-            else -(-size // _ROUND_LARGE) * _ROUND_LARGE
+            else LARGE_SEGMENT
+            if size < LARGE
+            else -(-size // ROUND_LARGE) * ROUND_LARGE
         )
         if self.limit is not None and self.reserved + whole > self.limit:
             self._release()

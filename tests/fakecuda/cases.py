@@ -11,6 +11,11 @@ from typing import Any
 
 from launcher.__main__ import main as launcher
 from launcher.data.tokenizer import byte_tokenizer
+from launcher.plan.fit import make_load
+from launcher.plan.memory import GIB
+from launcher.plan.memory.fragments import segment_bytes
+from launcher.plugins.decide import read_run
+from launcher.run import RunDir
 
 KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
@@ -19,8 +24,9 @@ KEYS = (
 SHAPES: dict[str, tuple[Any, ...]] = {
     "1B": (2048, 8192, 16, 32, 8, 128_256, True),
     "8B": (4096, 14336, 32, 32, 8, 128_256, False),
+    "13B": (5120, 13824, 40, 40, 40, 32_000, False),
 }
-"""Llama 3's shapes."""
+"""Llama's shapes."""
 _ROWS = 48
 _TEMPLATE = 21
 """Tokens that the chat template adds to a prompt and its answer."""
@@ -28,6 +34,12 @@ _ANSWER = 64
 """Tokens of each answer that grpo generates."""
 MIXED = (9, 2, 5, 14, 3, 7, 1, 12, 4, 16, 6, 2, 10, 3, 8, 15, 5, 1, 11, 13)
 """Lengths of the rows of a mixed case, in sixteenths of the longest, in the order in which they are trained."""
+_OTHERS = (
+    ("1B", 1024, 4, 2, False, "full"), ("1B", 8192, 1, 1, True, "full"), ("1B", 1024, 8, 1, False, "lora"),
+    ("8B", 1024, 2, 2, True, "full"), ("13B", 4096, 1, 1, False, "lora"), ("13B", 4096, 1, 1, True, "lora"),
+    ("1B", 4096, 1, 4, True, "full"), ("1B", 8192, 1, 1, False, "full"), ("13B", 1024, 2, 1, True, "full"),
+)  # fmt: skip
+"""Model, length, rows of a pass, passes of a step, checkpointing and method of further mixed cases."""
 _TOKENS = 8192
 """Tokens of a row of the data, its end included: every length of a case divides it."""
 
@@ -106,7 +118,7 @@ class Case:
             "+experiment=tiny", "cluster=local", "dry_run=true", "--json", "force=true", "resources.device=cuda",
             "data.eval_path=null", "data.check=off", f"trainer={self.trainer}", *self._rows(),
             f"trainer.max_steps={len(MIXED) if self.mixed else 2}",
-            "cluster.context_gib=0", "cluster.fragmentation=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
+            "cluster.context_gib=0", "cluster.gpu_memory_gib=80", f"strategy={self.strategy}",
             f"resources.gpus_per_node={self.ranks}", f"batch.micro_batch_size={self.batch}",
             f"batch.global_batch_size={self.batch * self.ranks * self.accumulation}",
             f"plugin=[{','.join(plugins)}]", f"model.max_length={self.length}", "model.init=pretrained",
@@ -131,7 +143,8 @@ def write_data(folder: Path) -> None:
 
 
 def plan(case: Case, folder: Path) -> tuple[Path, dict[str, float]]:
-    """The run dir of a dry run in `folder`, and the memory of its plan in GiB."""
+    """The run dir of a dry run in `folder`, and the memory of its plan in GiB; `fixed` is what it counts as fragmentation
+    without segments that grow."""
     shape = case.shape()
     model = folder / f"{case.model}_{shape['num_hidden_layers']}"
     if not model.exists():
@@ -156,7 +169,10 @@ def plan(case: Case, folder: Path) -> tuple[Path, dict[str, float]]:
     if code:
         raise SystemExit(f"{case.name} cannot be planned: {said.getvalue()}")
     run = Path(json.loads(said.getvalue().splitlines()[0])["run_dir"])
-    return run, json.loads((run / "plan.json").read_text())["memory"]
+    decided = read_run(RunDir(run))
+    load = make_load(decided.config, decided.plan)
+    assert load is not None
+    return run, {**json.loads((run / "plan.json").read_text())["memory"], "fixed": segment_bytes(load) / GIB}
 
 
 def _small(**values: Any) -> Case:
@@ -176,6 +192,7 @@ QUICK: list[Case] = [
     _small(ranks=8, strategy="zero3"),
     _small(trainer="dpo", method="lora", length=4096, checkpointing=False),
     _small(trainer="orpo", method="lora"),
+    _small(method="lora", length=4096, checkpointing=False, mixed=True),
 ]
 """The cases of CI: one of each kind of peak."""
 
@@ -217,6 +234,22 @@ def _further() -> Iterator[Case]:
         yield _small(method="lora", length=4096, checkpointing=checkpointing, more=offloads)
 
 
+def _mixed() -> Iterator[Case]:
+    """Rows of many lengths, in which the allocator holds most beside the tensors: with and without checkpointing, as many
+    key-value heads as heads, several rows in a pass, and several passes in a step."""
+    for method, checkpointing in itertools.product(("full", "lora"), (True, False)):
+        yield _small(method=method, checkpointing=checkpointing, length=4096, mixed=True)
+    yield Case(method="lora", checkpointing=False, length=4096, mixed=True)
+    yield Case(method="lora", length=4096, mixed=True)
+    yield Case(model="8B", method="lora", layers=4, checkpointing=False, length=8192, mixed=True)
+    yield Case(model="8B", method="lora", layers=4, length=4096, mixed=True)
+    for model, length, batch, accumulation, checkpointing, method in _OTHERS:
+        yield Case(
+            model=model, layers=4, length=length, batch=batch, accumulation=accumulation, checkpointing=checkpointing,
+            method=method, mixed=True,
+        )  # fmt: skip
+
+
 def _methods() -> Iterator[Case]:
     """The other training methods: with an adapter and without, on one rank and on eight."""
     for trainer, method in itertools.product(("dpo", "kto", "orpo", "reward"), ("full", "lora")):
@@ -240,6 +273,7 @@ FULL: list[Case] = [
     *_methods(),
     *_generated(),
     *_further(),
+    *_mixed(),
     Case(),
     Case(method="lora", checkpointing=False, length=4096),
 ]

@@ -12,6 +12,19 @@ ALONE, TOGETHER, BELOW = 0.03, 0.05, 0.02
 """Bars: how far a plan may be off on one rank and on several, and how far below what was seen."""
 
 
+@dataclass(frozen=True)
+class Room:
+    """GiB of a device."""
+
+    planned: float
+    needed: float
+
+    @property
+    def off(self) -> float:
+        """(planned - needed) / needed. Where it is negative, a device that fits by the plan is too small."""
+        return self.planned / self.needed - 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Held:
     """What the plan says and what was seen, in GiB."""
@@ -31,19 +44,29 @@ class Held:
         return self.found["peak"] / GIB
 
     @property
-    def held_more(self) -> float:
-        """The share of it that the caching allocator holds in addition."""
-        return self.found["reserved"] / self.found["peak"] - 1
+    def tensors(self) -> float:
+        """What the plan says of it: all but fragmentation."""
+        return self.planned["total"] - self.planned["fragmentation"]
 
     @property
     def off(self) -> float:
-        """(planned - seen) / seen."""
-        return self.planned["total"] / self.seen - 1
+        """(planned - seen) / seen, of tensors."""
+        return self.tensors / self.seen - 1
 
     @property
     def met(self) -> bool:
-        """Whether the plan is within the bars."""
+        """Whether the plan of the tensors is within the bars."""
         return -BELOW <= self.off <= (ALONE if self.case.ranks == 1 else TOGETHER)
+
+    @property
+    def grown(self) -> Room:
+        """The least memory on which the requests do not fail, with segments that grow."""
+        return Room(self.planned["total"], self.found["grown"] / GIB)
+
+    @property
+    def fixed(self) -> Room:
+        """The same with segments of fixed sizes."""
+        return Room(self.tensors + self.planned["fixed"], self.found["fixed"] / GIB)
 
 
 def hold(case: Case, server: Server, folder: Path, top: int = 0) -> Held:

@@ -20,6 +20,7 @@ def train(path: Path, documents: bool = False, top: int = 0, after: str = "") ->
     from launcher.train.session import train as session
     from tests.fakecuda import device, upstream
     from tests.fakecuda.allocator import CachingAllocator
+    from tests.fakecuda.expandable import ExpandableAllocator
     from tests.fakecuda.lifetimes import Lifetimes
     from tests.fakecuda.need import least_memory
     from tests.fakecuda.watch import Enough, Watched
@@ -49,13 +50,15 @@ def train(path: Path, documents: bool = False, top: int = 0, after: str = "") ->
             traceback.print_exc()
             error = f"{type(failure).__name__}: {failure}"[:500]
     del torch
-    tensors, least = least_memory(allocator.requests, allocator.trained_from)
+    tensors, fixed = least_memory(allocator.requests, allocator.trained_from)
+    grown = least_memory(allocator.requests, allocator.trained_from, ExpandableAllocator)[1]
     return {
         "error": error,
         "peak": allocator.peak_allocated,
         "reserved": allocator.peak_reserved,
         "tensors": tensors,
-        "least": least,
+        "fixed": fixed,
+        "grown": grown,
         "phases": lifetimes.peaks,
         "operations": dict(lifetimes.operations),
         "called": upstream.CALLED,

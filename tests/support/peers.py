@@ -46,15 +46,44 @@ def _head(load: Load, moment: Moment, *, kept: int, copied: bool = False) -> flo
 
 
 def _inputs(load: Load, moment: Moment) -> float:
-    """Inputs of 4-bit linear layers that no adapter keeps: of the MLP's first two and last, and of the attention's last (which
-    attention has kept)."""
+    """Inputs of 4-bit linear layers that no adapter keeps: of q, k and v, of the MLP's first two, and of its last; attention
+    has kept that of its last. An adapter with dropout keeps what dropout has made of its input, and not the input."""
     if load.adapter is None or not load.adapter.four_bit:
         return 0
     targets = load.adapter.targets
     adapted = set(load.counts.linears) if targets == "all-linear" else set(targets)
-    wide = 0 if "down_proj" in adapted else load.shape.intermediate_size
-    narrow = 0 if adapted & {"gate_proj", "up_proj"} else load.hidden_size
+    keeps = set[str]() if load.adapter.dropout else adapted
+    wide = 0 if "down_proj" in keeps else load.shape.intermediate_size
+    groups = ({"q_proj", "k_proj", "v_proj"}, {"gate_proj", "up_proj"})
+    narrow = sum(load.hidden_size for group in groups if not keeps & group)
     return _kept(load, moment) * load.width * (wide + narrow) * load.tokens
+
+
+def _four_bit_head(load: Load, moment: Moment) -> float:
+    """A head in 4 bits, and unpacked weights in fp16 as well as in bf16: of the head, and of the widest layer of a block, which
+    computes q, k and v."""
+    assert load.adapter is not None
+    constant = (1 + 4 / 256) / 64 if load.adapter.double_quant else 4 / 64
+    made = -load.table * (load.width - 0.5 - constant)
+    if moment in _HEAD:
+        return made + 2 * load.width * load.table
+    if moment.in_blocks:
+        keys = load.shape.num_key_value_heads * head_dim(load.shape)
+        queries = load.shape.num_attention_heads * head_dim(load.shape)
+        fused = load.hidden_size * (queries + 2 * keys)
+        widest = max(rows * columns for rows, columns in load.counts.linears.values())
+        made += load.width * (2 * max(fused, widest) - widest)
+    return made
+
+
+def _flat_gradients(load: Load, moment: Moment) -> float:
+    """Gradients of whole blocks, frozen weights included, which every rank adds up unsharded over the passes of a step; and the
+    new one of the block in its backward pass."""
+    if load.accumulation == 1 or moment is Moment.STEP or moment.between_steps:
+        return 0
+    tables = load.table * (1 if load.tied else 2)
+    flat = load.width * (load.parameters - tables)
+    return flat * (1 + (1 / load.layers if moment.in_blocks else 0))
 
 
 def _fused_qkv(load: Load, moment: Moment) -> float:
@@ -165,6 +194,16 @@ INPUTS = Kind(
     text="bitsandbytes before 0.43.2 keeps every input of a 4-bit layer (autograd/_functions.py, MatMul4Bit; changed by #1270)",
     at=_inputs,
 )
+FOUR_BIT_HEAD = Kind(
+    text="Lightning quantises the head too, and from fp16, so that bitsandbytes unpacks each weight in fp16 and casts it "
+    "(fabric/plugins/precision/bitsandbytes.py, _quantize_weight; bitsandbytes, MatMul4Bit)",
+    at=_four_bit_head,
+)
+FLAT_GRADIENTS = Kind(
+    text="FSDP1 with use_orig_params, Lightning's default, makes gradients of whole flat blocks, and adds them up unsharded "
+    "while no_sync accumulates (torch, fsdp/_runtime_utils.py, _post_backward_hook; lit_gpt, finetune/lora.py)",
+    at=_flat_gradients,
+)
 FUSED_QKV = Kind(
     text="litgpt computes q, k and v in one product and keeps all of it (lit_gpt/model.py, CausalSelfAttention; lora.py, "
     "zero_pad)",
@@ -182,7 +221,8 @@ PREPARED = Kind(
     at=_prepared,
 )
 ROOT = Kind(
-    text="FSDP1 keeps the embedding gathered together with the head, in one root unit (fsdp_qlora, get_wrapping_policy)",
+    text="FSDP1 keeps the embedding gathered together with the head, in one root unit (fsdp_qlora, get_wrapping_policy; "
+    "lit_gpt, finetune/lora.py)",
     at=_root,
 )
 BF16_MODULES = Kind(
@@ -194,7 +234,8 @@ BF16_MODULES = Kind(
 PEERS = {
     "trainer_head": TRAINER, "later_head": LATER, "qwen_head": QWEN, "kept_outputs": OUTPUTS, "chunked_head": CHUNKED,
     "four_bit_inputs": INPUTS, "fused_qkv": FUSED_QKV, "one_dropout": ONE_DROPOUT, "narrow_norms": NARROW_NORMS,
-    "prepared": PREPARED, "root_unit": ROOT, "bf16_modules": BF16_MODULES,
+    "prepared": PREPARED, "root_unit": ROOT, "bf16_modules": BF16_MODULES, "four_bit_head": FOUR_BIT_HEAD,
+    "flat_gradients": FLAT_GRADIENTS,
 }  # fmt: skip
 """By their names in published_memory.csv."""
 LITGPT_HAS = (CHUNKED, FUSED_QKV, ONE_DROPOUT, NARROW_NORMS, INPUTS)

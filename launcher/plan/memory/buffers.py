@@ -23,7 +23,7 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
     stage3.py and configuration page, accelerate 1.15's fsdp_utils.py. Lifetimes on a fake CUDA device, no kernels.
     """
     own = PROBE if load.degrees.world_size > 1 else 0
-    own += load.acting.buffer_bytes(load, _units(load), moment)
+    own += load.acting.buffer_bytes(load, unit_bytes(load), moment)
     if moment is Moment.MEASURE:
         own += block_pass_bytes(load) * load.measured
     if moment is Moment.STEP:
@@ -49,8 +49,8 @@ def _token_bytes(load: Load) -> float:
     return 2 * 2 * load.shape.vocab_size * load.shape.hidden_size * load.width
 
 
-def _units(load: Load) -> Units:
-    """Bytes of the head and of one block."""
+def unit_bytes(load: Load) -> Units:
+    """Bytes of the head and of one block, in the forward pass's format."""
     tables = load.table * (1 if load.shape.tie_word_embeddings else 2)
     rest = load.parameters - tables
     block = rest * load.width

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from launcher.plan.memory.activations import ACTIVATIONS
 from launcher.plan.memory.buffers import BUFFERS
-from launcher.plan.memory.context import CONTEXT, FRAGMENTATION
+from launcher.plan.memory.context import CONTEXT
+from launcher.plan.memory.fragments import FRAGMENTATION
 from launcher.plan.memory.generation import GENERATION
 from launcher.plan.memory.gradients import GRADIENTS
 from launcher.plan.memory.host import CHECKPOINT, HOST

@@ -14,8 +14,6 @@ from launcher.strategies.trained import Moment
 
 CONTEXT_GIB = 1.0
 """GiB of the CUDA context, cuBLAS workspaces and communicators, if cluster.context_gib is not set."""
-FRAGMENTATION = 0.03
-"""Share of the tensors' memory that the allocator holds in addition, if cluster.fragmentation is not set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +85,10 @@ class Load:
     """Whether a loss balances the routers of a mixture of experts."""
     processes: int = 0
     """Processes that each rank starts beside itself, such as those of reward functions."""
-    fragmentation: float = FRAGMENTATION
-    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation)."""
+    fragmentation: float | None = None
+    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation); None: as its rules say."""
+    expandable: bool = True
+    """Whether the allocator's segments grow (cluster.expandable_segments)."""
 
     @property
     def nodes(self) -> int:

@@ -58,7 +58,7 @@ def group_gib(load: Load, trials: int, *, mixed: bool) -> float:
     own = load.trained * load.trained_width + state_bytes(load, on_gpu=True)
     own += load.trained * load.gradient_width if mixed else 0
     whole = estimate_memory(replace(load, sequences=load.sequences * (trials if mixed else 1)))
-    return whole.total + (trials - 1) * own * (1 + load.fragmentation) / GIB
+    return whole.total + (trials - 1) * own * (1 + (load.fragmentation or 0)) / GIB
 
 
 def choose_size(settings: SweepConfig, config: Config, plan: LaunchPlan, most: int | None = None) -> Size:

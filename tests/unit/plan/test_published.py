@@ -1,13 +1,14 @@
 """The table of published figures in docs/measured/published_memory.md says what the planner says today."""
 
 import statistics
+from dataclasses import replace
 
 import pytest
 
 from launcher.strategies.trained import Moment
 from tests.benchmarks import published_time
 from tests.support.paths import ROOT
-from tests.support.peers import LITGPT_HAS, QWEN, peer_memory
+from tests.support.peers import FLAT_GRADIENTS, FOUR_BIT_HEAD, INPUTS, LITGPT_HAS, QWEN, peer_memory
 from tests.support.published import FURTHER, LIMITS, PUBLISHED, Published
 from tests.support.published_tables import APART, SCORED, summary, table
 
@@ -78,7 +79,8 @@ def test_no_limit_is_missed_where_the_trainers_differences_are_counted():
 
 
 def test_most_peaks_come_out_where_the_trainers_differences_are_counted():
-    assert statistics.median(abs(one.known_off or 0) for one in SCORED) <= 0.065
+    assert statistics.median(abs(one.known_off or 0) for one in SCORED) <= 0.05
+    assert sum(one.agrees(one.known) for one in SCORED) >= 65
     assert all(one.counts == "reserved" for one in APART)
 
 
@@ -100,6 +102,36 @@ def test_the_head_of_a_peer_is_what_its_logits_take():
 def test_litgpt_keeps_more_of_a_block_than_this_launcher():
     load = next(one for one in PUBLISHED if one.peers == LITGPT_HAS).load
     assert sum(kind.at(load, Moment.FIRST_BLOCK) for kind in LITGPT_HAS) > 0
+
+
+def test_unsharded_gradients_explain_litgpts_peaks_on_several_gpus():
+    """The plan alone is 56 to 75 % lower; nothing of these figures went into the difference."""
+    rows = _of("litgpt, tutorials/resource-tables.md, LoRA on several")
+    assert len(rows) == 4 and all((one.off or 0) < -0.55 for one in rows)
+    assert all(abs(one.known_off or 0) <= 0.03 for one in rows)
+
+
+def test_gradients_of_flat_blocks_count_frozen_weights_and_only_where_passes_are_added_up():
+    load = _of("litgpt, tutorials/resource-tables.md, LoRA on several")[0].load
+    blocks = load.parameters - 2 * load.table
+    assert FLAT_GRADIENTS.at(load, Moment.HEAD) == 2 * blocks
+    assert FLAT_GRADIENTS.at(load, Moment.FIRST_BLOCK) == pytest.approx(2 * blocks * (1 + 1 / load.layers))
+    assert FLAT_GRADIENTS.at(load, Moment.STEP) == 0
+    assert FLAT_GRADIENTS.at(replace(load, accumulation=1), Moment.HEAD) == 0
+
+
+def test_a_4_bit_layer_keeps_the_input_that_an_adapter_with_dropout_does_not():
+    load = next(one for one in PUBLISHED if one.peers[-1:] == (FOUR_BIT_HEAD,)).load
+    assert load.adapter is not None and load.adapter.dropout
+    without = replace(load, adapter=replace(load.adapter, dropout=0))
+    more = INPUTS.at(load, Moment.HEAD) - INPUTS.at(without, Moment.HEAD)
+    assert more == load.layers * 2 * load.hidden_size * load.tokens
+
+
+def test_a_head_in_4_bits_is_smaller_but_is_unpacked_twice_at_its_passes():
+    load = next(one for one in PUBLISHED if one.peers[-1:] == (FOUR_BIT_HEAD,)).load
+    assert FOUR_BIT_HEAD.at(load, Moment.STEP) == -load.table * (2 - 0.5 - 4 / 64)
+    assert FOUR_BIT_HEAD.at(load, Moment.HEAD) - FOUR_BIT_HEAD.at(load, Moment.STEP) == 4 * load.table
 
 
 def test_figures_of_the_same_kind_of_trainer_come_out_as_their_authors_report_them():
