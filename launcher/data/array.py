@@ -10,15 +10,16 @@ from launcher.data.findings import BrokenRow
 from launcher.data.row import DECODER, Row, check_single
 
 _BLOCK = 1 << 20
+"""Characters that are read at once."""
 _SPACE = re.compile(r"\s*")
 
 
-def read_array(content: BinaryIO) -> Iterator[Row]:
+def read_array(content: BinaryIO, block: int = _BLOCK) -> Iterator[Row]:
     """The items of one JSON array, decoded while the file is read; the first invalid item ends it.
 
     They have the numbers of their lines, or count from 1 as rows if the second begins on the line of the first.
     """
-    items = _items(content)
+    items = _items(content, block)
     begin = [*islice(items, 2)]
     if len(begin) < 2 or begin[0].line != begin[1].line or begin[1].value is None:
         yield from chain(begin, items)
@@ -27,7 +28,7 @@ def read_array(content: BinaryIO) -> Iterator[Row]:
         yield row._replace(line=number, unit="row")
 
 
-def _items(content: BinaryIO) -> Iterator[Row]:
+def _items(content: BinaryIO, most: int) -> Iterator[Row]:
     with io.TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
         text, at, line, separator = "", 0, 1, "["
         while True:
@@ -46,7 +47,7 @@ def _items(content: BinaryIO) -> Iterator[Row]:
             except (ValueError, RecursionError) as error:
                 text, at = text[at:], 0
                 try:
-                    block = file.read(max(_BLOCK, len(text)))
+                    block = file.read(max(most, len(text)))
                 except UnicodeDecodeError:
                     yield _not_utf8(line)
                     return
@@ -61,7 +62,7 @@ def _items(content: BinaryIO) -> Iterator[Row]:
             yield _single(line, value)
             line += text.count("\n", item, end)
             at, separator = end, ","
-            if at > _BLOCK // 2:
+            if at > most // 2:
                 text, at = text[at:], 0
 
 

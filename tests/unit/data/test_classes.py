@@ -9,8 +9,8 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.data.kinds import kind_of
+from launcher.data.portion import Sizes
 from launcher.data.read import read_example
-from launcher.data.survey import SMALL
 
 TURN = {"role": "user", "content": "Where is it?"}
 
@@ -119,7 +119,7 @@ def test_labels_of_only_one_of_the_two_files_are_told(checked):
 def test_a_large_file_that_several_processes_read_has_the_same_counts(checked):
     text = "x" * 200
     _, report = checked([*rows("late", 3000, text), *rows("lost", 3000, text)])
-    assert SMALL < 6000 * 200
+    assert Sizes().small < 6000 * 200
     found = [
         (one["label"], one["rows"], one["first"].rpartition(" ")[2]) for one in report["classes"]["labels"]
     ]

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import string
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from launcher.data import array, survey
+from launcher.data.array import read_array
 from launcher.data.counting import Counting
 from launcher.data.files import read_rows
+from launcher.data.portion import Sizes
+from launcher.data.row import Row
+from launcher.data.survey import survey
 from launcher.errors import DataError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -21,7 +26,11 @@ SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixtur
 
 
 def rows(path: Path) -> list[tuple[int, object]]:
-    return [(row.line, row.fault.rule if row.fault else row.value) for row in read_rows(path)]
+    return shown(read_rows(path))
+
+
+def shown(found: Iterable[Row]) -> list[tuple[int, object]]:
+    return [(row.line, row.fault.rule if row.fault else row.value) for row in found]
 
 
 @SAME_FOLDER
@@ -47,9 +56,8 @@ def test_an_array_is_read_item_by_item(tmp_path, values, indent: int | None):
 def test_an_array_is_read_alike_when_it_comes_in_small_pieces(tmp_path, values, block: int):
     (tmp_path / "rows.json").write_text(json.dumps(values, indent=1, ensure_ascii=False), newline="")
     whole = rows(tmp_path / "rows.json")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(array, "_BLOCK", block)
-        assert rows(tmp_path / "rows.json") == whole
+    with (tmp_path / "rows.json").open("rb") as file:
+        assert shown(read_array(file, block)) == whole
 
 
 def test_an_items_line_is_the_physical_one(tmp_path):
@@ -176,9 +184,7 @@ def test_ranges_of_bytes_give_every_line_once_and_by_its_number(tmp_path, length
     path = tmp_path / "rows.txt"
     path.write_text("\ufeff" + "\n".join(lines) + last)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(survey, "_BLOCK", 64)
-        patched.setattr(survey, "SMALL", 0)
-        patched.setattr(survey.os, "sched_getaffinity", lambda _: {0})
-        found = survey.survey(path, Counting(), None).part
+        patched.setattr(os, "sched_getaffinity", lambda _: {0})  # in this process
+        found = survey(path, Counting(), None, divided=Sizes(small=0, block=64)).part
     assert list(found.lines) == list(range(1, len(lines) + 1))
     assert found.characters == sum(lengths)
