@@ -10,8 +10,10 @@ def working_bytes(load: Load) -> float:
     which are the MLP's product and one of its factors.
 
     An fp32 adapter of the down projection has, while the block is computed again, the product, its fp32 copy, and two copies of
-    the residual stream. The widest 4-bit layer is unpacked in both passes, in the forward pass's format. DoRA computes the
-    widest layer's weights and the adapter's product again in each pass, in fp32 and from an identity matrix.
+    the residual stream; without checkpointing, in the last block's forward pass, six: the stream before and after attention,
+    the norm's result and its cast, and the results of the layer and of the adapter. The widest 4-bit layer is unpacked in both
+    passes, in the forward pass's format. DoRA computes the widest layer's weights and the adapter's product again in each pass,
+    in fp32 and from an identity matrix.
     Source: transformers' masking_utils.py; the derivative of silu(gate) * up; peft 0.21's lora/layer.py and lora/dora.py;
     bitsandbytes 0.50's MatMul4Bit. DoRA and 4-bit weights unverified.
     """
@@ -25,11 +27,9 @@ def working_bytes(load: Load) -> float:
     unpacked = 0
     if load.adapter is not None:
         if casts_inputs(load) and "down_proj" in adapted_layers(load):
-            wide = max(
-                wide,
-                (load.width + 4) * load.shape.intermediate_size * share
-                + 2 * load.stream_width * load.hidden_size,
-            )
+            product = (load.width + 4) * load.shape.intermediate_size * share
+            copies = 2 if load.checkpointing else 6
+            wide = max(wide, product + copies * load.stream_width * load.hidden_size)
         if load.adapter.four_bit:
             unpacked = load.width * max(rows * columns for rows, columns in load.counts.linears.values())
     made = 0
