@@ -149,6 +149,9 @@ def plan(case: Case, folder: Path) -> tuple[Path, dict[str, float]]:
     model = folder / f"{case.model}_{shape['num_hidden_layers']}"
     if not model.exists():
         model.mkdir()
+        (model / "model.safetensors").write_text(
+            "none: the fake device makes models of their configuration alone"
+        )
         config = {
             **shape,
             "model_type": "llama",
