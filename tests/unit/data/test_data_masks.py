@@ -505,6 +505,7 @@ def test_a_rank_refuses_chats_for_a_model_without_a_chat_template_before_it_look
     (model / "config.json").write_text(
         json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
     )
+    (model / "model.safetensors").write_bytes(b"no weights at all")
     done = cli("+experiment=tiny", "dry_run=true", "model.init=pretrained", f"model.name_or_path={model}")
     assert done.returncode == 0, done.stderr
     (model / "chat_template.jinja").unlink()
