@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from launcher.strategies.trained import Moment
+from tests import published
 from tests.benchmarks import published_time
 from tests.support.paths import ROOT
 from tests.support.peers import FLAT_GRADIENTS, FOUR_BIT_HEAD, INPUTS, LITGPT_HAS, QWEN, peer_memory
@@ -36,6 +37,12 @@ def test_the_page_of_published_throughput_is_true_to_the_planner(request: pytest
     assert written == published_time.page_table(), (
         "python -m tests.benchmarks.published_time --page writes it anew"
     )
+
+
+def test_one_command_prints_memory_and_time(capsys: pytest.CaptureFixture[str]):
+    published.main()
+    told = capsys.readouterr().out
+    assert summary() in told and published_time.page_table() in told
 
 
 def test_estimates_of_time_are_near_published_throughput():
