@@ -76,7 +76,7 @@ class ClusterConfig:
     """Whether torch's allocator grows its segments (PYTORCH_ALLOC_CONF=expandable_segments:True), so that rows of many lengths
     leave few gaps. Use false for GPUs whose driver refuses it, such as virtual ones. It is never set on AMD's GPUs, with
     generation.mode=colocate, or if cluster.env has PYTORCH_ALLOC_CONF or PYTORCH_CUDA_ALLOC_CONF; it replaces a value of your
-    shell."""
+    shell, with a warning."""
     fragmentation: Optional[float] = None  # noqa: UP045
     """Share of the tensors' GPU memory that torch's allocator holds in addition, as `calibrate` measures it; null counts it by
     the allocator's rules: with segments that grow 0.23 GiB, or 0.47 if all weights are trained; without, an upper bound."""

@@ -18,6 +18,7 @@ from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
+from launcher.plan.allocator import replaces
 from launcher.plan.combine import notes
 from launcher.plan.extent import extent_of, short_run
 from launcher.plan.positions import beyond
@@ -40,6 +41,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         few_cores(plan),
         little_memory(plan),
         *unchecked(config),
+        replaces(plan.env, os.environ),
         *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
         *data_warnings(check_data(config)),
     ]

@@ -27,3 +27,14 @@ def allocator_variables(config: Config, device: str) -> dict[str, str]:
 def grows_segments(env: Mapping[str, str]) -> bool:
     """Whether the ranks' environment makes them grow. torch reads the older variable only without the newer one."""
     return GROWS in env.get(ALLOCATOR, env.get(OLDER_ALLOCATOR, "")).replace(" ", "")
+
+
+def replaces(env: Mapping[str, str], shell: Mapping[str, str]) -> str | None:
+    """A warning if the ranks' environment replaces the allocator's settings of the user's shell by segments that grow."""
+    name = next((name for name in (ALLOCATOR, OLDER_ALLOCATOR) if shell.get(name)), None)
+    if name is None or env.get(ALLOCATOR) != GROWS or grows_segments(shell):
+        return None
+    return (
+        f"{name}={shell[name]} of your shell is replaced by {ALLOCATOR}={GROWS}, with which the memory is planned; to keep it, "
+        f"set +cluster.env.{name}='{shell[name]}'"
+    )
