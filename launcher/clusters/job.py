@@ -77,6 +77,8 @@ class JobRecord:
     """The node that runs the job script."""
     nodes: str = ""
     """The nodes that it holds, in the notation that `Cluster.hosts` reads."""
+    script_ended: bool = False
+    """Whether it ends because its script has failed or was killed; False for a cancel, and where the cluster does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

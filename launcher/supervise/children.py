@@ -32,19 +32,21 @@ class StopSignal:
         """Forgets the signal, once it has been answered and this process goes on."""
         self.signal, self.again = None, False
 
-    def warn_before(self, ends: Callable[[], float | None], notice_s: float) -> None:
-        """Sends this process SIGUSR1 `notice_s` before the time that `ends` gives (time.time()), which can change meanwhile."""
+    def send_when(self, due: Callable[[], tuple[signal.Signals, float] | None]) -> None:
+        """Sends this process the signal that `due` gives at the time that it gives (time.time()), unless another has come. Both
+        can change meanwhile; None for nothing so far."""
 
-        def warn() -> None:
+        def wait() -> None:
             while True:
-                end = ends()
-                left_s = end - notice_s - time.time() if end else _LOOK_AGAIN_S
-                if left_s <= 0:
-                    os.kill(os.getpid(), signal.SIGUSR1)
+                found = due()
+                left_s = found[1] - time.time() if found else _LOOK_AGAIN_S
+                if found and left_s <= 0:
+                    if self.signal is None:
+                        os.kill(os.getpid(), found[0])
                     return
                 time.sleep(min(left_s, _LOOK_AGAIN_S))
 
-        threading.Thread(target=warn, name="time limit", daemon=True).start()
+        threading.Thread(target=wait, name="the job's end", daemon=True).start()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         warned = self.signal == signal.SIGUSR1 and number == signal.SIGTERM

@@ -171,11 +171,22 @@ class Place:
             return f"job {new} continues after this one"
 
     def warn_of_end(self, stopped: StopSignal) -> None:
-        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script."""
-        notice_s, job = self.cluster.notice_s(self.plan.job_options), self.job
-        if job is not None and notice_s is not None and self.plan.save is not None:
-            cluster = self.cluster.with_timeout(_LIMITS_S)
-            stopped.warn_before(lambda: cluster.ends(job.id), notice_s)
+        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script, and that
+        of the job's end if the script has ended, which can have come before this process was there."""
+        job, cluster = self.job, self.cluster.with_timeout(_LIMITS_S)
+        notice_s = self.cluster.notice_s(self.plan.job_options) if self.plan.save is not None else None
+        if job is None:
+            return
+
+        def due() -> tuple[signal.Signals, float] | None:
+            record = cluster.record(job.id)
+            if record is not None and record.script_ended:
+                return signal.SIGTERM, time.time()
+            if record is None or record.ends is None or notice_s is None:
+                return None
+            return signal.SIGUSR1, record.ends - notice_s
+
+        stopped.send_when(due)
 
     def end_job(self, code: int) -> None:
         """Ends the job with that exit code, from outside of its script. The script does it where it still runs; a job that is
@@ -227,7 +238,9 @@ def why_ended(record: JobRecord | None, restart: int) -> StopReason:
         return StopReason.ASKED
     if record.restarts > restart:
         return StopReason.PREEMPTED
-    return StopReason.ASKED if record.running else StopReason.CANCELLED
+    if record.running:
+        return StopReason.ASKED
+    return StopReason.SCRIPT_ENDED if record.script_ended else StopReason.CANCELLED
 
 
 def who(cluster: Cluster) -> dict[str, str | int | None]:

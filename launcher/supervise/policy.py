@@ -109,7 +109,8 @@ def _after_a_shutdown(ended: EndedAttempt, place: Capacity) -> Action:
     stays = place.keeps_job and place.healthy_nodes >= place.needed_nodes
     if ended.told is StopReason.ASKED and ended.how is How.SHUT_DOWN and stays:
         return Action(do=Do.RESTART, code=Exit.OK, reason=ended.reason)
-    if ended.told in (StopReason.TIME_LIMIT, StopReason.ASKED) and place.can_requeue:
+    again = (StopReason.TIME_LIMIT, StopReason.ASKED, StopReason.SCRIPT_ENDED)
+    if ended.told in again and place.can_requeue:
         return Action(do=Do.REQUEUE, code=Exit.REQUEUED, reason=ended.reason)
     if ended.told is StopReason.PREEMPTED:
         return Action(do=Do.FINISH, code=Exit.REQUEUED, reason=ended.reason)

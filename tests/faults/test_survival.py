@@ -433,14 +433,14 @@ def test_a_supervisor_that_stays_stopped_is_replaced_and_writes_nothing_when_it_
 
 
 @pytest.mark.long
-def test_a_killed_job_script_ends_its_ranks(lab, start, whole):
+def test_a_run_whose_job_script_is_killed_is_queued_again(lab, start, whole):
     run = start()
     host = lab.hosts(run)[0]
     lab.on(host, "pkill", "-KILL", "-f", "slurm_script")
-    until(lambda: not left_behind(lab, run), 60)
-    until(lambda: lab.state(run) in ("failed", "lost"), 60)
-    lab.run(*command("resume", str(run.path)), cwd=run.path)
+    until(lambda: bool(run.events("requeued")), 60)
     check_finished(lab, run, whole)
+    cut = [event for event in run.events("ended") if event["told"] == "the job script has ended"]
+    assert len(cut) == 1 and len(run.events("requeued")) == 1
 
 
 @pytest.mark.long

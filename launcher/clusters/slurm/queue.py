@@ -23,6 +23,9 @@ _WORDS = {
     RunState.TIMEOUT: "TIMEOUT DEADLINE",
     RunState.FAILED: "FAILED NODE_FAIL BOOT_FAIL OUT_OF_MEMORY LAUNCH_FAILED PREEMPTED",
 }
+_SCRIPT_ENDED = ("NonZeroExitCode", "JobLaunchFailure", "RaisedSignal")
+"""How the reason of a job begins whose script has failed or was killed; that of a cancelled one is None. Source: seen with
+22.05, which says JobLaunchFailure of a killed script; for newer versions, squeue(1)."""
 _STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 
 
@@ -176,13 +179,15 @@ def parse_record(text: str) -> JobRecord | None:
     facts = {key: value for key, equals, value in (word.partition("=") for word in text.split()) if equals}
     if "JobState" not in facts:
         return None
+    running, reason = facts["JobState"] == "RUNNING", facts.get("Reason", "")
     return JobRecord(
-        running=facts["JobState"] == "RUNNING",
+        running=running,
         restarts=int(facts.get("Restarts", "0")),
         leaving=facts.get("PreemptTime", "None") not in ("None", "Unknown", "N/A"),
         ends=_ends(facts),
         head=facts.get("BatchHost", ""),
         nodes=facts.get("NodeList", ""),
+        script_ended=not running and reason.startswith(_SCRIPT_ENDED),
     )
 
 

@@ -42,6 +42,8 @@ class StopReason(Enum):
     """The scheduler queues the job again by itself."""
     ASKED = "asked to shut down"
     """Only a signal came, and the job still runs: by hand, or because the cluster will want its nodes back."""
+    SCRIPT_ENDED = "the job script has ended"
+    """The job ends although nobody has cancelled it: its script was killed, or was lost with its host."""
     CANCELLED = "cancelled"
     PRUNED = "pruned"
     """The sweep's pruner ended the trial, because it is not among the promising ones."""

@@ -82,6 +82,14 @@ NOWHERE = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=2)
             Do.REQUEUE,
             Exit.REQUEUED,
         ),
+        (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.SCRIPT_ENDED), WHOLE, 0, Do.REQUEUE, Exit.REQUEUED),
+        (
+            EndedAttempt(how=How.CUT, code=143, told=StopReason.SCRIPT_ENDED),
+            WHOLE,
+            1,
+            Do.REQUEUE,
+            Exit.REQUEUED,
+        ),
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.TIME_LIMIT), NOWHERE, 0, Do.STOP, Exit.TERMINATED),
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.PREEMPTED), WHOLE, 0, Do.FINISH, Exit.REQUEUED),
         (EndedAttempt(how=How.SHUT_DOWN, told=StopReason.CANCELLED), WHOLE, 0, Do.STOP, Exit.TERMINATED),
@@ -178,6 +186,23 @@ def record_of(facts):
     [
         ({"JobState": "COMPLETING", "Restarts": "1"}, 0, StopReason.PREEMPTED),
         ({"JobState": "COMPLETING", "Restarts": "0"}, 0, StopReason.CANCELLED),
+        ({"JobState": "COMPLETING", "Restarts": "0", "Reason": "None"}, 0, StopReason.CANCELLED),
+        (
+            {"JobState": "COMPLETING", "Restarts": "0", "Reason": "NonZeroExitCode"},
+            0,
+            StopReason.SCRIPT_ENDED,
+        ),
+        (
+            {"JobState": "COMPLETING", "Restarts": "0", "Reason": "JobLaunchFailure"},
+            0,
+            StopReason.SCRIPT_ENDED,
+        ),
+        (
+            {"JobState": "FAILED", "Restarts": "0", "Reason": "RaisedSignal:9(Killed)"},
+            0,
+            StopReason.SCRIPT_ENDED,
+        ),
+        ({"JobState": "RUNNING", "Restarts": "0", "Reason": "NonZeroExitCode"}, 0, StopReason.ASKED),
         ({"JobState": "CANCELLED", "Restarts": "2"}, 2, StopReason.CANCELLED),
         ({"JobState": "RUNNING", "Restarts": "1"}, 1, StopReason.ASKED),
         ({}, 0, StopReason.ASKED),
