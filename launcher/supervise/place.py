@@ -171,8 +171,8 @@ class Place:
             return f"job {new} continues after this one"
 
     def warn_of_end(self, stopped: StopSignal) -> None:
-        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script, and that
-        of the job's end if the script has ended, which can have come before this process was there."""
+        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script. If the
+        script has ended, it sends that of the job's end, which can have come before this process was there."""
         job, cluster = self.job, self.cluster.with_timeout(_LIMITS_S)
         notice_s = self.cluster.notice_s(self.plan.job_options) if self.plan.save is not None else None
         if job is None:

@@ -366,12 +366,16 @@ def test_a_batch_host_that_is_cut_off_loses_the_lead_and_comes_back_without_writ
     lab("unplug", host)
     until(lambda: len(run.events("resumed")) == 1, 90)
     lab("plug", host)
-    lab.wait(run, "finished", 180)
-    assert lab.job(run) == job and not run.events("requeued")
+    lab.wait(run, "finished", 240)
     (led,) = run.events("led")
     assert led["before"] == host
     after = run.events()[run.events().index(led) :]
-    assert [event["host"] for event in after if event["event"] == "started"] == [led["host"]]
+    # a host that is back in the moment in which Slurm gives it up has the job script killed, and Slurm then ends the job
+    ended = [event for event in after if event.get("told") == "the job script has ended"]
+    assert len(run.events("requeued")) == len(ended) <= 1
+    if not ended:
+        assert lab.job(run) == job
+        assert [event["host"] for event in after if event["event"] == "started"] == [led["host"]]
     assert len(final_losses(run)) == 1500
     until(lambda: not left_behind(lab, run), 60)
     until(lambda: lab.state(run) == "finished", 60)
