@@ -112,7 +112,8 @@ def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_requested_count
 def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, planned, tmp_path):
     run, endpoint = planned(), f"http://127.0.0.1:{hub.server_port}"
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "model" / name).write_text("{}")
     hub.commits = {}
     for told, reason in (
         (

@@ -340,8 +340,8 @@ def assert_node_is_inert(bash: Bash, script: str, strings: Strings) -> None:
         ("variable", "PYTHONPATH", f"/{strings.work_dir}"),
         ("end", "0"),
     ]
-    # `.` itself, set, cd, exports (two fixed, SITE, WANDB_PROJECT, HF_HOME in a container, PYTHONPATH), exec
-    assert sum(call[0] == "command" for call in calls) == 9 + len(hub)
+    # `.` itself, set, cd, exports (three fixed, SITE, WANDB_PROJECT, HF_HOME in a container, PYTHONPATH), exec
+    assert sum(call[0] == "command" for call in calls) == 10 + len(hub)
 
 
 def below_another(mount: str, words: Sequence[str]) -> bool:
