@@ -112,7 +112,7 @@ def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_requested_count
 def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, planned, tmp_path):
     run, endpoint = planned(), f"http://127.0.0.1:{hub.server_port}"
     (tmp_path / "model").mkdir()
-    for name in ("config.json", "model.safetensors"):
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (tmp_path / "model" / name).write_text("{}")
     hub.commits = {}
     for told, reason in (
@@ -124,7 +124,10 @@ def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, plann
         (stale(run, HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set, so the hub is not queried"),
         (stale(planned("model=tiny")), "the ranks made the model with random weights from the seed"),
         (stale(planned("model=smollm2_135m")), "the model comes from an installed Python package"),
-        (stale(planned(f"model.name_or_path={tmp_path}/model")), "the model is a local folder"),
+        (
+            stale(planned(f"model.name_or_path={tmp_path}/model", "model.chat_template=chatml")),
+            "the model is a local folder",
+        ),
     ):
         assert told[0] == 13
         assert told[1]["verdict"] == "cannot_tell"
