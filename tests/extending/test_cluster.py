@@ -279,6 +279,7 @@ def test_a_run_waits_in_its_queue_runs_and_is_reported(site):
     assert "tiny" in (run.path / "report.html").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.train
 def test_a_run_that_it_queues_again_resumes_and_one_that_is_cancelled_ends(site):
     run, job_id = site.launch(*LONG)

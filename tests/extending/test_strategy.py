@@ -104,6 +104,7 @@ def test_two_ranks_train_as_under_ddp(site, trained, cache, tmp_path):
     assert "toy: 2 copies of everything" in trained.logs()
 
 
+@pytest.mark.long
 def test_a_run_continues_from_its_checkpoint(site, trained, cache, tmp_path):
     manifest = json.loads((trained.path / "checkpoints/step_00000003/manifest.json").read_text())
     assert (manifest["strategy"], manifest["world_size"]) == ("toy", 2)

@@ -183,6 +183,7 @@ def test_a_merged_model_of_two_zero3_ranks_answers_as_the_adapter_does(trained, 
     assert {"README.md", "tokenizer.json", "chat_template.jinja"} <= names
 
 
+@pytest.mark.long
 def test_qlora_is_merged_into_the_rounded_weights_that_it_was_trained_over(trained, tmp_path):
     run = trained("plugin=[qlora,gradient_checkpointing]")
     done = exported(run, tmp_path / "merged", merged=True, dtype="fp32")

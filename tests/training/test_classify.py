@@ -153,6 +153,7 @@ def test_an_adapter_over_4_bit_weights_learns_the_toy_set_too(straight, data):
     assert run.events("exported")[0]["verified"] == "logits"
 
 
+@pytest.mark.long
 def test_several_classes_to_a_row_are_learnt(straight, data):
     run = straight(
         *typed(data, "trainer.max_steps=450", "trainer.multi_label=true", plugins(""), name="_several")

@@ -86,6 +86,7 @@ def test_the_losses_are_bitwise_those_of_a_run_without_and_the_best_checkpoint_s
     assert set(kept) == {6, best} and "best task" in kept[best]
 
 
+@pytest.mark.long
 def test_a_failing_evaluation_is_told_and_the_run_finishes_as_without_it(done):
     run = done("eval_job={every: 4, tasks: [broken.yaml]}")
     assert run.losses == done().losses
@@ -95,6 +96,7 @@ def test_a_failing_evaluation_is_told_and_the_run_finishes_as_without_it(done):
     assert run.events("finished")
 
 
+@pytest.mark.long
 def test_a_cancel_ends_the_evaluation_with_its_run(started):
     process, folder = started("eval_job={every: 2, tasks: [slow.yaml]}", "trainer.max_steps=400")
     deadline = time.monotonic() + 200

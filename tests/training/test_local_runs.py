@@ -36,6 +36,7 @@ def test_a_run_ends_with_a_falling_loss_and_an_adapter_that_was_trained(trained)
     assert any(tensor.abs().sum() > 0 for name, tensor in adapter(run).items() if "lora_B" in name)
 
 
+@pytest.mark.long
 def test_a_run_says_that_it_evaluates_when_it_does_and_not_while_it_answers(tmp_path, cache):
     run = launch(tmp_path, cache, "trainer.sample_prompt=Why?", "trainer.max_steps=4", "trainer.eval_steps=2")
     kinds = ("training", "working", "sample", "evaluated", "exported")

@@ -93,7 +93,13 @@ def test_mlps_in_tiles_keep_what_is_planned(method: str, checkpointing: bool):
     assert activation_bytes(load) < 0.85 * activation_bytes(memory_bf16.load_of(shape, plugin, checkpointing))
 
 
-@pytest.mark.parametrize("plugin", ["lora,sharded_checkpoint", "sharded_checkpoint"], ids=["lora", "full"])
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        pytest.param("lora,sharded_checkpoint", id="lora", marks=pytest.mark.long),
+        pytest.param("sharded_checkpoint", id="full"),
+    ],
+)
 def test_a_checkpoint_takes_the_disk_that_was_planned(trained, plugin: str):
     run = trained(f"plugin=[{plugin}]", "data.eval_path=null")
     tensors = sum(path.stat().st_size for path in run.path.glob("checkpoints/step_*/*.safetensors"))

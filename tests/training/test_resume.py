@@ -256,6 +256,7 @@ def test_the_best_and_every_nth_checkpoint_stay(warm, cache, tmp_path):
     assert set(steps(run)) == {8, 16, 20, best}
 
 
+@pytest.mark.long
 def test_a_save_that_waits_for_the_disk_gives_the_same_losses(warm, straight, cache, tmp_path):
     overrides = (*METHODS["lora"], "strategy=zero2", *TWO)
     run = planned(tmp_path, cache, *overrides, "plugins.sharded_checkpoint.asynchronous=false")

@@ -308,6 +308,7 @@ def test_a_client_that_goes_leaves_no_request_behind(server):
     assert server.ask({"model": server.model, "messages": COLOURS}).status_code == 200
 
 
+@pytest.mark.long
 def test_a_killed_server_leaves_nothing_behind(learned, tmp_path):
     with serving(tmp_path, str(learned[0].path)) as server:
         worker = server.worker

@@ -72,6 +72,7 @@ def events(run: Path) -> list[str]:
 ENDS = ("started", "ended", "finished", "pruned", "stopped")
 
 
+@pytest.mark.long
 def test_trials_that_share_a_base_are_ordinary_runs_and_the_next_trial_takes_a_free_lane(cache, tmp_path):
     typed = (
         "-m", "+experiment=tiny", "cluster=local", "resources.device=cpu", "data.check=off", "trainer.max_steps=2,5",
