@@ -32,4 +32,4 @@ def test_the_time_of_a_probe_is_its_own_where_another_process_has_the_processor(
     own, waited = (sum(values) for values in zip(*taken, strict=True))
     assert waited > own  # of four processes it gets a quarter of the time
     assert own < 0.6 * (own + waited)
-    assert min(seconds for seconds, _ in taken) > 0
+    assert own > 0 and min(seconds for seconds, _ in taken) >= 0

@@ -142,11 +142,11 @@ def test_leftovers_of_a_torn_save_are_removed_and_committed_ones_never(warm, dam
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MiB."""
+    """A file system of 4 MiB: room for four saves of two ranks, one of which looks when the other has written its part."""
     folder = tmp_path / "disk"
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True
     )
     if done.returncode:
         pytest.skip("mounting needs root")
@@ -165,7 +165,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_the_second_failure_stops
         tmp_path, cache, *METHODS["lora"], "strategy=ddp", *TWO, "plugins.sharded_checkpoint.save_steps=4"
     )
     _on(run, small_disk)
-    (small_disk / "others").write_bytes(bytes(1_600_000))  # room for one save of 0.8 MiB, not for two
+    (small_disk / "others").write_bytes(bytes(2_650_000))  # room for one save of 0.8 MiB, not for two
     codes = warm.run(run.path)["codes"]
     assert 6 in codes, run.logs()
     failed = run.events("save_failed")

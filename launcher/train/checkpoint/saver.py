@@ -27,6 +27,7 @@ from launcher.run.events import checkpoints as noted
 from launcher.run.nonce import leased_to
 from launcher.timeouts import SAVER_GIVES_UP
 from launcher.train.checkpoint.shards import Shard, Snapshot
+from launcher.units import size
 
 TRAINER_STATE = "trainer_state.json"
 _FAILURES = 2
@@ -198,7 +199,7 @@ class Saver:
         self.run.checkpoints.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.run.checkpoints).free
         if free < need:
-            raise OSError(28, f"{free / 2**20:.0f} MiB are free and a save needs {need / 2**20:.0f} MiB")
+            raise OSError(28, f"{size(free)} are free and a save needs {size(need)}")
 
     def _gather(self, part: Any) -> list[Any] | None:
         """The parts of all ranks on rank 0, None on the others: on all, they would take memory with the square of the ranks."""
