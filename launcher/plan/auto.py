@@ -1,10 +1,11 @@
 """Chooses the fastest setting that fits for strategy=auto and batch.micro_batch_size=auto, and says why."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from launcher.config import Config, StrategyConfig
 from launcher.errors import PlanError
+from launcher.plan.combination import Combination
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
 from launcher.plan.fit import make_load
@@ -13,9 +14,10 @@ from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.make import micro_batch_size
 from launcher.plan.memory import MARGIN, Load, estimate_memory
 from launcher.plan.time import estimate_time
-from launcher.plan.topology import divisors
+from launcher.plan.topology import Topology, divisors
 from launcher.strategies import AUTO, Degrees, Strategy
 
+_Choice = tuple[Strategy, Degrees]
 SAME = 0.02
 """Steps whose planned times differ by at most this share are equally fast: the estimate is not more exact."""
 
@@ -29,8 +31,6 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     free_micro = config.batch.micro_batch_size == AUTO
     if not (free_strategy or free_micro):
         return config, None
-    from launcher.plan.search import strategies  # imported here: most runs choose both
-
     keys = [*(["strategy"] if free_strategy else []), *(["batch.micro_batch_size"] if free_micro else [])]
     start, plan = _start(config, make)
     load, size = make_load(start, plan), gpu_limit(config.cluster.gpu_memory_gib, plan.generation)
@@ -45,24 +45,16 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
             f"which this run does not have; set {'cluster.gpu_memory_gib or ' if load else ''}"
             f"{'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
         )
-    choices = [(load.strategy, load.degrees)]
+    groups: Iterable[list[_Choice]] = [[(load.strategy, load.degrees)]]
     if free_strategy:
-        topology, run = plan.topology, combination_of(start, plan)
-        choices = [
-            (one, degrees)
-            for size in _sequence_sizes(config, topology.world_size)
-            for asked in [dataclasses.replace(config.strategy, sequence_parallel_size=size)]
-            for one in strategies(asked, run, topology.world_size)
-            for degrees in one.choices(asked, topology.world_size, topology.gpus_per_node)
-            if degrees.sequence == size
-        ]
-    if not choices:
+        groups = _choices(config, combination_of(start, plan), plan.topology)
+    tried = _try(config, load, groups, size, free_micro=free_micro)
+    if not tried:
         raise PlanError(
             f"{keys[0]}=auto: no strategy works with the other keys of this group on {plan.topology.world_size} ranks; take "
             "them out, or name the strategy that they belong to"
         )
-    candidates = _candidates(load, choices, free_micro)
-    best = _fastest(config, facts, candidates, size)
+    best = _fastest(config, facts, tried, size)
     chosen = best.strategy.config_on(best.degrees)
     strategy = _with_own(chosen, config.strategy, best.degrees) if free_strategy else None
     settings = [f"micro-batch {best.sequences}"]
@@ -119,40 +111,57 @@ def _start(config: Config, make: Callable[[Config], LaunchPlan]) -> tuple[Config
     return start, make(start)
 
 
-def _candidates(load: Load, choices: list[tuple[Strategy, Degrees]], free_micro: bool) -> list[Load]:
-    """Each choice with each micro-batch that divides the sequences of its ranks; those of one choice follow each other."""
+def _choices(config: Config, run: Combination, topology: Topology) -> Iterator[list[_Choice]]:
+    """The strategies that work and their degrees, for each number of ranks that share a sequence, in ascending order."""
+    from launcher.plan.search import strategies  # imported here: most runs choose both
+
+    world, gpus = topology.world_size, topology.gpus_per_node
+    for sequence in _sequence_sizes(config, world):
+        asked = dataclasses.replace(config.strategy, sequence_parallel_size=sequence)
+        works = strategies(asked, run, world)
+        found = [(one, degrees) for one in works for degrees in one.choices(asked, world, gpus)]
+        yield [(one, degrees) for one, degrees in found if degrees.sequence == sequence]
+
+
+def _try(
+    config: Config, load: Load, groups: Iterable[list[_Choice]], size: float, *, free_micro: bool
+) -> list[tuple[Load, float]]:
+    """Each choice with each micro-batch that divides the sequences of its ranks, and the GiB that it needs.
+
+    Larger groups of ranks that share a sequence are not tried once something fits without offloading: they are never faster,
+    since the ranks exchange more and a step has more passes.
+    """
+    tried: list[tuple[Load, float]] = []
     batch = load.sequences * load.accumulation * load.degrees.data_parallel_size
-    return [
-        dataclasses.replace(
-            load, strategy=strategy, degrees=degrees, sequences=micro, accumulation=per_rank // micro
-        )
-        for strategy, degrees in choices
-        for per_rank in [batch // degrees.data_parallel_size]
-        for micro in (divisors(per_rank) if free_micro else [load.sequences])
-    ]
+    for choices in groups:
+        for strategy, degrees in choices:
+            per_rank = batch // degrees.data_parallel_size
+            for micro in divisors(per_rank) if free_micro else [load.sequences]:
+                passes = per_rank // micro
+                one = dataclasses.replace(
+                    load, strategy=strategy, degrees=degrees, sequences=micro, accumulation=passes
+                )
+                tried.append((one, _total(config, one)))
+                if tried[-1][1] > size:
+                    break  # more sequences will not fit either
+        if any(total <= size * (1 - MARGIN) and not one.strategy.offloads for one, total in tried):
+            break
+    return tried
 
 
-def _fastest(config: Config, facts: Facts, candidates: list[Load], size: float) -> Load:
-    """The candidate with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
+def _fastest(config: Config, facts: Facts, tried: list[tuple[Load, float]], size: float) -> Load:
+    """The setting with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
     Among equally fast ones, those within SAME of the shortest step, it is the first: the one that shares sequences and shards
     state least.
     """
-    totals: list[tuple[Load, float]] = []
-    too_large: tuple[Strategy, Degrees] | None = None
-    for one in candidates:
-        if (one.strategy, one.degrees) == too_large:
-            continue  # more sequences will not fit either
-        totals.append((one, _total(config, one)))
-        if totals[-1][1] > size:
-            too_large = (one.strategy, one.degrees)
     for room in (size * (1 - MARGIN), size):
-        fitting = [one for one, total in totals if total <= room]
+        fitting = [one for one, total in tried if total <= room]
         if fitting:
             seconds = [estimate_time(config, one, facts).step_s for one in fitting]
             near = min(seconds) * (1 + SAME)
             return next(one for one, step_s in zip(fitting, seconds, strict=True) if step_s <= near)
-    return min(totals, key=lambda one: one[1])[0]
+    return min(tried, key=lambda one: one[1])[0]
 
 
 def _total(config: Config, load: Load) -> float:
