@@ -1,6 +1,7 @@
 """Checks a run against every rule: those of launcher.plan.rules, of its method and of its plugins."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 from launcher.errors import PlanError
@@ -18,10 +19,20 @@ def all_rules() -> list[Rule]:
 
 def broken_rules(run: Combination) -> Iterator[tuple[str, Rule]]:
     """(where it is listed, rule) for each rule that a run breaks: this project's sorted by number, then those of plugins."""
-    own = sorted((*RULES, *run.method.rules), key=lambda rule: rule.number)
-    for where, rule in (*(("python -m launcher rules", rule) for rule in own), *run.declared):
+    for rule in _rules_of(run.trainer):
+        if rule.broken(run):
+            yield "python -m launcher rules", rule
+    for where, rule in run.declared:
         if (rule.methods is None or rule.methods(run.method)) and rule.broken(run):
             yield where, rule
+
+
+@functools.cache
+def _rules_of(trainer: str) -> tuple[Rule, ...]:
+    """This project's rules that apply to a method, sorted by number. A search asks for them hundreds of times."""
+    method = find_method(trainer)
+    rules = sorted((*RULES, *method.rules), key=lambda rule: rule.number)
+    return tuple(rule for rule in rules if rule.methods is None or rule.methods(method))
 
 
 def check_rules(run: Combination) -> None:

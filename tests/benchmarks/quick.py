@@ -108,7 +108,7 @@ def plan_speed_(folder: Path) -> Figure:
     planning = plan_speed.measure(plan_speed.compose(*arguments))
     return Figure(
         name="planning", unit="s", ours=statistics.median(planning), peer=statistics.median(composing),
-        peer_name="composing the configuration", bar=1.0,
+        peer_name="composing the configuration", bar=1.25,
     )  # fmt: skip
 
 
