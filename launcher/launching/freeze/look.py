@@ -20,8 +20,10 @@ library of its charts."""
 _CROWD = 5_000
 """A folder with more entries than this and without any Python file is data."""
 _NO_CODE = ("__pycache__", "node_modules", "site-packages", "dist-packages")
-_NO_PROJECT = (b"pyvenv.cfg", b"conda-meta", b"CACHEDIR.TAG")
+_NO_PROJECT = frozenset((b"pyvenv.cfg", b"conda-meta", b"CACHEDIR.TAG"))
 """What marks a folder as an environment of Python, or as a cache (bford.info/cachedir)."""
+_RUN_DIR = frozenset((b"plan.json", b"config.yaml", b"events.jsonl"))
+"""What marks a folder as a run dir together: one of another runs_dir than this launch's can lie in the folder too."""
 _SECRET = (
     "*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keytab", "id_rsa*", "id_ed25519*", "id_ecdsa*",
     "*credentials*", "service_account*.json", "secrets.y*ml", "secrets.json", "secrets.toml", "*.htpasswd",
@@ -72,7 +74,8 @@ def look(
         folder, above = pending.pop()
         entries = _entries(folder, seen, below)
         top = folder == base
-        if not top and any(entry.name in _NO_PROJECT for entry in entries):
+        names = {entry.name for entry in entries}
+        if not top and (names & _NO_PROJECT or names >= _RUN_DIR):
             continue
         seen.entries += len(entries)
         if top and only:
