@@ -21,6 +21,8 @@ CLUSTERS = Registry(
             "job",
             "registry",
             "submission",
+            "intent",
+            "insurance",
             "cluster_file",
             "site_facts",
             "site_file",

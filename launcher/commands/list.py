@@ -72,6 +72,8 @@ def _run(options: argparse.Namespace) -> int:
     for status in here.values():
         for line in damaged_lines(status["damaged"]):
             print_text(f"{status['run']}: {line}")
+        if status["insurance"]:
+            print_text(f"{status['run']}: job {status['insurance']} waits as insurance")
     if hidden and not options.planned:
         print_text(_others(hidden, planned=False).strip(" ;"))
     return Exit.OK

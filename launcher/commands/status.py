@@ -48,6 +48,13 @@ def _run(options: argparse.Namespace) -> int:
         lines.append(("note", status.note))
     if status.job_id:
         lines.append(("job", status.job_id))
+    if status.insurance:
+        lines.append(
+            (
+                "insurance",
+                f"job {status.insurance} waits as insurance, in case that job {status.job_id} ends early",
+            )
+        )
     if waiting:
         lines.append(("waits", waiting.line(datetime.now(timezone.utc))))
     lines.append(("attempts", str(status.attempts)))

@@ -11,6 +11,7 @@ from launcher.clusters.local import process_id
 from launcher.clusters.registry import job_cluster
 from launcher.errors import RunError, unknown
 from launcher.launching.end_evaluations import cancel_evaluations
+from launcher.launching.end_insurance import cancel_insurance
 from launcher.launching.write import settle
 from launcher.run import RunDir, job_number, list_runs
 from launcher.run.events import launching
@@ -35,6 +36,8 @@ class CancelledJob:
     """Whether the job trains other trials too, and only this one ends."""
     evaluations: tuple[str, ...] = ()
     """The jobs of evaluations (eval_job) that were cancelled with it."""
+    insurance: str | None = None
+    """The job that waited as its insurance, and was cancelled with it."""
 
 
 def cancel_server(run: RunDir) -> CancelledJob:
@@ -60,7 +63,6 @@ def cancel(run: RunDir) -> CancelledJob:
     if before.job_id is None:
         raise RunError(f"{run.name} has no job to cancel: it was never submitted")
     over = is_over(before.state)
-    evaluations = tuple(cancel_evaluations(run)) if over else ()
     if not over:
         job = run.read_json(run.job)
         cluster = job_cluster(str(job["cluster"]))
@@ -72,13 +74,15 @@ def cancel(run: RunDir) -> CancelledJob:
         if not run.together.is_file():  # otherwise the worker of its group ends this trial alone
             cluster.cancel(asked)
         run.note(launching.Cancelled(attempt=before.attempts, job_id=before.job_id))
-        evaluations = tuple(cancel_evaluations(run))
+    insurance = cancel_insurance(run)
+    evaluations = tuple(cancel_evaluations(run))
     return CancelledJob(
         job_id=before.job_id,
         was_over=over,
         state=before.state.value,
         shared=run.together.is_file(),
         evaluations=evaluations,
+        insurance=None if insurance == before.job_id else insurance,
     )
 
 
@@ -120,6 +124,7 @@ def removable(runs_dir: Path, references: Sequence[str], *, planned: bool) -> li
 def remove(one: Removable) -> None:
     """Deletes the run's folder."""
     _checked(one.run)  # it may have been started while the user was asked
+    cancel_insurance(one.run)
     delete(one.run.path)
 
 

@@ -116,6 +116,16 @@ class RunDir:
         return self.path / "intent.json"
 
     @property
+    def insurance(self) -> Path:
+        """The job that waits behind the run's job, in case that this one ends before the run is over."""
+        return self.path / "insurance.json"
+
+    @property
+    def insurance_intent(self) -> Path:
+        """It exists while that job is being submitted."""
+        return self.path / "insurance_intent.json"
+
+    @property
     def lease(self) -> Path:
         """Which supervisor writes this run dir."""
         return self.path / "lease.json"

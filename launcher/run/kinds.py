@@ -41,6 +41,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
         "time": Mapping[str, Any] | None, "memory": Mapping[str, Any] | None, "facts": Mapping[str, Any],
     },
     "job.json": {"cluster": str, "job_id": str, "started": int},
+    "insurance.json": {"cluster": str, "job_id": str | None, "after": str, "script": str, "state": str},
     "lease.json": {"cluster": str, "job_id": str | None, "restart": int, "host": str, "pid": int, "nonce": str},
     "sweep.json": {
         "cluster": str, "objective": str, "direction": str, "sampler": str, "pruner": str, "parameters": Sequence[str],
@@ -58,6 +59,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
 
 _NEEDED: Mapping[str, Sequence[str]] = {
     "job.json": ("cluster", "job_id"),
+    "insurance.json": ("cluster", "job_id", "after", "script", "state"),
     "together.json": ("group", "trials"),
 }
 """Name of the file -> keys without which it has no meaning."""
@@ -75,6 +77,10 @@ def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
             )
     if path.name == "job.json" and "job_id" in values:
         check_job_id(path, str(values["job_id"]))
+    if path.name == "insurance.json":
+        for key in ("job_id", "after"):
+            if values[key] is not None:
+                check_job_id(path, str(values[key]))
     if path.name in ("sweep.json", "jobs.json"):
         for one in values.get("arrays", ()):
             _check_array(path, one)

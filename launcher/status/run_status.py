@@ -50,6 +50,9 @@ class Status:
     """Where it is."""
     job_id: str | None
     """The scheduler's id of its newest job, or the process on this machine; null for a run that was not submitted."""
+    insurance: str | None
+    """The job that waits in case that the run's job, which has lost its batch host, ends before the run is over
+    (cluster.insurance); null for none."""
     attempts: int
     """How often its ranks were started."""
     step: int | None

@@ -24,6 +24,7 @@ _GROW = ("events.jsonl", "metrics.jsonl")
 _INTENT = "intent.json"
 _KINDS: Mapping[str, Any] = {
     "run": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None, "job_id": str | None,
+    "insurance": str | None,
     "damaged": Mapping[str, int],
 }  # fmt: skip
 """Types of what a list shows of a status."""

@@ -10,7 +10,7 @@ from typing import Any
 from launcher.clusters.base import Cluster, RunState
 from launcher.clusters.local import process_id
 from launcher.clusters.registry import find_cluster, job_cluster
-from launcher.errors import ClusterError, RunError
+from launcher.errors import ClusterError, LauncherError, RunError
 from launcher.plan.trainer import few_steps
 from launcher.run import RunDir, job_number, now
 from launcher.run.attempts import find_attempts
@@ -19,6 +19,7 @@ from launcher.run.events.ranks import Measured, Training
 from launcher.run.events.results import Exported
 from launcher.run.events.supervisor import Fetching, Started
 from launcher.run.history import History, HistoryReader
+from launcher.run.insurance import Insurance, is_same_job, waiting_insurance
 from launcher.run.long_course import LongCourse
 from launcher.run.totals import Standing, effective_training_time, error, standing
 from launcher.status.generation import generation_of, starving
@@ -42,6 +43,7 @@ _STATES = {
     Standing.STOPPED: RunState.FAILED,
 }
 _SETTLED = (RunState.FINISHED, RunState.PRUNED)
+_GOES_ON = (RunState.PENDING, RunState.RUNNING)
 _OVER = (*_SETTLED, RunState.FAILED, RunState.CANCELLED, RunState.TIMEOUT, RunState.LOST)
 
 
@@ -100,6 +102,12 @@ def read_status(
     # The job of a trial belongs to its sweep's worker and outlives the trial, as an allocation does.
     outlives = bool(job) and (run.path.parent.name.startswith("sweep_") or _find(job).outlives_run)
     state, note = _conclude(_recorded(history), bool(job), outlives, answer, silence)
+    job_id, (insurance, odd) = job.get("job_id"), waiting_insurance(run)
+    if insurance and is_same_job(insurance.job_id, job_id):
+        insurance = None  # it is the run's job already
+    if insurance and _recorded(history) in _GOES_ON and is_over(state) and (own := _alive(insurance)):
+        note = f"job {job_id} ended before the run was over; job {insurance.job_id}, its insurance, continues the run"
+        state, job_id, insurance = own, insurance.job_id, None
     if run.intent.exists() and not job:
         note = (
             f"it is being submitted, or its submission was interrupted; "
@@ -118,7 +126,8 @@ def read_status(
         run=run.name,
         run_dir=str(run.path),
         state=state,
-        job_id=job.get("job_id"),
+        job_id=job_id,
+        insurance=insurance.job_id if insurance else None,
         attempts=len(history.all(Started)),
         step=last.step if last else None,
         total_steps=total,
@@ -148,6 +157,7 @@ def read_status(
                     failed_check(history.newest(Exported)),
                     failed_push(history, run.name),
                     failed_evaluations(history),
+                    odd,
                 )
                 if one
             ),
@@ -215,6 +225,14 @@ def _ask(job: dict[str, Any], known: Mapping[str, RunState | None]) -> tuple[Run
         return state, f"{cluster.title} does not answer about job {job_id}"
     except ClusterError as error:
         return None, str(error)
+
+
+def _alive(insurance: Insurance) -> RunState | None:
+    """The state of the insurance's job while it is in the queue or runs; None otherwise, and if that is not known."""
+    with contextlib.suppress(LauncherError):  # insurance.json can name a cluster that does not exist
+        state = job_cluster(insurance.cluster).state(str(insurance.job_id))
+        return state if state in _GOES_ON else None
+    return None
 
 
 def _find(job: Mapping[str, Any]) -> Cluster:

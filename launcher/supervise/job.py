@@ -12,6 +12,7 @@ from launcher.output import say
 from launcher.run import RunDir
 from launcher.run.nonce import newest_term
 from launcher.supervise.children import StopSignal
+from launcher.supervise.insurance import Insurer, end_unneeded, why_unneeded
 from launcher.supervise.lead import lead, prepare
 from launcher.supervise.leader_file import read_leader, write_leader
 from launcher.supervise.lease import Lease, newest_heartbeat, read_holder
@@ -29,6 +30,10 @@ def supervise(run: SteadyRun, *, kept: bool) -> int:
     while another supervisor of the job leads."""
     stopped = StopSignal()
     cluster = find_cluster(str(run.read_json(run.plan)["cluster"]))
+    me = _own_job(cluster)
+    if me is not None and (why := why_unneeded(run, cluster, me)):
+        say(why)
+        return Exit.OK
     while True:
         lease = Lease(run, who(cluster))
         first = _earlier(run, lease) if kept and _can_succeed(cluster) else None
@@ -46,7 +51,10 @@ def supervise(run: SteadyRun, *, kept: bool) -> int:
             prepared = prepare(
                 run, stopped, lease.first, adopts=first is not None, batch=True, kept=can_succeed
             )
-            return lead(run, cluster, lease, stopped, prepared)
+            code = lead(run, cluster, lease, stopped, prepared)
+            if me is not None:
+                end_unneeded(run, cluster, me)
+            return code
         except Fenced as fenced:
             if not kept:
                 raise
@@ -75,9 +83,14 @@ def take_over(run: SteadyRun, term: int, heartbeat: int | None) -> int:
     lease.watch()
     run.guards[:] = [lease.may_write]
     prepared.place.warn_of_end(stopped)
+    insurer = Insurer(run, cluster, prepared.place.job_id, lease.may_write)
+    if prepared.decided.config.cluster.insurance:
+        insurer.start(saves=prepared.place.can_requeue)
     try:
         code = lead(run, cluster, lease, stopped, prepared)
         run.settle()
+        insurer.close()
+        end_unneeded(run, cluster, prepared.place.job_id)
     finally:
         lease.release()
     prepared.place.end_job(code)
@@ -85,9 +98,15 @@ def take_over(run: SteadyRun, term: int, heartbeat: int | None) -> int:
 
 
 def _can_succeed(cluster: Cluster) -> bool:
-    """Whether a supervisor can take over within a job. A task of an array belongs to its sweep's worker."""
+    """Whether a supervisor can take over within a job."""
+    return cluster.keeps_job_without_head() and _own_job(cluster) is not None
+
+
+def _own_job(cluster: Cluster) -> str | None:
+    """The id of the job that this process is in; None for none, and for a task of an array, which belongs to its sweep's
+    worker."""
     job = cluster.job(os.environ)
-    return cluster.keeps_job_without_head() and job is not None and job.index is None
+    return job.id if job is not None and job.index is None else None
 
 
 def _earlier(run: RunDir, lease: Lease) -> str | None:

@@ -12,7 +12,9 @@ from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Requeued
+from launcher.run.insurance import is_insured
 from launcher.supervise.hosts import note_faults
+from launcher.supervise.insurance import set_aside_odd
 
 _ASK_S = 5.0
 _SILENT_S = 45.0
@@ -38,6 +40,11 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
         time.sleep(_ASK_S)
     note_faults([record.head], "lost", run.name)
     run.note(Requeued(attempt=run.attempts(), reason=f"{record.head}, the batch host, is lost"))
+    set_aside_odd(run)
+    if job.index is None and is_insured(run):
+        with submitted(cluster, run, after=job.id, me=job.id):
+            cluster.cancel(job.id)
+        return
     try:
         cluster.requeue(job.id)
     except ClusterError:  # this site forbids it

@@ -19,10 +19,12 @@ from launcher.plan import LaunchPlan
 from launcher.plan.queue import RESERVE_S
 from launcher.processes import death_with_parent, start_ticks
 from launcher.run import RunDir
+from launcher.run.insurance import is_insured
 from launcher.supervise.addresses import address_of
 from launcher.supervise.avoid import Avoided
 from launcher.supervise.children import StopSignal
 from launcher.supervise.growing_file import start_with_file
+from launcher.supervise.insurance import set_aside_odd
 from launcher.supervise.nodes import Nodes
 from launcher.supervise.orphaned import is_own
 from launcher.supervise.other_shape import OtherShape, other_shape, put_back, take
@@ -128,8 +130,9 @@ class Place:
         A requeued job cannot exclude a host, and waits until the cluster notices that the host is dead. If the cluster has too
         few nodes without all bad ones, the new job excludes only the lost ones. If the site forbids requeueing, or a requeued
         job waits for long before it can start, a new job is queued after this one. So is a job of another shape, if that is
-        expected to finish first."""
+        expected to finish first. The job that waits as insurance of this one is that new job, if it fits."""
         assert self.job
+        set_aside_odd(self.run)
         cluster, me = self.cluster.with_timeout(_ANSWER_S * 3), self.job.id
         if other := self._other_shape(cluster, len(avoid.hosts)):
             try:
@@ -152,7 +155,9 @@ class Place:
                 except Refused as error:  # the cluster has too few other nodes
                     say(f"{error}; the next job may get them again")
         elif cluster.may_requeue(self.plan.job_options):
-            if self.job.index is None and cluster.requeue_wait_s() > _REQUEUE_WAIT_S:
+            if self.job.index is None and (
+                is_insured(self.run) or cluster.requeue_wait_s() > _REQUEUE_WAIT_S
+            ):
                 with contextlib.suppress(Refused):
                     told = self._follow(cluster)
                     cluster.forbid_requeue(me)

@@ -6,6 +6,7 @@ from pathlib import Path
 from launcher.clusters.base import RunState
 from launcher.clusters.registry import find_cluster
 from launcher.errors import RunError
+from launcher.launching.end_insurance import cancel_insurance
 from launcher.launching.ending import Removable, delete, size_of
 from launcher.run import RunDir, now, write_text
 from launcher.run.events.launching import Cancelled
@@ -75,6 +76,8 @@ def removable_sweep(sweep: SweepDir) -> Removable:
 def remove_sweep(sweep: SweepDir) -> None:
     """Deletes the sweep's folder, after a new check: the sweep may have been started again while the user was asked."""
     removable_sweep(sweep)
+    for path in sweep.path.glob("[0-9]*/insurance.json"):  # of a trial that was resumed with a job of its own
+        cancel_insurance(RunDir(path.parent))
     delete(sweep.path)
 
 

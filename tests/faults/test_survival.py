@@ -381,6 +381,124 @@ def test_a_batch_host_that_is_cut_off_loses_the_lead_and_comes_back_without_writ
     until(lambda: lab.state(run) == "finished", 60)
 
 
+SLOWLY = "import time; time.sleep(0.2)"
+"""Code for each step, so that the run is not over before its insurance is there."""
+
+
+def insured(lab: Lab, start: Callable[..., Finished], *overrides: str) -> tuple[Finished, str]:
+    """A run whose batch host is dead, and the job that waits as its insurance."""
+    run = start("resources.spares=1", *overrides)
+    lose_batch_host(lab, run, "crash")
+    return run, run.events("insured")[0]["job_id"]
+
+
+def lose_batch_host(lab: Lab, run: Finished, how: str) -> None:
+    (run.path / "fault.py").write_text(SLOWLY)
+    lab(how, lab.hosts(run)[0])
+    until(lambda: bool(run.events("insured")), 90)
+    assert not run.events("finished")
+
+
+def queue(lab: Lab, run: Finished) -> dict[str, str]:
+    """Job -> why it waits, or None, of all jobs of the cluster."""
+    done = lab.run("squeue", "--noheader", "--format=%A %r", cwd=run.path)
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+
+
+@pytest.mark.long
+def test_the_insurance_of_a_job_without_its_batch_host_is_gone_once_the_run_is_over(lab, start, whole):
+    run, waiting = insured(lab, start)
+    job = lab.job(run)
+    assert queue(lab, run) == {job: "None", waiting: "Dependency"}
+    status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
+    assert (status["state"], status["job_id"], status["insurance"]) == ("running", job, waiting)
+    told = lab.run(*command("list", "--runs-dir", str(run.path.parents[1])), cwd=run.path).stdout
+    assert f"job {waiting} waits as insurance" in told
+    (run.path / "fault.py").unlink()
+    check_finished(lab, run, whole)
+    assert lab.job(run) == job and len(run.events("insured")) == 1
+    until(lambda: queue(lab, run) == {}, 60)
+    assert {event["job_id"] for event in run.events("started")} == {job}
+    assert "CANCELLED" in lab.run("scontrol", "show", "job", waiting, cwd=Path("/")).stdout
+
+
+@pytest.mark.long
+def test_a_second_lost_leader_finds_the_insurance_of_the_first(lab, start, whole):
+    run, waiting = insured(lab, start, "resources.spares=2")
+    job = lab.job(run)
+    lab("crash", run.events("led")[0]["host"])
+    until(lambda: len(run.events("led")) == 2 and len(run.events("resumed")) == 2, 90)
+    time.sleep(15)  # more than it waits before it looks
+    assert sorted(queue(lab, run)) == sorted([job, waiting])
+    (run.path / "fault.py").unlink()
+    check_finished(lab, run, whole)
+    until(lambda: queue(lab, run) == {}, 60)
+    assert len(run.events("insured")) == 1
+
+
+@pytest.mark.long
+def test_a_batch_host_that_is_back_with_its_script_dead_ends_the_job_and_the_insurance_goes_on(
+    lab, start, whole
+):
+    run = start("resources.spares=1")
+    job, host = lab.job(run), lab.hosts(run)[0]
+    lose_batch_host(lab, run, "unplug")
+    waiting = run.events("insured")[0]["job_id"]
+    lab.on(host, "pkill", "-KILL", "-f", "slurm_script")
+    lab("plug", host)
+    until(lambda: "JobState=RUNNING" not in lab.run("scontrol", "show", "job", job, cwd=Path("/")).stdout, 90)
+    until(lambda: [one["job_id"] for one in run.events("started")][-1] == waiting, 120)
+    (run.path / "fault.py").unlink(missing_ok=True)
+    check_finished(lab, run, whole)
+    assert lab.job(run) == waiting
+    assert [event["job_id"] for event in run.events("submitted")] == [job, waiting]
+    until(lambda: queue(lab, run) == {}, 60)
+
+
+@pytest.mark.long
+def test_a_batch_host_that_boots_before_slurm_has_missed_it_ends_the_job_and_the_insurance_goes_on(
+    lab, start, whole
+):
+    """Without requeueing: else Slurm queues the same job again, and the insurance waits behind it."""
+    run = start("resources.spares=1", "+cluster.sbatch.no-requeue=true")
+    job, host = lab.job(run), lab.hosts(run)[0]
+    lose_batch_host(lab, run, "crash")
+    waiting = run.events("insured")[0]["job_id"]
+    lab("boot", host)
+    until(lambda: "JobState=RUNNING" not in lab.run("scontrol", "show", "job", job, cwd=Path("/")).stdout, 60)
+    until(lambda: [one["job_id"] for one in run.events("started")][-1] == waiting, 120)
+    (run.path / "fault.py").unlink(missing_ok=True)
+    check_finished(lab, run, whole)
+    assert [event["job_id"] for event in run.events("submitted")] == [job, waiting]
+    until(lambda: queue(lab, run) == {}, 60)
+
+
+@pytest.mark.long
+def test_the_last_leader_that_dies_with_its_host_leaves_the_run_to_the_insurance(lab, start, whole):
+    run, waiting = insured(lab, start)
+    job = lab.job(run)
+    lab("crash", run.events("led")[0]["host"])
+    until(lambda: [one["job_id"] for one in run.events("started")][-1] == waiting, 300)
+    (run.path / "fault.py").unlink(missing_ok=True)
+    check_finished(lab, run, whole)
+    assert [event["job_id"] for event in run.events("submitted")] == [job, waiting]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("verb", [True, False])
+def test_after_a_cancel_of_a_job_without_its_batch_host_no_insurance_trains(lab, start, verb: bool):
+    run, waiting = insured(lab, start)
+    started = run.events("started")
+    lab.run(*(command("cancel", str(run.path)) if verb else ("scancel", lab.job(run))), cwd=run.path)
+    until(lambda: queue(lab, run) == {}, 120)
+    assert run.events("started") == started
+    assert bool(run.events("cancelled")) == verb
+    assert lab.state(run) == "cancelled"
+    assert not left_behind(lab, run)
+    state = lab.run("scontrol", "show", "job", waiting, cwd=Path("/")).stdout
+    assert "JobState=CANCELLED" in state or "JobState=COMPLETED" in state
+
+
 def supervisor_pid(lab: Lab, host: str) -> str:
     """The supervisor that the job script has started."""
     return lab.on(host, "pgrep", "-f", "launcher.supervise [.]").stdout.split()[0]

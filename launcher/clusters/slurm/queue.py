@@ -26,6 +26,9 @@ _WORDS = {
 _SCRIPT_ENDED = ("NonZeroExitCode", "JobLaunchFailure", "RaisedSignal")
 """How the reason of a job begins whose script has failed or was killed; that of a cancelled one is None. Source: seen with
 22.05, which says JobLaunchFailure of a killed script; for newer versions, squeue(1)."""
+_HOST_BACK = "0:1"
+"""Exit code, while it ends, of a job whose script was lost with its host, which has booted again before Slurm took it for down:
+"Batch JobId missing from batch node". A cancelled job has 0:0 without its batch host, else 0:15. Seen with 22.05."""
 _STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 
 
@@ -187,7 +190,8 @@ def parse_record(text: str) -> JobRecord | None:
         ends=_ends(facts),
         head=facts.get("BatchHost", ""),
         nodes=facts.get("NodeList", ""),
-        script_ended=not running and reason.startswith(_SCRIPT_ENDED),
+        script_ended=not running
+        and (reason.startswith(_SCRIPT_ENDED) or facts.get("ExitCode") == _HOST_BACK),
     )
 
 

@@ -36,6 +36,19 @@ class Led(Event):
     """Which supervisor of this job it is; the first one is 1."""
 
 
+class Insured(Event):
+    """A job was queued behind the run's job, which has lost its batch host. It continues the run if that job ends before the
+    run is over, and is cancelled otherwise.
+
+    Written by: the supervisor that leads the job without its script.
+    """
+
+    job_id: str
+    """The job that waits."""
+    after: str
+    """The run's job."""
+
+
 class Fetching(Event):
     """A node fetches model and data from their hub before the ranks start.
 
