@@ -34,7 +34,8 @@ RAW: tuple[bytes, ...] = (
 """Whole contents."""
 FILES = (
     "plan.json", "job.json", "events.jsonl", "metrics.jsonl", "config.yaml", "data_check.json", "lease.json", "leader.json",
-    "intent.json", "code.json", "data.json", ".hydra/overrides.yaml", f"checkpoints/{folder_name(8)}/manifest.json",
+    "intent.json", "insurance.json", "insurance_intent.json", "code.json", "data.json", ".hydra/overrides.yaml",
+    f"checkpoints/{folder_name(8)}/manifest.json",
     "exported.json", "logs/77_1/n1.log", "code/abc.tar", "earlier/1/plan.json", ".key", ".hydra/config_dir",
 )  # fmt: skip
 FINISHED_FILES = (*FILES, "model/adapter_config.json", "model/README.md")
@@ -99,6 +100,13 @@ def fill(run: RunDir) -> RunDir:
     append_line(run.events, {"time": "2026-03-01T08:00:00+00:00", **reshaped})
     (run.path / "earlier" / "1").mkdir(parents=True)
     shutil.copy(run.plan, run.path / "earlier" / "1")
+    return run
+
+
+def insure(run: RunDir) -> RunDir:
+    """Gives a filled run a job that waits as its insurance."""
+    insurance = {"cluster": "slurm", "job_id": "78", "after": "77", "script": "0" * 64, "state": "waits"}
+    run.insurance.write_text(json.dumps(insurance))
     return run
 
 

@@ -23,6 +23,7 @@ from tests.security.broken import (
     damage,
     fill,
     finish,
+    insure,
     plan_run,
     plan_sweep,
     restore,
@@ -61,7 +62,8 @@ class Subject:
 
 def prepare(base: Path) -> list[Subject]:
     """A run that has stopped, one that has finished, one whose code was kept, and a sweep, all below base/runs."""
-    stopped, finished = fill(plan_run(base, "name=stopped")), finish(fill(plan_run(base, "name=finished")))
+    stopped = insure(fill(plan_run(base, "name=stopped")))
+    finished = finish(insure(fill(plan_run(base, "name=finished"))))
     kept, sweep = fill(plan_run(base, "name=kept", "freeze=true")), plan_sweep(base / "runs")
     found = (
         (stopped.path, FILES, verbs_of_run(str(stopped.path), base), 4, 0.65),

@@ -12,6 +12,7 @@ import hydra
 
 from launcher.checkpoint.manifest import read_manifest
 from launcher.checkpoint.pieces import Piece, read_index, write_file, write_pieces
+from launcher.clusters.registry import find_cluster
 from launcher.config import read_config, register
 from launcher.errors import AlreadyRunning, CheckpointError
 from launcher.launching.freeze.unpack import changed_files, unpack
@@ -19,6 +20,7 @@ from launcher.plugins.decide import read_run
 from launcher.resources import resource_dir
 from launcher.run import RunDir
 from launcher.run.code import Code, Root, read_code, write_code
+from launcher.supervise.insurance import why_unneeded
 from launcher.supervise.lease import Lease
 from launcher.sweep.claims import Worker, claim, is_gone, own, read_claims
 from launcher.sweep.folder import SweepDir
@@ -37,6 +39,7 @@ def run_files(folder: Path) -> list[Surface]:
     """Files of a run dir that are read by more than verbs; those of verbs are in test_broken_files.py."""
     run = RunDir(folder / "name" / "date")
     who = {"cluster": "local", "job_id": None, "restart": 0, "host": "n1", "pid": 1, "started": 1}
+    insurance = {"cluster": "slurm", "job_id": "78", "after": "77", "script": "0" * 64, "state": "waits"}
     step = run.checkpoints / "step_00000008"
     step.mkdir(parents=True)
     facts = write_pieces(
@@ -68,6 +71,8 @@ def run_files(folder: Path) -> list[Surface]:
     return [
         Surface(name="lease.json", good=as_json({**who, "nonce": "a", "time": ""}), suffix=".json",
                 read=file_of(run.lease, take_lease)),
+        Surface(name="insurance.json, as the job reads it that it names", good=as_json(insurance), suffix=".json",
+                read=file_of(run.insurance, lambda: why_unneeded(run, find_cluster("slurm"), "78"))),
         Surface(name="manifest.json", good=as_json(manifest), suffix=".json",
                 read=file_of(step / "manifest.json", lambda: read_manifest(step))),
         Surface(name="pieces of a checkpoint", good=(step / "rank_00000.safetensors").read_bytes(), suffix="",
