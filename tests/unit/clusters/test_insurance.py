@@ -236,7 +236,7 @@ ODD = ["", "null", "[]", "{}", '{"job_id": "--me", "after": "1", "cluster": "slu
 @pytest.mark.parametrize("content", ODD)
 def test_an_odd_file_is_an_error_with_a_way_out_and_does_not_hide_the_run(run, content: str, capsys):
     run.insurance.write_text(content)
-    with pytest.raises(RunError, match=r"insurance\.json .*squeue --me .*remove "):
+    with pytest.raises(RunError, match=r"insurance\.json.*squeue --me.*remove "):
         read_insurance(run)
     (warning,) = [one for one in read_status(run).warnings if "insurance.json" in one]
     assert "was it edited?" in warning or "not valid" in warning

@@ -68,7 +68,7 @@ def test_each_leader_looks_and_the_job_gets_one_insurance_with_one_event(run, tm
     assert (event.job_id, event.after, event.attempt) == ("2", "1", 1)
     assert (
         "job 2 waits as insurance: it continues the run if job 1 ends before it is over"
-        in capsys.readouterr().out
+        in capsys.readouterr().err
     )
     later = insurer(run)
     later.start(saves=True)
@@ -86,7 +86,7 @@ def test_a_supervisor_that_has_lost_the_lease_queues_nothing(run, tmp_path):
 def test_a_run_without_checkpoints_gets_none_and_the_log_says_so(run, tmp_path, capsys):
     insurer(run).start(saves=False)
     assert (
-        "job 1 has no insurance (cluster.insurance): the run saves no checkpoints" in capsys.readouterr().out
+        "job 1 has no insurance (cluster.insurance): the run saves no checkpoints" in capsys.readouterr().err
     )
     assert len(scripts_of(tmp_path)) == 1
 
@@ -99,7 +99,7 @@ def test_a_limit_of_queued_jobs_means_no_insurance_for_now_and_is_said_once(run,
     deadline = time.monotonic() + 60
     while "the run goes on without" not in said:
         assert time.monotonic() < deadline
-        said += capsys.readouterr().out
+        said += capsys.readouterr().err
         time.sleep(0.05)
     one.close()
     assert said.count("job 1 has no insurance") == 1 and "QOSMaxSubmitJobPerUserLimit" in said
@@ -240,9 +240,9 @@ def test_an_odd_file_stops_no_job_and_is_set_aside_before_a_requeue(run, content
     run.insurance.write_text(content)
     begun = time.monotonic()
     assert why(run) is None
-    assert "this job goes on as any other" in capsys.readouterr().out
+    assert "this job goes on as any other" in capsys.readouterr().err
     set_aside_odd(run)
-    assert "it is renamed to .odd.insurance.json" in capsys.readouterr().out
+    assert "it is renamed to .odd.insurance.json" in capsys.readouterr().err
     assert not run.insurance.exists() and (run.path / ".odd.insurance.json").read_text() == content
     with submitted(make_cluster("slurm"), run, me="1") as job_id:
         assert job_id == "2"
