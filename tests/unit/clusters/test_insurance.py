@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,22 +20,27 @@ from launcher.run.events.supervisor import Started, Stopped
 from launcher.run.insurance import InsuranceState, read_insurance
 from launcher.status.state import read_status
 from tests.support.fake_slurm import end, options_of, scripts_of, state_of, write_programs
-from tests.support.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a planned run on two nodes."""
+    base = tmp_path_factory.mktemp("planned")
+    words = [
+        "+experiment=tiny", "cluster=slurm", "dry_run=true", "data.check=off", f"cache_dir={base}/cache",
+        "resources.nodes=2", "resources.device=cpu", "freeze=false", f"runs_dir={base}/runs",
+    ]  # fmt: skip
+    assert main(words) == 0
+    (plan,) = base.glob("runs/*/*/plan.json")
+    return plan.parent
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+def run(planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     """A run that trains as job 1, on a queue in which nothing runs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "support" / "stand_ins"))
     monkeypatch.setenv("PATH", f"{write_programs(tmp_path)}:/usr/bin:/bin")
-    words = [
-        "+experiment=tiny", "cluster=slurm", "dry_run=true", "data.check=off", f"cache_dir={tmp_path}/cache",
-        "resources.nodes=2", "resources.device=cpu", "freeze=false",
-    ]  # fmt: skip
-    assert main(words) == 0
-    (plan,) = tmp_path.glob("runs/*/*/plan.json")
-    run = RunDir(plan.parent)
+    run = RunDir(tmp_path / "runs" / planned.parent.name / planned.name)
+    shutil.copytree(planned, run.path)
     with submitted(make_cluster("slurm"), run):
         pass
     run.note(Started(attempt=1, job_id="1", host="n1"))

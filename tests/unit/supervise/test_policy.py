@@ -202,6 +202,21 @@ def record_of(facts):
             0,
             StopReason.SCRIPT_ENDED,
         ),
+        (
+            {"JobState": "COMPLETING", "Restarts": "0", "Reason": "None", "ExitCode": "0:1"},
+            0,
+            StopReason.SCRIPT_ENDED,
+        ),
+        (
+            {"JobState": "COMPLETING", "Restarts": "0", "Reason": "None", "ExitCode": "0:15"},
+            0,
+            StopReason.CANCELLED,
+        ),
+        (
+            {"JobState": "COMPLETING", "Restarts": "1", "Reason": "None", "ExitCode": "0:1"},
+            0,
+            StopReason.PREEMPTED,
+        ),
         ({"JobState": "RUNNING", "Restarts": "0", "Reason": "NonZeroExitCode"}, 0, StopReason.ASKED),
         ({"JobState": "CANCELLED", "Restarts": "2"}, 2, StopReason.CANCELLED),
         ({"JobState": "RUNNING", "Restarts": "1"}, 1, StopReason.ASKED),
