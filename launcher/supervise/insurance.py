@@ -33,6 +33,7 @@ _JOIN_S = 35.0
 _END_S = 120.0
 """Seconds for which the end of an insurance is tried while the cluster does not answer."""
 _AGAIN_S = 3.0
+_TRIES, _PAUSE_S = 3, 0.5
 _GOES_ON = (Standing.SUBMITTED, Standing.RUNNING, Standing.REQUEUED)
 
 
@@ -139,7 +140,7 @@ def why_unneeded(run: RunDir, cluster: Cluster, me: str) -> str | None:
     or goes on in another job. None for every other job; an insurance that is needed is the run's own job from now on."""
     run = RunDir(run.path)
     try:
-        found = read_insurance(run)
+        found = _read_again(run)
     except RunError as error:
         say(f"{error}; this job goes on as any other")
         return None
@@ -160,12 +161,21 @@ def why_unneeded(run: RunDir, cluster: Cluster, me: str) -> str | None:
 def set_aside_odd(run: RunDir) -> None:
     """Renames an insurance.json that cannot be read, and says so: a run is queued again all the same."""
     try:
-        read_insurance(run)
+        _read_again(run)
     except RunError as error:
         aside = run.insurance.with_name(f".odd.{run.insurance.name}")
         with contextlib.suppress(OSError):
             run.insurance.rename(aside)
             say(f"{error}; it is renamed to {aside.name}")
+
+
+def _read_again(run: RunDir) -> Insurance | None:
+    """The same as read_insurance. A file that cannot be read is tried again: a file system can fail for a moment."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(RunError):
+            return read_insurance(run)
+        time.sleep(_PAUSE_S)
+    return read_insurance(run)
 
 
 def _is_mine(run: RunDir, found: Insurance, me: str) -> bool:
