@@ -295,6 +295,7 @@ def test_status_as_json_has_every_field(tmp_path: Path, cli):
         "run_dir": str(run.path),
         "state": "lost",
         "job_id": NO_PROCESS,
+        "insurance": None,
         "attempts": 1,
         "step": None,
         "total_steps": None,
@@ -570,6 +571,7 @@ def test_cancelling_a_run_that_is_over_changes_nothing(tmp_path: Path, cli):
         "state": "finished",
         "server": False,
         "evaluations": [],
+        "insurance": None,
     }
     assert run.events.read_text() == before
 
