@@ -5,7 +5,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from launcher.errors import ConfigError, Elsewhere
-from launcher.run.remote import DESTINATION
 
 
 class ConfigElsewhere(Elsewhere):
@@ -26,6 +25,8 @@ def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
     ssh = OmegaConf.select(cfg, "cluster.ssh", default=None)
     if ssh is None:
         return
+    from launcher.run.remote import DESTINATION  # by need: most runs are launched where they run
+
     sources = settings.runtime.config_sources
     config_dir = next((str(one.path) for one in sources if one.provider == "command-line"), None)
     raise ConfigElsewhere(cfg, check_destination(str(ssh)), config_dir)

@@ -11,7 +11,6 @@ from launcher import __version__
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, has_gpu
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
-from launcher.config.notify import check_targets
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
@@ -35,7 +34,10 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     """The facts that the plan of a run in that folder needs, without those about the data; DataError for a missing data
     file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
-    check_targets(config.notify, os.environ)
+    if config.notify:
+        from launcher.config.notify import check_targets  # by need: most runs tell nobody
+
+        check_targets(config.notify, os.environ)
     check_files(config)
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)

@@ -28,7 +28,6 @@ from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits
 from launcher.plugins.decide import read_run
-from launcher.processes import start_ticks
 from launcher.run import RunDir, find_submitted
 
 
@@ -172,6 +171,8 @@ def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
     if job:
         run.note_job(cluster.name, job.id)
     else:
+        from launcher.processes import start_ticks  # by need: a queue knows its jobs by their ids
+
         run.note_job(cluster.name, str(process.pid), start_ticks(process.pid))
     return process
 

@@ -8,9 +8,7 @@ from launcher.config import Config, GenerationConfig, GenerationMode
 from launcher.errors import PlanError
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.facts import Facts
-from launcher.plan.memory.server import answer_bytes, server_weight_bytes
 from launcher.plan.model import count_parameters
-from launcher.plan.server_command import ON_SERVER, server_command, server_environment
 from launcher.plan.topology import Topology
 from launcher.units import GIB
 
@@ -59,6 +57,10 @@ def make_generation(
     wanted = config.generation
     if wanted.mode is GenerationMode.none:
         return None
+    # by need: only methods that generate have such a server
+    from launcher.plan.memory.server import answer_bytes, server_weight_bytes
+    from launcher.plan.server_command import ON_SERVER, server_command, server_environment
+
     check_method(config)
     _check_numbers(wanted)
     server = wanted.mode is GenerationMode.server
