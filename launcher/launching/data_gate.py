@@ -8,7 +8,6 @@ from typing import Any
 
 from launcher.config import Config, DataCheck, Init
 from launcher.config.data import AUTO
-from launcher.data.findings import Finding, said_line
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of, skipping
@@ -162,8 +161,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{finding.get('file') or report['path']}{said_line(finding)}"
-            found.append(f"{where}: {finding['message']}{also} [{rule}]")
+            found.append(f"{_place(report, finding)}: {finding['message']}{also} [{rule}]")
     return found
 
 
@@ -210,7 +208,14 @@ def _refusal(report: dict[str, Any]) -> str:
         first["rule"] == "template"
     ):  # data check renders only with --model, and data.on_bad_row does not render
         also, way_out = f"; and {more:,} more" if more else "", ""
-    return f"{first.get('file') or report['path']}{said_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
+    return f"{_place(report, first)}: {first['message']} [{first['rule']}]{also}{way_out}"
+
+
+def _place(report: dict[str, Any], finding: dict[str, Any]) -> str:
+    """The file and the line of a finding."""
+    from launcher.data.findings import said_line  # by need, as below: most data has no finding
+
+    return f"{finding.get('file') or report['path']}{said_line(finding)}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
@@ -253,6 +258,8 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
 def _unchecked(path: str) -> dict[str, Any]:
     why = "is read on the nodes from the hub, so its rows are not checked before"
+    from launcher.data.findings import Finding
+
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

@@ -25,7 +25,6 @@ def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
     ssh = OmegaConf.select(cfg, "cluster.ssh", default=None)
     if ssh is None:
         return
-    from launcher.run.remote import DESTINATION  # by need: most runs are launched where they run
 
     sources = settings.runtime.config_sources
     config_dir = next((str(one.path) for one in sources if one.provider == "command-line"), None)

@@ -14,14 +14,13 @@ from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
-from launcher.launching.class_gate import count_classes
 from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
-from launcher.launching.teacher_gate import check_stored, check_teacher
 from launcher.methods.registry import find_method
 from launcher.plan import Facts
+from launcher.plan.chat_format import ChatFormat
 from launcher.plan.model import read_architecture
 from launcher.plan.positions import read_positions
 from launcher.run import RunDir
@@ -46,8 +45,10 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     shape = check_model(config)
     positions, original_positions = read_positions(shape or {})
     chat = read_format(config)
-    teacher = check_teacher(config, chat)
-    check_stored(config)
+    teacher_name = find_method(config.trainer.kind).teacher_of(config)
+    teacher = None
+    if teacher_name is not None or config.trainer.teacher_logits is not None:
+        teacher = _look_at_teacher(config, chat)
     return Facts(
         experiment=experiment,
         cluster=place.name,
@@ -66,7 +67,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         stored_as=_stored_as(shape),
         positions=positions,
         original_positions=original_positions,
-        teacher_name=find_method(config.trainer.kind).teacher_of(config),
+        teacher_name=teacher_name,
         teacher=_read_shape(config, teacher) if teacher else None,
         chat=chat,
         resume=resume_source(config),
@@ -83,7 +84,25 @@ def count(config: Config, facts: Facts) -> Facts:
     reports = check_data(config)
     read: list[dict[str, Any]] = [part for one in reports for part in (one, one.get("eval")) if part]
     check_chats(config, facts.chat, {part["path"]: SPOKEN[kind] for part in read for kind in _rendered(part)})
-    return dataclasses.replace(facts, **count_examples(config, reports), **count_classes(config, reports))
+    facts = dataclasses.replace(facts, **count_examples(config, reports))
+    if not find_method(config.trainer.kind).classifies:
+        return facts
+    from launcher.launching.class_gate import count_classes  # by need: few runs train a classifier
+
+    return dataclasses.replace(facts, **count_classes(config, reports))
+
+
+def _look_at_teacher(config: Config, chat: ChatFormat | None) -> dict[str, Any] | None:
+    """The config.json of the teacher that the run loads, if it is here; ConfigError for it or for a stored output of one that
+    does not fit the run."""
+    from launcher.launching.teacher_gate import (  # by need: few runs learn from a teacher
+        check_stored,
+        check_teacher,
+    )
+
+    found = check_teacher(config, chat)
+    check_stored(config)
+    return found
 
 
 def _rendered(report: dict[str, Any]) -> list[str]:

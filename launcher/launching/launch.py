@@ -6,23 +6,21 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TypedDict
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.clusters.submission import cut_short, submitted
+from launcher.config import Config
 from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
-from launcher.launching.class_gate import class_note
 from launcher.launching.composed import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import check_host_memory, cpu_note
-from launcher.launching.model_files import check_model_files
 from launcher.launching.package_gate import check_packages, package_notes
-from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
+from launcher.launching.plan_warnings import HowMuch, evaluation_note, learning_notes, print_warnings
 from launcher.launching.planning import prepare, run_dir
-from launcher.launching.push_target import check_repository, push_note
-from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
@@ -109,7 +107,12 @@ def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
     check_fits(composed.config, plan)
     check_host_memory(composed.config, plan)
     check_packages(composed.config, plan)
-    check_model_files(composed.config)
+    if Path(composed.config.model.name_or_path).is_dir():
+        from launcher.launching.model_files import (
+            check_model_files,  # by need: most models are named by their ids
+        )
+
+        check_model_files(composed.config)
     return PlannedRun(composed=composed, run=run, plan=plan)
 
 
@@ -122,7 +125,12 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
         told.append(dataclasses.replace(one, warnings=tuple(print_warnings(one.composed, one.plan))))
         check_hub(one.composed.config, one.plan)
-        check_repository(one.composed.config)
+        if one.composed.config.hub.push is not None:
+            from launcher.launching.push_target import (
+                check_repository,  # by need, as below: most runs push nothing
+            )
+
+            check_repository(one.composed.config)
     return told
 
 
@@ -195,12 +203,16 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     config = composed.config
     return [
         *evaluation_note(composed.evaluation_left_out),
-        *class_note(plan),
-        *teacher_note(plan),
-        *stored_note(config),
+        *learning_notes(config, plan),
         *cpu_note(config, plan),
         *package_notes(config, plan),
-        *push_note(config, plan),
+        *(_push_note(config, plan) if config.hub.push is not None else []),
         *tokens_note(config, plan.facts),
         *shape_note(composed),
     ]
+
+
+def _push_note(config: Config, plan: LaunchPlan) -> list[str]:
+    from launcher.launching.push_target import push_note
+
+    return push_note(config, plan)

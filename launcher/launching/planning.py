@@ -10,7 +10,6 @@ from launcher.launching.facts import count, gather
 from launcher.launching.folder_gate import check_folders
 from launcher.launching.machine_gate import check_machine, for_plan
 from launcher.launching.place_gate import check_place, check_plugins
-from launcher.launching.push_target import check_push
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
@@ -51,7 +50,10 @@ def look(composed: Composed, moment: datetime) -> Looked:
 
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which can already exist."""
-    check_push(composed.config, trial=composed.trial is not None)
+    if composed.config.hub.push is not None:
+        from launcher.launching.push_target import check_push  # by need: most runs push nothing
+
+        check_push(composed.config, trial=composed.trial is not None)
     facts = gather(composed.config, composed.experiment, run)
     check_folders(composed.config, facts)
     check_machine(composed.config, facts)

@@ -72,7 +72,10 @@ def _check_vocabulary(told: str, config: Config, folder: Path, chat: ChatFormat 
     own = folder_of(config)
     if not (folder / _FILE).is_file():
         return
-    from launcher.data.vocabulary import first_difference, read_vocabulary  # by need, as below: few runs have a teacher
+    from launcher.data.vocabulary import (  # by need, as below: few runs have a teacher
+        first_difference,
+        read_vocabulary,
+    )
 
     teacher = read_vocabulary(folder / _FILE)
     for token in chat.trained if chat else ():

@@ -18,6 +18,7 @@ from launcher.launching.freeze.keep import copy, keep
 from launcher.launching.freeze.look import MOST_FILES, look
 from launcher.launching.freeze.roots import KeptFolder, packages, sources
 from launcher.launching.kept import states
+from launcher.launching.own_folders import own_entries
 from launcher.launching.secrets import conceal, secrets_of
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan
@@ -132,7 +133,8 @@ def _keep(
     """The root of a folder; its archive is added to `archives`. A folder that is too large is not kept."""
     folder = source.folder
     ignored = git.ignored() if source.kind == "work" else []
-    seen = look(folder, source.only, skipped, ignored)
+    listed = own_entries if source.kind == "program" else None
+    seen = look(folder, source.only, skipped, ignored, listed=listed)
     if seen.too_large:
         warn(
             f"freeze: {folder} holds more than {MOST_FILES:,} files or 512 MiB of code, so its code is not kept and must not "
