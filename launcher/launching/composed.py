@@ -130,15 +130,23 @@ def _way_to_set(key: str) -> str:
 
 
 def _is_typed(node: Any) -> bool:
-    """Whether no part of a composed configuration has a key that the schema lacks; Hydra has checked the rest against it."""
+    """Whether no part of a composed configuration has a key that the schema lacks; Hydra has checked the rest against it.
+
+    It goes through the nodes themselves: reading a value by its key would look for an interpolation in it again.
+    """
     if isinstance(node, ListConfig):
         return all(_is_typed(item) for item in node)
-    if not isinstance(node, DictConfig):
+    if not isinstance(node, DictConfig) or (kind := OmegaConf.get_type(node)) is None:
         return True
-    kind = OmegaConf.get_type(node)
     if dataclasses.is_dataclass(kind) and node.keys() != kind.__dataclass_fields__.keys():
         return False
-    return all(OmegaConf.is_missing(node, key) or _is_typed(node[key]) for key in node)
+    return all(
+        OmegaConf.is_missing(node, key)
+        or _is_typed(node[key])  # a list can be None, which only its value shows
+        if isinstance(inner, ListConfig)
+        else _is_typed(inner)
+        for key, inner in node.items_ex(resolve=False)
+    )
 
 
 def _check_lists(cluster: ClusterConfig) -> None:

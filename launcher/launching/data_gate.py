@@ -211,7 +211,7 @@ def _refusal(report: dict[str, Any]) -> str:
     return f"{_place(report, first)}: {first['message']} [{first['rule']}]{also}{way_out}"
 
 
-def _place(report: dict[str, Any], finding: dict[str, Any]) -> str:
+def _place(report: dict[str, Any], finding: Any) -> str:
     """The file and the line of a finding."""
     from launcher.data.findings import said_line  # by need, as below: most data has no finding
 

@@ -25,7 +25,6 @@ def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
     ssh = OmegaConf.select(cfg, "cluster.ssh", default=None)
     if ssh is None:
         return
-
     sources = settings.runtime.config_sources
     config_dir = next((str(one.path) for one in sources if one.provider == "command-line"), None)
     raise ConfigElsewhere(cfg, check_destination(str(ssh)), config_dir)
@@ -33,6 +32,8 @@ def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
 
 def check_destination(ssh: str) -> str:
     """`ssh` itself if it is a destination; ConfigError otherwise."""
+    from launcher.run.remote import DESTINATION  # by need: most runs are launched where they run
+
     if not DESTINATION.fullmatch(ssh):
         raise ConfigError(
             f"cluster.ssh={ssh} is not a destination of ssh; write NAME, USER@HOST or ssh://USER@HOST:PORT, and keep "

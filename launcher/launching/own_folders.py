@@ -1,5 +1,7 @@
-"""The folders of the launcher itself, each listed once: a launch asks twice for the state of their files, for the key under which
-a data check is remembered and for the copy of the code that a queued run keeps.
+"""The folders of the launcher itself, each listed once.
+
+A launch needs the state of their files twice: for the key under which a data check is remembered, and for the copy of the code
+that a queued run keeps.
 
 What this process found first counts for as long as it lives, because that is the code which it runs.
 """

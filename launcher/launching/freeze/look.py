@@ -63,7 +63,7 @@ def look(
     listed: "Callable[[bytes], Iterable[os.DirEntry[bytes]]] | None" = None,
 ) -> FolderFiles:
     """The files of a folder, or of its parts `only`. `skipped` are folders beside the code, such as those of runs; of the
-    folders `ignored` (by git), only one with a Python file in it is looked at. `listed` lists a folder, in place of os.scandir."""
+    folders `ignored` (by git), only one with a Python file in it is looked at. `listed` lists a folder: else os.scandir."""
     seen = FolderFiles()
     skip = {os.fsencode(path) for path in skipped}
     skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
