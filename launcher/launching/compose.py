@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from launcher.config import ClusterConfig, register
 from launcher.errors import ConfigError, LauncherError, UsageError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.composed import Composed, composed_of
 from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.group_choice import check_choices
@@ -44,7 +45,7 @@ _OPEN = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class MultirunRequest:
     """A multirun before it is expanded."""
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 
 from launcher.config import ClusterConfig, Config
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.secrets import refuse_references
@@ -31,7 +32,7 @@ _DEFAULT_DATA = "sample"
 """The file of conf/data that conf/config.yaml chooses."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Composed:
     """One composed configuration and the arguments that it was composed from."""
 

@@ -1,7 +1,6 @@
 """The data check before every launch: errors stop it, warnings are printed and kept in the run dir."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -12,6 +11,7 @@ from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of, skipping
 from launcher.errors import ConfigError, DataError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
@@ -20,7 +20,7 @@ from launcher.methods.registry import check_serves
 from launcher.run import RunDir
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class DataPaths:
     """Absolute paths, or unchanged hub names."""
 

@@ -13,6 +13,7 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.clusters.submission import cut_short, submitted
 from launcher.config import Config
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
 from launcher.launching.composed import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
@@ -29,7 +30,7 @@ from launcher.plugins.decide import read_run
 from launcher.run import RunDir, find_submitted
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class PlannedRun:
     """A run that can be launched: it is planned, it fits, and its packages are installed."""
 
@@ -65,7 +66,7 @@ class LaunchReport(TypedDict):
     """The shapes that resources.auto has compared; empty without it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Launched:
     """The outcome of a launch: a job in a queue, a process on this machine, or only files (a dry run)."""
 

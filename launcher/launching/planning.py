@@ -1,9 +1,9 @@
 """Configuration -> (run dir, plan), shared by launch, plan, resume and rehearse. Nothing is written."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import settle_shape
 from launcher.launching.composed import Composed
 from launcher.launching.facts import count, gather
@@ -28,7 +28,7 @@ def run_dir(composed: Composed, moment: datetime) -> RunDir:
     return new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Looked:
     """What `plan` shows."""
 

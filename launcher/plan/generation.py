@@ -1,11 +1,11 @@
 """Where answers are generated: the servers of a run, their command, their nodes and their memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.clusters.base import Cluster
 from launcher.config import Config, GenerationConfig, GenerationMode
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.facts import Facts
 from launcher.plan.model import count_parameters
@@ -16,7 +16,7 @@ _IN_RANKS = 0.3
 """Share of a GPU's memory that trl 1.16 gives vLLM in the ranks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Generation:
     """Who generates the answers."""
 

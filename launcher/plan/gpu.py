@@ -1,11 +1,12 @@
 """The kinds of GPU that a plan knows, and which one a cluster has."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from launcher.config import ClusterConfig
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Gpu:
     """What one GPU computes, reads and sends."""
 

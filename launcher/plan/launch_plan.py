@@ -3,9 +3,9 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import find_method
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # few runs train a classifier
     from launcher.plan.classes import Classes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class LaunchPlan:
     """One run, as decided. plan.json is this, field by field."""
 

@@ -6,6 +6,7 @@ from typing import Any, cast, get_type_hints
 
 from launcher.config import Config, read_config
 from launcher.errors import NotAsPlanned, RunError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.chat_format import format_from
 from launcher.plan.combine import check_needs, check_options, checked
@@ -42,7 +43,7 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     return dataclasses.replace(with_notice(config, estimated), chosen=chosen)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Decided:
     """A run as read from its files."""
 

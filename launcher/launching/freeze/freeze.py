@@ -6,13 +6,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import __version__, environment
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.git import Git, GitState
 from launcher.launching.freeze.keep import copy, keep
 from launcher.launching.freeze.look import MOST_FILES, look
@@ -32,7 +32,7 @@ _GIT_STATE = os.environ.pop(environment.GIT_STATE, None)
 """Taken out of the environment, which jobs inherit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Frozen:
     """The code of a run that is about to be launched, with its archives still in the cache."""
 

@@ -3,9 +3,9 @@
 import os
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.look import has_secret_name
 
 _ANSWER_S = 10.0
@@ -32,7 +32,7 @@ _SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
 """A line of .gitmodules. Source: gitmodules(5)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class GitState:
     """The state of a working folder."""
 

@@ -5,16 +5,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.resources import PACKAGE, resource_dir
 
 _INSTALLED = ("site-packages", "dist-packages")
 _DISTRIBUTION = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(dist|egg)-info")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class KeptFolder:
     """A folder to keep."""
 
