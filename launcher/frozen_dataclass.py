@@ -7,6 +7,7 @@ is that of dataclasses: field, fields, replace and asdict.
 
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def frozen_dataclass(cls: type[T]) -> type[T]:
     """The class as dataclass(frozen=True, slots=True, kw_only=True) makes it."""
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=True)(cls)
     own = vars(cls).keys()
-    for name, method in _METHODS.items():
+    for name, method in {**_METHODS, **_methods_of_fields(made)}.items():
         if name not in own:
             setattr(made, name, method)
     made.__init__ = _initializer(made)
@@ -57,6 +58,16 @@ def _initializer(made: Any) -> Callable[..., None]:
     return __init__
 
 
+def _methods_of_fields(made: Any) -> dict[str, Callable[..., Any]]:
+    """Equality and hash of the values of all fields, which are read in one call."""
+    values = attrgetter(*(one.name for one in fields(made)))
+
+    def equals(self: Any, other: object) -> bool:
+        return values(self) == values(other) if type(other) is type(self) else NotImplemented
+
+    return {"__eq__": equals, "__hash__": lambda self: hash(values(self))}
+
+
 def _set(self: Any, name: str, value: Any) -> None:
     raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
@@ -65,30 +76,21 @@ def _delete(self: Any, name: str) -> None:
     raise FrozenInstanceError(f"cannot delete field {name!r}")
 
 
-def _values(self: Any) -> tuple[Any, ...]:
-    return tuple(getattr(self, name) for name in self.__dataclass_fields__)
-
-
-def _equals(self: Any, other: object) -> bool:
-    return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
-
-
-def _hash(self: Any) -> int:
-    return hash(_values(self))
-
-
 def _repr(self: Any) -> str:
     shown = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
     return f"{type(self).__qualname__}({shown})"
 
 
-def _restore(self: Any, state: tuple[Any, ...]) -> None:
+def _state(self: Any) -> list[Any]:
+    return [getattr(self, name) for name in self.__dataclass_fields__]
+
+
+def _restore(self: Any, state: list[Any]) -> None:
     for name, value in zip(self.__dataclass_fields__, state, strict=True):
         object.__setattr__(self, name, value)
 
 
 _METHODS: dict[str, Callable[..., Any]] = {
-    "__setattr__": _set, "__delattr__": _delete, "__eq__": _equals, "__hash__": _hash, "__repr__": _repr,
-    "__getstate__": _values, "__setstate__": _restore,
+    "__setattr__": _set, "__delattr__": _delete, "__repr__": _repr, "__getstate__": _state, "__setstate__": _restore,
 }  # fmt: skip
 """What dataclass(frozen=True, slots=True) adds to a class, for copies and pickles too."""
