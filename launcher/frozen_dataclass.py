@@ -3,6 +3,8 @@
 dataclasses.dataclass compiles six methods for each frozen class when the class is made. With Python 3.11 this takes 0.4 ms, and
 for the 70 classes of a launch a twentieth of it. These classes share their methods instead, and are made in 0.04 ms. The rest
 is that of dataclasses: field, fields, replace and asdict.
+
+A class of which a plan makes thousands of values is one of dataclasses, whose compiled __init__ is faster.
 """
 
 from collections.abc import Callable
@@ -65,7 +67,10 @@ def _methods_of_fields(made: Any) -> dict[str, Callable[..., Any]]:
     def equals(self: Any, other: object) -> bool:
         return values(self) == values(other) if type(other) is type(self) else NotImplemented
 
-    return {"__eq__": equals, "__hash__": lambda self: hash(values(self))}
+    def hashed(self: Any) -> int:
+        return hash(values(self))
+
+    return {"__eq__": equals, "__hash__": hashed}
 
 
 def _set(self: Any, name: str, value: Any) -> None:

@@ -3,7 +3,8 @@
 The constants are fitted to published rows of throughput; tests/benchmarks/published_time.py scores them.
 """
 
-from launcher.frozen_dataclass import frozen_dataclass
+from dataclasses import dataclass
+
 from launcher.plan.blocks import attention_width, head_dim, seen_tokens
 from launcher.plan.gpu import Gpu
 from launcher.plan.memory.block import adapted_layers
@@ -43,7 +44,7 @@ ADAM_BYTES = 28.0
 """Bytes per trained parameter that the optimizer's step reads and writes: Adam with fp32 state and gradients."""
 
 
-@frozen_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
     """Seconds of a step by kind of kernel."""
 

@@ -1,12 +1,11 @@
 """The kinds of GPU that a plan knows, and which one a cluster has."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from launcher.config import ClusterConfig
-from launcher.frozen_dataclass import frozen_dataclass
 
 
-@frozen_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """What one GPU computes, reads and sends."""
 

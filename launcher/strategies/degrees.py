@@ -1,10 +1,11 @@
 """The parallel degrees of a run: how many ranks share one thing, for each kind of parallelism."""
 
+from dataclasses import dataclass
+
 from launcher.errors import PlanError
-from launcher.frozen_dataclass import frozen_dataclass
 
 
-@frozen_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Degrees:
     """The parallel degrees of a run. Their product, without `expert`, is the number of ranks.
 

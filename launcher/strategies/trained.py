@@ -2,17 +2,17 @@
 peak.
 """
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from launcher.frozen_dataclass import frozen_dataclass
 from launcher.strategies.degrees import Degrees
 
 TensorCounts = list[tuple[tuple[int, ...], int]]
 """(shape, number of tensors with it)."""
 
 
-@frozen_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
     """Bytes of what a strategy gathers at once, in the forward pass's format."""
 
@@ -22,7 +22,7 @@ class Units:
     """One block, with its adapters."""
 
 
-@frozen_dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
     """What one GPU sends in a step within one kind of group of ranks."""
 
