@@ -40,17 +40,17 @@ def to_yaml(cfg: DictConfig | ListConfig) -> str:
 def _loader() -> Any:
     """OmegaConf's loader with libyaml's parser in place of PyYAML's."""
 
-    class _Loader(yaml.CSafeLoader, get_yaml_loader()):
+    class _FastLoader(yaml.CSafeLoader, get_yaml_loader()):
         pass
 
-    return _Loader
+    return _FastLoader
 
 
 @cache
 def _dumper() -> Any:
     """PyYAML's dumper by libyaml with the quotes that OmegaConf puts around texts that look like numbers."""
 
-    class _Dumper(yaml.CDumper):
+    class _FastDumper(yaml.CDumper):
         yaml_representers = get_omega_conf_dumper().yaml_representers
 
-    return _Dumper
+    return _FastDumper

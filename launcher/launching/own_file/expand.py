@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from launcher.errors import ConfigError, UsageError, unknown
 from launcher.frozen_dataclass import frozen_dataclass
+from launcher.launching.typed import OWN_FILE
 from launcher.resources import resource_dir
 from launcher.run.find import as_name
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # most launches have no file
     from launcher.launching.own_file.requested import FileSettings, Setting
     from launcher.launching.own_file.source import SourceFile
 
-OPTION = "--config"
+OPTION = OWN_FILE
 _EXPERIMENT = re.compile(r"\+?experiment=(.*)")
 
 
