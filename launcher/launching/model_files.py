@@ -61,6 +61,15 @@ def check_model_files(config: Config) -> None:
         )
 
 
+def incomplete_note(config: Config) -> list[str]:
+    """What a plan notes of a folder for which a launch is refused."""
+    try:
+        check_model_files(config)
+    except ConfigError as error:
+        return [f"a launch is refused: {error}"]
+    return []
+
+
 def _missing(folder: Path, index: str) -> list[str]:
     """Files that an index of weights names and that are not there."""
     found: Any = (object_in(folder / index) or {}).get("weight_map")
