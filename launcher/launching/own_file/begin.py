@@ -273,7 +273,9 @@ def _check(model: str, file: str) -> None:
         check_model_files(config)
     except ConfigError as error:
         told = str(error).replace("model.name_or_path=", "--model ").replace(" model=", " --model ")
-        raise ConfigError(_REVISION.sub(rf", and add `{_REVISION_LINE}` below model: in {file}", told)) from None
+        raise ConfigError(
+            _REVISION.sub(rf", and add `{_REVISION_LINE}` below model: in {file}", told)
+        ) from None
 
 
 def _usual(method: str, key: str) -> Any:
