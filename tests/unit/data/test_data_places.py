@@ -429,7 +429,9 @@ def test_a_csv_that_quotes_with_apostrophes_gets_the_command_that_changes_them(t
     assert [turn["content"] for turn in example["messages"]] == ["Where, and when?", 'Here, "now"']
 
 
-def test_rows_of_no_format_deep_within_an_object_are_named_with_the_command_that_takes_them_out(tmp_path: Path):
+def test_rows_of_no_format_deep_within_an_object_are_named_with_the_command_that_takes_them_out(
+    tmp_path: Path,
+):
     rows = [{"frage": row["question"], "antwort": row["answer"]} for row in ROWS]
     (tmp_path / "rows.json").write_text(json.dumps({"dataset": {"train": rows}}))
     with pytest.raises(
