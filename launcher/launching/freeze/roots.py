@@ -55,7 +55,7 @@ def _search_path() -> Iterator[Path]:
 
 
 def _folder_of_scripts() -> str | None:
-    """The folder of the console script `launcher`, which Python puts first on the search path: it has programs and no modules."""
+    """The folder of the console script `launcher`: Python searches it first, and it has no modules."""
     main = getattr(sys.modules.get("__main__"), "__file__", None)
     return str(Path(main).resolve().parent) if main and not main.endswith(".py") else None
 
