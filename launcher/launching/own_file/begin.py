@@ -18,7 +18,7 @@ from launcher.data.places import find_files
 from launcher.data.portion import USUAL, CheckOptions
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError, DataError, UsageError
-from launcher.launching.model_files import check_model_files
+from launcher.launching.model_files import check_contents, check_model_files
 from launcher.launching.model_gate import ADAPTER, check_model
 from launcher.launching.model_name import shelf
 from launcher.launching.own_file.cores import cores_per_gpu
@@ -259,8 +259,10 @@ def _model(model: str, file: str) -> list[Entry]:
     if model in shelf():
         return [Entry(key="model.extends", value=model, comment="a model of conf/model")]
     folder = Path(model)
-    if not (folder / ADAPTER).is_file() and not any(folder.glob("*.gguf") if folder.is_dir() else ()):
+    if (folder / ADAPTER).is_file() or any(folder.glob("*.gguf") if folder.is_dir() else ()):
         # a launch takes both kinds of folders, with keys that the file gets afterwards
+        check_contents(f"--model {model}", folder)
+    else:
         _check(model, file)
     return [Entry(key="model.name_or_path", value=model)]
 

@@ -109,6 +109,28 @@ def test_init_refuses_a_folder_that_is_not_complete_and_writes_nothing(
     assert not (folder / "my_run.yaml").exists()
 
 
+@pytest.mark.parametrize(("content", "said"), [(POINTER, "is a Git LFS pointer"), (b"", "is empty")])
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "model.q8_0.gguf"])
+def test_the_weights_of_an_adapter_and_of_a_gguf_file_are_looked_at(
+    folder: Path,
+    compose: Callable[..., Config],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes,
+    said: str,
+):
+    (folder / "model" / name).write_bytes(content)
+    is_adapter = name.startswith("adapter")
+    if is_adapter:
+        (folder / "model" / "adapter_config.json").write_text("{}")
+    config = compose("+experiment=llama8b_lora", "model.name_or_path=./model", "model.revision=null")
+    config.model.adapter, config.model.gguf_file = ("./model", None) if is_adapter else (None, name)
+    with pytest.raises(ConfigError, match=f"{name} {said}"):
+        check_model_files(config)
+    assert main(["init", "--model", "./model", "--data", "t.jsonl"]) == 1
+    assert f"--model ./model: {name} {said}" in capsys.readouterr().err
+
+
 def test_a_plan_notes_why_a_launch_of_the_folder_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], compose: Callable[..., Config]
 ):
