@@ -3,10 +3,11 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import find_method
+from launcher.plan.classes import Classes
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes
 from launcher.plan.length import RunLength
@@ -19,9 +20,6 @@ from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology
 from launcher.plan.traits import Traits
 from launcher.strategies import Degrees, Strategy
-
-if TYPE_CHECKING:  # few runs train a classifier
-    from launcher.plan.classes import Classes
 
 
 @frozen_dataclass
@@ -44,7 +42,7 @@ class LaunchPlan:
     """The sharding strategy with its options."""
     model: ModelFacts
     """The model and its number of parameters."""
-    classes: "Classes | None"
+    classes: Classes | None
     """What a classifier tells apart; None for other methods."""
     device: str
     """cuda or cpu: what resources.device=auto resolved to."""

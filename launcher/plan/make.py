@@ -9,6 +9,7 @@ from launcher.config import Config, Init, Precision
 from launcher.config.spelling import check_time
 from launcher.errors import PlanError
 from launcher.methods.registry import find_method
+from launcher.plan.classes import make_classes
 from launcher.plan.facts import Facts
 from launcher.plan.generation import make_generation
 from launcher.plan.launch_plan import LaunchPlan
@@ -58,11 +59,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     # On a CPU, autocast costs more than it saves: bf16 there means bf16 weights without it.
     mixed = "bf16" if precision == "bf16" and cuda else "no"
     shape = facts.architecture
-    classes = None
-    if facts.classes:
-        from launcher.plan.classes import make_classes  # by need: few runs train a classifier
-
-        classes = make_classes(config, facts)
+    classes = make_classes(config, facts)
     named = len(classes.names) if classes else 0
     parameters = method.count_parameters(shape, count_parameters(shape), named) if shape else None
     check_trainer(config)
