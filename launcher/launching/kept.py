@@ -15,7 +15,7 @@ from typing import Any
 
 from launcher import __version__
 from launcher.data.places import find_files, is_address, size_of, state_of
-from launcher.launching.own_folders import own_entries
+from launcher.launching.freeze.look import own_entries
 from launcher.reading import object_in
 from launcher.registry import entry_point_places, has_other_finder, holds_no_distribution
 from launcher.resources import PACKAGE

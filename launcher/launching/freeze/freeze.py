@@ -15,10 +15,9 @@ from launcher.errors import ConfigError
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.git import Git, GitState
 from launcher.launching.freeze.keep import copy, keep
-from launcher.launching.freeze.look import MOST_FILES, look
+from launcher.launching.freeze.look import MOST_FILES, look, own_entries
 from launcher.launching.freeze.roots import KeptFolder, packages, sources
 from launcher.launching.kept import states
-from launcher.launching.own_folders import own_entries
 from launcher.launching.secrets import conceal, secrets_of
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan

@@ -116,6 +116,17 @@ def _scan(folder: bytes) -> "list[os.DirEntry[bytes]]":
         return list(found)
 
 
+@cache
+def own_entries(folder: bytes) -> "list[os.DirEntry[bytes]]":
+    """What is in a folder of the launcher itself, listed once; OSError if it cannot be listed.
+
+    A launch needs the state of these files twice: for the key under which a data check is remembered, and for the copy of the
+    code. An entry asks for the state of its file once. What this process found first counts for as long as it lives, because
+    that is the code which it runs.
+    """
+    return _scan(folder)
+
+
 def _is_dir(entry: "os.DirEntry[bytes]") -> bool:
     try:
         return entry.is_dir()
