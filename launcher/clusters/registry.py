@@ -27,6 +27,7 @@ CLUSTERS = Registry(
             "site_facts",
             "site_file",
             "site_check",
+            "site_here",
         }
     ),
 )
