@@ -47,7 +47,7 @@ class Generation:
 
     @property
     def is_server(self) -> bool:
-        """Whether a process of its own generates."""
+        """Whether a separate process, the server, generates."""
         return bool(self.command)
 
 
@@ -131,7 +131,9 @@ def _check_numbers(wanted: GenerationConfig) -> None:
         if value is not None and value < least:
             raise PlanError(f"generation.{name}={value} must be at least {least}")
     if not 0 < wanted.start_timeout_s < float("inf"):
-        raise PlanError(f"generation.start_timeout_s={wanted.start_timeout_s:g} must be more than 0 seconds")
+        raise PlanError(
+            f"generation.start_timeout_s={wanted.start_timeout_s:g} must be a number of seconds above 0, such as 600"
+        )
     if wanted.nodes > 1:
         raise PlanError(
             f"generation.nodes={wanted.nodes}: trl 1.16's client speaks to one server, which has one node; use "

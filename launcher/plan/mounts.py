@@ -15,7 +15,7 @@ def mounts_of(config: Config, facts: Facts) -> list[str]:
 
 
 def mount_points(config: Config, facts: Facts) -> list[str]:
-    """Folders of the image that a launch makes, because its program mounts on existing folders alone."""
+    """Folders of the image that a launch makes, because the container's program mounts only on existing folders."""
     return missing_mount_points(config.cluster.container, mounts_of(config, facts))
 
 

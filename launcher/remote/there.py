@@ -139,7 +139,8 @@ def _receive(folder: Path, one: dict[str, Any], stdin: BinaryIO) -> bool:
 
 
 def _locked(file: BinaryIO) -> bool:
-    """Whether this process has the lock. A process whose connection is lost keeps it a moment longer. True without locks."""
+    """Whether this process has the lock. A process whose connection is lost keeps it a moment longer. True on a file system
+    without locks."""
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,9 +24,9 @@ class StoppedEarly(TypedDict):
     metric: str
     """The metric that it watched."""
     best: float | None
-    """The metric's best value; null if it was never a number."""
+    """The metric's best value; null if it was always NaN or infinite."""
     best_step: int | None
-    """The step of that value; null without one."""
+    """The step of that value; null if there is none."""
     patience: int
     """Evaluations in a row without an improvement, after which it ended."""
 

@@ -15,7 +15,7 @@ TIMEOUT_S = 30.0
 _ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,18})?(;[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 # "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
-_PASSING = (
+_TRANSIENT = (
     "Unable to contact slurm controller",
     "Slurm backup controller in standby mode",
     "Slurm temporarily unable to accept job",
@@ -150,8 +150,8 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     if done.returncode and "timed out" in done.stderr:
         raise ClusterError(f"sbatch {script}: {words_of(done)}; the job may be queued all the same; {AGAIN}")
     if done.returncode:
-        passing = any(said in done.stderr for said in _PASSING)
-        raise Refused(f"sbatch refused {script}: {words_of(done)}", passing=passing)
+        transient = any(said in done.stderr for said in _TRANSIENT)
+        raise Refused(f"sbatch refused {script}: {words_of(done)}", transient=transient)
     # A site's wrapper can print lines of its own.
     job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
     if not job_ids:  # a wrapper that leaves out --parsable
@@ -162,8 +162,8 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
 
 
 def check_can_start(script: Path, options: Sequence[str], timeout_s: float) -> None:
-    """Refused with sbatch's message if the nodes that are up now are too few for the job. Nothing is queued. Silent if sbatch
-    does not answer."""
+    """Refused with sbatch's message if the nodes that are up now are too few for the job. Nothing is queued. If sbatch does not
+    answer, the job counts as one that can start."""
     done = ask(
         submit_command(script, "--test-only", *options),
         timeout_s,

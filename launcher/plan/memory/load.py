@@ -86,7 +86,8 @@ class Load:
     processes: int = 0
     """Processes that each rank starts beside itself, such as those of reward functions."""
     fragmentation: float | None = None
-    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation); None: as its rules say."""
+    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation); None derives it from the
+    allocator's rules."""
     expandable: bool = True
     """Whether the allocator's segments grow (cluster.expandable_segments)."""
 
