@@ -157,7 +157,9 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     if not job_ids:  # a wrapper that leaves out --parsable
         job_ids = [f"{said[1]};{said[2]}" if said[2] else said[1] for said in _SAID.finditer(done.stdout)]
     if not job_ids:
-        raise ClusterError(f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}")
+        raise ClusterError(
+            f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}; {AGAIN}"
+        )
     return job_ids[-1]
 
 
@@ -185,7 +187,8 @@ def cancel(job_id: str, timeout_s: float) -> None:
     done = ask(["scancel", *cluster, number], timeout_s)
     if done is None:
         raise ClusterError(
-            f"scancel {job_id}: scancel is not installed or did not answer within {timeout_s:g} s"
+            f"scancel {job_id}: scancel is not installed or did not answer within {timeout_s:g} s; type the command again on a "
+            "login node"
         )
     ended = ("Invalid job id specified", "already completing or completed")
     if done.returncode and not any(words in done.stderr for words in ended):
