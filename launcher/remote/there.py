@@ -274,7 +274,8 @@ def find(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def give(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """Sends files from an offset to a size, each after the sha256 of its first `size` bytes; null if the file is gone."""
+    """Sends files from an offset to a size, each after the sha256 of its first `size` bytes; null if the file is gone, became
+    shorter, or cannot be read."""
     for name, offset, size in request["files"]:
         path = Path(request["run_dir"], name)
         sha = None

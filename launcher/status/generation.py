@@ -51,7 +51,7 @@ def generation_line(found: GenerationServerRow) -> str:
     """The server as one line."""
     where = f"{found['host']} ({found['url']})" if found["host"] else "a server that has not answered yet"
     if found["host"] and not found["answers"]:
-        where += ", lost"
+        where += ", does not answer"
     if found["lost"]:
         where += f", lost {plural(found['lost'], 'time')}"
     share = found["wait_share"]

@@ -120,6 +120,7 @@ def learning_lines(
         tries = f"not better in {stopped['patience']} evaluations since"
         lines.append(("stopped early", f"at step {stopped['step']}: {stopped['metric']} {best}, {tries}"))
     if forgotten:
-        text = f"perplexity {forgotten['before']:.4g} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
+        before = f"{forgotten['before']:.4g}" if forgotten["before"] is not None else "not measured"
+        text = f"perplexity {before} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
         lines.append(("general text", f"{text} ({forgotten['increase']:.3g} times)"))
     return lines + [("warning", warning) for warning in warnings]
