@@ -17,7 +17,7 @@ class Init(Enum):
 
 
 class AdapterMode(Enum):
-    """What becomes of the adapter that a run starts from."""
+    """What is done with the adapter that a run starts from."""
 
     train = "train"
     merge = "merge"

@@ -49,7 +49,7 @@ def is_plain(shape: ArchitectureConfig) -> bool:
 
 
 def blocks_of(shape: ArchitectureConfig) -> tuple[Block, ...]:
-    """Every kind of block, and what is outside of all blocks beside the embedding and the head.
+    """Every kind of block, and what is outside of all blocks except the embedding and the head.
 
     Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py, modeling_mixtral.py, modeling_phi3.py,
     modeling_gpt_oss.py and modeling_gemma*.py. tests/training/test_model_counts.py compares the counts with these models on the

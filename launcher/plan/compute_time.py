@@ -163,7 +163,7 @@ def forward_flops(load: Load) -> float:
 
 
 def adapter_bytes(load: Load) -> float:
-    """Bytes per token that a block's adapters read and write beside their two products, in a forward pass; the backward pass
+    """Bytes per token that a block's adapters read and write in a forward pass, without their two products; the backward pass
     takes 1.5 times that.
 
     fp32 adapters cast their input to fp32, of which autocast makes a bf16 copy; dropout reads and writes it and a mask. The

@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=17,
         what="plugins.lora with load_in=8bit under a strategy that shards weights",
-        reason="the scales of 8-bit weights lie beside the weights, and neither DeepSpeed 0.19.8 nor FSDP2 shards them",
+        reason="the scales of 8-bit weights are tensors of their own, which neither DeepSpeed 0.19.8 nor FSDP2 shards",
         way_out="use strategy=ddp or zero2, or plugin=[qlora]",
         broken=lambda run: run.eight_bit and run.strategy.shards_weights,
     ),

@@ -130,7 +130,7 @@ def remove_after_launch(base: Path) -> None:
         found = find_unneeded(base, KEPT_S)
         if found.folders or found.files:
             remove_unneeded(found, KEPT_S)
-            say(f"removed {found.told()}, of {base}/sent, which no run needs any more")
+            say(f"removed {found.told()} from {base}/sent: no run needs them any more")
     except (RunError, OSError) as error:
         say(str(error))
 

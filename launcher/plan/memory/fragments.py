@@ -1,4 +1,4 @@
-"""GPU memory that torch's caching allocator holds beside the tensors, because what is free lies between tensors in use."""
+"""GPU memory that torch's caching allocator holds in addition to the tensors: free memory between tensors that are in use."""
 
 from collections.abc import Mapping
 
@@ -22,8 +22,8 @@ the attention's result, the gate, its activation and the up projection."""
 
 
 def fragmentation_bytes(load: Load, before: Mapping[str, float]) -> float:
-    """Memory that the allocator holds beside the tensors: cluster.fragmentation times the tensors at the peak, if it is set;
-    otherwise by the allocator's rules, with segments that grow (cluster.expandable_segments) or without.
+    """Memory that the allocator holds in addition to the tensors: cluster.fragmentation times the tensors at the peak, if it is
+    set; otherwise by the allocator's rules, with segments that grow (cluster.expandable_segments) or without.
     """
     if load.fragmentation is not None:
         return load.fragmentation * sum(count for name, count in before.items() if name != CONTEXT.name)
