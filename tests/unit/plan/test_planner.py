@@ -331,6 +331,12 @@ def test_auto_on_the_smallest_micro_batch_says_what_it_cannot_choose(plan):
         plan(*LORA_8B, "batch.micro_batch_size=auto", "trainer.learning_rate=0")
 
 
+@pytest.mark.parametrize("epochs", ["0", "-1", "inf", "nan"])
+def test_epochs_must_be_a_number_above_0(plan, epochs: str):
+    with pytest.raises(PlanError, match=r"num_train_epochs=.* must be a number above 0"):
+        plan(*LORA_8B, f"trainer.num_train_epochs={epochs}")
+
+
 def test_auto_decides_alike_every_time(plan):
     overrides = (
         *QLORA_70B, "strategy=auto", "batch.micro_batch_size=auto", "cluster.gpu_memory_gib=79", "resources.gpus_per_node=8",
