@@ -33,7 +33,7 @@ class StepClock:
         self.steps = 0
 
     def begin(self) -> None:
-        """Marks the begin of a step."""
+        """Marks the beginning of a step."""
         self._begin = time.monotonic()
 
     def end(self) -> None:

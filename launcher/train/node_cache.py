@@ -53,8 +53,8 @@ class NodeCache:
         status = self.folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
             raise ConfigError(
-                f"cluster.node_cache={named}: {self.folder} on {self.host} is not a folder of yours in which nobody else can "
-                "write, so what it holds may be another user's; look who made it, and remove it, or name another folder"
+                f"cluster.node_cache={named}: {self.folder} on {self.host} must be a folder of yours in which nobody else can "
+                "write, and it is not, so its content cannot be trusted; remove it, or name another folder"
             )
         self.run, self.attempt, self.heartbeat = run, attempt, heartbeat
         self._used: list[IO[bytes]] = []

@@ -1,7 +1,7 @@
 """How fast a rank computes alone, measured every few seconds without waiting for other ranks, so that a slow host is found.
 
 The time must be the host's own. On a GPU it is the shortest of a few products by the clock of the GPU. On a CPU the time in
-which a thread of this process waited for a processor is taken off and reported beside it: where several jobs share processors,
+which a thread of this process waited for a processor is subtracted and reported beside it: where several jobs share processors,
 a healthy host would count as slow otherwise.
 """
 

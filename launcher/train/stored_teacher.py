@@ -85,7 +85,7 @@ class StoredRows:
         self._open: dict[int, Any] = {}
 
     def of(self, row: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(words [tokens, top_k], log-probabilities [tokens, outcomes]) of the row's trained tokens; DataError if the row is
+        """(ids [tokens, top_k], log-probabilities [tokens, outcomes]) of the row's trained tokens; DataError if the row is
         not in the folder."""
         file, first, count = self._find(row)
         if file not in self._open:
@@ -115,7 +115,7 @@ class StoredRows:
 class StoredCollator:
     """Adds the teacher's stored output to the batches of another collator, in the order of the batch's trained tokens.
 
-    Log-probabilities travel as the whole numbers with the same bits, because transformers casts floating-point inputs to
+    Log-probabilities are passed as integers with the same bits, because transformers casts floating-point inputs to
     bf16 under DeepSpeed (5.23, Trainer._prepare_input).
     """
 

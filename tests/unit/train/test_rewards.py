@@ -151,8 +151,8 @@ def test_a_metric_that_a_function_logs_reaches_the_trainer(judged):
     [
         ("hangs", "timeout", "ran longer than 0.8 s"),
         ("raises", "raised", "raised ZeroDivisionError: division by zero"),
-        ("leaves", "died", "let its process end: it ended with exit code 3"),
-        ("killed", "died", "let its process end: it ended with exit code 137"),
+        ("leaves", "died", "ended its process with exit code 3"),
+        ("killed", "died", "ended its process with exit code 137"),
         ("nan", "nan", "returned nan"),
     ],
 )
