@@ -17,7 +17,7 @@ from launcher.run.line_search import LineFile
 from launcher.run.metrics import Line, parse_metrics
 
 LARGE = 16 << 20
-"""Bytes of a metrics.jsonl from which it is read so: about 50,000 lines, whose parsing takes a second."""
+"""From this size in bytes on, a metrics.jsonl is read in this way: about 50,000 lines, which take a second to parse."""
 _PIECE = 1 << 20
 """Bytes that are searched at once."""
 _SAMPLED = 250

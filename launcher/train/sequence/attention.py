@@ -70,9 +70,8 @@ def exchange_in_attention(model: Any, peers: Peers) -> None:
             return plain(module, query, key, value, attention_mask, *rest, **options)
         _check_call(query.shape[2] * peers.size, attention_mask, options)
         peers.calls += 1
-        options.pop(
-            "position_ids", None
-        )  # positions of this part alone; kernels that need the lengths of documents get them in other options
+        # positions of this part alone; kernels that need the lengths of documents get these in other options
+        options.pop("position_ids", None)
         states = [gather_tokens(one, peers) for one in (query, key, value)]
         with _grouped(module, states[0].shape[1] // states[1].shape[1]):
             found, weights = plain(module, *states, attention_mask, *rest, **options)
