@@ -26,7 +26,7 @@ _SPARE = 1 << 30
 _PIECE = 16 << 20
 _THREADS = 4
 _POLL_S = 0.2
-_WEIGHTS_BESIDE = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx")
+_OTHER_FORMATS = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx")
 """Other formats of the weights, which are not read if there are safetensors files."""
 
 
@@ -66,7 +66,7 @@ class NodeCache:
             files = {
                 name: path
                 for name, path in files.items()
-                if Path(name).suffix not in _WEIGHTS_BESIDE and not name.endswith(".bin.index.json")
+                if Path(name).suffix not in _OTHER_FORMATS and not name.endswith(".bin.index.json")
             }
         sizes = {name: path.stat().st_size for name, path in files.items()}
         times = {name: path.stat().st_mtime_ns for name, path in files.items()}

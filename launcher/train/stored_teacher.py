@@ -21,7 +21,7 @@ from launcher.errors import DataError
 
 _FILE = 1 << 28
 """Bytes after which a new file is begun."""
-_LOOKED_AT = 64
+_CHECKED_ROWS = 64
 """Rows that are looked for before training begins."""
 
 
@@ -95,7 +95,7 @@ class StoredRows:
 
     def check(self, rows: Any) -> None:
         """DataError if one of some rows, spread over all of `rows` (by number), is not in the folder."""
-        for number in sorted(set(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int).tolist())):
+        for number in sorted(set(np.linspace(0, len(rows) - 1, _CHECKED_ROWS).astype(int).tolist())):
             row = rows[number]
             if trained_tokens(row):
                 self._find(row)

@@ -18,7 +18,7 @@ from launcher.trackers.base import Log, Tracker, TrackingStart
 from launcher.trackers.describe import describe
 from launcher.trackers.registry import TRACKERS
 
-_HELD = 10_000
+_LONGEST_QUEUE = 10_000
 """Number of logged steps that can wait for a slow tracker; further steps are dropped and counted."""
 _FINISH_S, _SHUTDOWN_S = 20.0, 2.0
 """Seconds that the end of a run waits for the tracker: after training, and at a shutdown before a kill."""
@@ -82,7 +82,7 @@ class Background(TrainerCallback):
     def __init__(self, open_log: Callable[[], Log], tell: Callable[[TrackingStart], None]) -> None:
         """`tell` is called with how tracking began, and at the end with what was lost."""
         self._open, self._tell = open_log, tell
-        self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_HELD)
+        self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_LONGEST_QUEUE)
         self._logged = self._written = 0
         self._why: str | None = None
         self._opened = False

@@ -19,7 +19,7 @@ from launcher.output import say
 from launcher.train.generation import GenerationService
 from launcher.train.upstream.trl_server_client import ServerGone, SteadyClient
 
-_NOTHING = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
+_NO_ANSWERS = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
 """What rank 0 gives to all ranks in place of answers if the server has ended."""
 
 
@@ -97,7 +97,7 @@ class _Guarded:
 
     def generate(self, **options: Any) -> Any:
         """The answers; none if the server has ended."""
-        return self._try(lambda: self._client.generate(**options), _NOTHING)
+        return self._try(lambda: self._client.generate(**options), _NO_ANSWERS)
 
     def update_named_params(self, metadata: Any, named_params: Iterator[Any]) -> None:
         """Sends all weights. All are read even if the server has ended, because the other ranks take part in gathering them."""
