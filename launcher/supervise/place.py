@@ -154,10 +154,12 @@ class Place:
                     say(f"{error}; the next job may get the excluded hosts again")
         elif cluster.may_requeue(self.plan.job_options):
             if self.job.index is None and cluster.requeue_wait_s() > _REQUEUE_WAIT_S:
-                with contextlib.suppress(Refused):
+                try:
                     told = self._follow(cluster)
                     cluster.forbid_requeue(me)
                     return told
+                except Refused as error:
+                    say(f"{error}; job {me} is queued again, and no new job follows it")
             try:
                 cluster.requeue(me)
                 return f"job {me} is queued again"
