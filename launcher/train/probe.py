@@ -40,7 +40,7 @@ class Probe(TrainerCallback):
         self._next = time.monotonic() + _EVERY_S
 
     def take(self) -> tuple[float, float]:
-        """Seconds of the products, and seconds besides for which they waited for a processor of the host."""
+        """Seconds of the products, and the additional seconds for which they waited for a processor of the host."""
         with torch.no_grad():
             self._multiply()
             return self._on_gpu() if self.device.type == "cuda" else self._on_cpu()
