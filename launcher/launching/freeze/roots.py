@@ -5,16 +5,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import launcher
+from launcher.frozen_dataclass import frozen_dataclass
+from launcher.resources import PACKAGE, resource_dir
 
 _INSTALLED = ("site-packages", "dist-packages")
 _DISTRIBUTION = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(dist|egg)-info")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class KeptFolder:
     """A folder to keep."""
 
@@ -27,11 +27,10 @@ class KeptFolder:
 
 def sources(work_dir: Path, config_dir: str | None) -> list[KeptFolder]:
     """The folders in the order of imports: the launcher, the working folder, other folders of the user's, --config-dir."""
-    package = Path(launcher.__file__).resolve().parent
-    program, work = package.parent, work_dir.resolve()
+    program, work = PACKAGE.parent, work_dir.resolve()
     found: list[KeptFolder] = []
     if program != work:
-        parts = ("launcher", "hydra_plugins") if (package / "conf").is_dir() else (
+        parts = ("launcher", "hydra_plugins") if resource_dir("conf").parent == PACKAGE else (
             "launcher", "hydra_plugins", "conf", "slurm",
         )  # fmt: skip
         found.append(KeptFolder(kind="program", folder=program, only=parts))
@@ -48,9 +47,16 @@ def sources(work_dir: Path, config_dir: str | None) -> list[KeptFolder]:
 
 def _search_path() -> Iterator[Path]:
     """Folders of PYTHONPATH and of editable installations."""
+    scripts = _folder_of_scripts()
     for entry in sys.path:
-        if entry and not _is_installed(entry) and Path(entry).is_dir():
+        if entry and entry != scripts and not _is_installed(entry) and Path(entry).is_dir():
             yield Path(entry).resolve()
+
+
+def _folder_of_scripts() -> str | None:
+    """The folder of the console script `launcher`: Python searches it first, and it has no modules."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    return str(Path(main).resolve().parent) if main and not main.endswith(".py") else None
 
 
 def _of_loaded_modules(taken: set[Path]) -> Iterator[Path]:
