@@ -121,7 +121,7 @@ class Place:
         if self.job is None or notice_s is None:
             return False
         record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id)
-        if record is None or not is_own(record, self.job.restart) or record.leaving:
+        if record is None or not is_own(record, self.job.restart) or record.preempted:
             return False
         return record.ends is None or record.ends - time.time() > notice_s + _LEAST_LEFT_S
 
