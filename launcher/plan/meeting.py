@@ -55,7 +55,7 @@ def check_decided(env: Mapping[str, str]) -> None:
     for name in env:
         if key := _DECIDED.get(name):
             raise PlanError(f"cluster.env.{name} would be overwritten on the ranks; set {key} instead")
-        if name.startswith("LAUNCHER_"):
+        if name.startswith("LAUNCHER_") or name == environment.USE_AGENT_STORE:
             raise PlanError(
                 f"cluster.env.{name} belongs to the launcher itself and would be overwritten; take it out"
             )

@@ -21,6 +21,7 @@ from launcher.errors import PlanError
         ("env.MASTER_ADDR=n1", r"set cluster\.interface or cluster\.host_suffix instead"),
         ("env.WORLD_SIZE=2", r"set resources\.nodes and resources\.gpus_per_node instead"),
         ("env.LAUNCHER_JOB=2", "belongs to the launcher itself"),
+        ("env.TORCHELASTIC_USE_AGENT_STORE=False", "would be overwritten; take it out"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_key(plan, override: str, says: str):
