@@ -25,7 +25,7 @@ from launcher.timeouts import EXPORT_S
 from launcher.train.after.card import add_card, digests
 from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
 from launcher.train.after.load_back import bytes_to_load, load_back, saved_dtype
-from launcher.train.merge import fits
+from launcher.train.free_memory import fits
 from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 from launcher.train.upstream.transformers_single_process import single_process
 
@@ -107,8 +107,8 @@ def write(
 
 
 def _write_config(model: Any, folder: Path) -> None:
-    """Writes the model's config.json beside an adapter, because only that has its classes and its stretched positions; without
-    the quantisation of its base, which the reader chooses."""
+    """Writes the model's config.json beside an adapter, because no other file of an adapter holds its classes and its RoPE
+    scaling. The quantisation of the base is left out: whoever loads the adapter chooses it."""
     config = copy.deepcopy(model.get_base_model().config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
