@@ -4,10 +4,10 @@ tests/unit/test_environment.py reads the syntax trees of launcher/ and fails for
 one table, which is longer than other modules so that a variable is looked for in one place.
 """
 
-from dataclasses import dataclass
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Variable:
     """One environment variable."""
 
@@ -244,7 +244,7 @@ HF_TOKEN = _listed(
 )
 HF_HUB_DISABLE_IMPLICIT_TOKEN = _listed(
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
-    "1: the hub's library sends no token unasked. Set where HF_ENDPOINT is plain http to another host.",
+    "1: the hub's library sends a token only where it is told to. Set if HF_ENDPOINT is plain http to another host.",
     set_by="launch, fetch, agent",
     read_by="huggingface_hub",
 )

@@ -8,13 +8,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from launcher.config import Config, Init
 from launcher.environment import HF_HUB_DISABLE_IMPLICIT_TOKEN
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.reading import object_in
 
 HUB = "hub:"
@@ -27,7 +28,7 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 _ANSWER_S = 4.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class HubInputs:
     """The model and data sets that a run reads from a hub."""
 
@@ -108,7 +109,7 @@ def is_open(hub: str) -> bool:
 
 
 def hides_token(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables with which the hub's library sends no token unasked, where it would go unencrypted; else none.
+    """Variables that keep the hub's library from sending a token unencrypted, which it would do by default; else none.
 
     Source: huggingface_hub 1.x, utils/_headers.py, get_token_to_send.
     """
@@ -208,5 +209,8 @@ def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
 
 
 def _is_plain(host: str) -> bool:
-    """Whether the name is as a name server is asked for it. Source: RFC 1035, section 2.3.4."""
+    """Whether the name is ASCII with labels of 1 to 63 characters, so that a name server can be asked for it as it is.
+
+    Source: RFC 1035, section 2.3.4.
+    """
     return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))

@@ -1,11 +1,12 @@
-"""Python packages that a part of a run needs beside the installed ones, and which of them are missing here."""
+"""Python packages that a part of a run needs, and which of them are missing here."""
 
 import importlib.util
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Package:
     """A package that the ranks import."""
 

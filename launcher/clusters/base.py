@@ -16,9 +16,8 @@ from launcher.clusters.job import Job, JobRecord, Start
 from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
-from launcher.run.script import start_script
 
-if TYPE_CHECKING:  # a launch finds nothing out about the site
+if TYPE_CHECKING:  # a launch does not probe the site
     from launcher.clusters.site_facts import Partition, SiteFact
 
 GRACE_S = 30.0
@@ -51,9 +50,9 @@ AGAIN = "type the command again: it finds the job, or queues it"
 class Refused(ClusterError):
     """The cluster refused a job: nothing was queued."""
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
         """Whether the same job may be accepted later, as when the controller cannot be reached or a limit of queued jobs is
         reached."""
 
@@ -114,6 +113,8 @@ class Cluster(PureCluster):
 
     def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
+        from launcher.run.script import start_script  # imported here: a queue starts the others
+
         return start_script(run)
 
     def jobs_of(self, folder: Path) -> list[str] | None:
@@ -169,13 +170,14 @@ class Cluster(PureCluster):
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
 
-    def partitions(self) -> "list[Partition]":
-        """The partitions or queues of the site."""
+    def partitions(self, clusters: str = "") -> "list[Partition]":
+        """The partitions or queues of the site, or of these clusters of it, named as in cluster.sbatch.clusters."""
+        del clusters
         raise self._not_a_site()
 
-    def probe(self, partition: str | None) -> "list[SiteFact]":
+    def probe(self, partition: str | None, clusters: str = "") -> "list[SiteFact]":
         """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
-        del partition
+        del partition, clusters
         raise self._not_a_site()
 
     def largest_array(self) -> int:
@@ -202,7 +204,7 @@ class Cluster(PureCluster):
         """Seconds between SIGTERM and SIGKILL on this cluster."""
         return GRACE_S
 
-    def keeps_job_without_head(self) -> bool:
+    def keeps_job_without_batch_host(self) -> bool:
         """Whether a job of this cluster continues when the node that runs its script is lost, so that another node has to lead
         it. Then the job script also outlives its supervisor."""
         return False
@@ -222,7 +224,7 @@ class Cluster(PureCluster):
         return ["bash", "node.sh"]
 
     def step_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Variables for that command beside those of the job's script, which `environ` are."""
+        """Variables for that command in addition to `environ`, the variables of the job's script."""
         del environ
         return {}
 

@@ -1,12 +1,12 @@
 """Values passed between callers and a cluster: a plan's request, the job that a process is in, and the record of a job."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, RankStarter, ResourcesConfig
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Request:
     """A plan's request to a cluster: one job that holds all nodes of the run."""
 
@@ -33,7 +33,7 @@ class Request:
         return self.site.rank_starter is RankStarter.launcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CpuRequest:
     """A request for a job on one node without GPUs."""
 
@@ -49,7 +49,7 @@ class CpuRequest:
     site: ClusterConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Job:
     """The job that a process is in, read from its environment."""
 
@@ -61,7 +61,7 @@ class Job:
     """The task's index in a job array; None outside of an array."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class JobRecord:
     """The cluster's present record of a job of this user."""
 
@@ -69,11 +69,11 @@ class JobRecord:
     """False while it ends, or waits to start again."""
     restarts: int = 0
     """How often it was queued again; greater than the process's own `Job.restart` once a requeue is decided."""
-    leaving: bool = False
-    """Whether the cluster has decided to pre-empt it, and lets it run for a last while."""
+    preempted: bool = False
+    """Whether the cluster has decided to pre-empt it. It may still run until the end of its grace time."""
     ends: float | None = None
     """The time of its limit (time.time()); None without a limit."""
-    head: str = ""
+    batch_host: str = ""
     """The node that runs the job script."""
     nodes: str = ""
     """The nodes that it holds, in the notation that `Cluster.hosts` reads."""
@@ -81,7 +81,7 @@ class JobRecord:
     """Whether it ends because its script has failed or was killed; False for a cancel, and where the cluster does not tell."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Start:
     """The scheduler's answer to the question when a job would start if it were submitted."""
 

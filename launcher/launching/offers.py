@@ -135,7 +135,7 @@ def _with_starts(
 def _nodes(config: Config, place: Cluster) -> int | None:
     """Nodes of the partition of the run; None if the scheduler does not say."""
     try:
-        found = place.partitions()
+        found = place.partitions(str(config.cluster.sbatch.get("clusters") or ""))
     except LauncherError:
         return None
     wanted = str(config.cluster.sbatch.get("partition") or "").split(",")

@@ -4,12 +4,16 @@ Windows and linear attention see less than the sequence.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.config import ArchitectureConfig
+from launcher.frozen_dataclass import frozen_dataclass
 
 PLAIN = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "smollm3")
-GEMMA = ("gemma", "gemma2", "gemma3_text")  # their head is tied where config.json does not say
+GEMMA = (
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+)  # their head is tied to the embedding unless config.json says otherwise
 FUSED = ("phi3",)
 """q, k and v are one layer, and so are gate and up."""
 SINKS = ("gpt_oss",)
@@ -22,12 +26,12 @@ OF_EXPERTS = frozenset({"gate_proj", "up_proj", "down_proj"})
 """peft 0.21 takes these names for those of stacked experts, so all-linear does not adapt a shared expert beside them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Block:
     """Blocks that hold the same tensors."""
 
     layers: tuple[int, ...]
-    """Their numbers; empty for tensors outside of all blocks."""
+    """Indices of these blocks; empty for tensors outside of all blocks."""
     linears: Mapping[str, tuple[int, int]]
     """Path in the block -> (in_features, out_features) of a linear layer."""
     others: Mapping[str, tuple[int, ...]]
@@ -35,7 +39,7 @@ class Block:
 
     @property
     def count(self) -> int:
-        """How often the model has these tensors."""
+        """Number of these blocks; 1 for tensors outside of all blocks."""
         return len(self.layers) or 1
 
 
@@ -45,7 +49,7 @@ def is_plain(shape: ArchitectureConfig) -> bool:
 
 
 def blocks_of(shape: ArchitectureConfig) -> tuple[Block, ...]:
-    """Every kind of block, and what is outside of all blocks beside the embedding and the head.
+    """Every kind of block, and what is outside of all blocks except the embedding and the head.
 
     Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py, modeling_mixtral.py, modeling_phi3.py,
     modeling_gpt_oss.py and modeling_gemma*.py. tests/training/test_model_counts.py compares the counts with these models on the
@@ -170,7 +174,7 @@ def full_blocks(shape: ArchitectureConfig) -> int:
 
 
 def windowed_blocks(shape: ArchitectureConfig) -> int:
-    """Blocks whose attention sees a window; those with linear attention do not count, which compares no pairs of tokens."""
+    """Blocks whose attention sees a window. Blocks with linear attention, which compares no pairs of tokens, do not count."""
     return shape.num_hidden_layers - full_blocks(shape) if shape.sliding_window else 0
 
 

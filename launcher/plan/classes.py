@@ -1,14 +1,13 @@
 """The classes that a run learns to tell apart, as decided before the queue: their names, their order and their weights."""
 
-from dataclasses import dataclass
-
 from launcher.config import Config
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import find_method
 from launcher.plan.facts import Facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Classes:
     """The outputs of the head of a classifier."""
 
@@ -39,7 +38,7 @@ def make_classes(config: Config, facts: Facts) -> Classes | None:
 
 
 def balanced(counts: tuple[int, ...], rows: int, *, multi_label: bool) -> tuple[float, ...]:
-    """The weight of each class that makes all classes count equally; 1 for one without rows.
+    """The weight of each class that makes all classes count equally; 1 for a class without rows.
 
     One class for each row: rows / (classes * rows of the class), so that the mean weight of a row is 1. Several: rows without
     the class over rows with it, for the binary loss of each class.

@@ -1,16 +1,14 @@
 """Where answers are generated: the servers of a run, their command, their nodes and their memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.clusters.base import Cluster
 from launcher.config import Config, GenerationConfig, GenerationMode
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.facts import Facts
-from launcher.plan.memory.server import answer_bytes, server_weight_bytes
 from launcher.plan.model import count_parameters
-from launcher.plan.server_command import ON_SERVER, server_command, server_environment
 from launcher.plan.topology import Topology
 from launcher.units import GIB
 
@@ -18,14 +16,14 @@ _IN_RANKS = 0.3
 """Share of a GPU's memory that trl 1.16 gives vLLM in the ranks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Generation:
     """Who generates the answers."""
 
     mode: str
     """server or colocate."""
     nodes: int
-    """Nodes that only generate; 0 if the server is beside the ranks, or in them."""
+    """Nodes that only generate; 0 if the server uses GPUs of the training node, or the ranks generate with vLLM."""
     gpus: int
     """GPUs of the server; 0 in the ranks."""
     tensor_parallel_size: int
@@ -35,7 +33,7 @@ class Generation:
     command: tuple[str, ...]
     """The words that start a server; empty in the ranks. The node fills in {host}, {port} and {revision}."""
     env: Mapping[str, str]
-    """Its environment variables beside those of the ranks."""
+    """Its environment variables, in addition to those of the ranks."""
     start_timeout_s: float
     """Seconds until a started server must answer."""
     restarts: int
@@ -47,7 +45,7 @@ class Generation:
 
     @property
     def is_server(self) -> bool:
-        """Whether a process of its own generates."""
+        """Whether a separate process, the server, generates."""
         return bool(self.command)
 
 
@@ -59,6 +57,10 @@ def make_generation(
     wanted = config.generation
     if wanted.mode is GenerationMode.none:
         return None
+    # imported here: only methods that generate have such a server
+    from launcher.plan.memory.server import answer_bytes, server_weight_bytes
+    from launcher.plan.server_command import ON_SERVER, server_command, server_environment
+
     check_method(config)
     _check_numbers(wanted)
     server = wanted.mode is GenerationMode.server
@@ -131,7 +133,9 @@ def _check_numbers(wanted: GenerationConfig) -> None:
         if value is not None and value < least:
             raise PlanError(f"generation.{name}={value} must be at least {least}")
     if not 0 < wanted.start_timeout_s < float("inf"):
-        raise PlanError(f"generation.start_timeout_s={wanted.start_timeout_s:g} must be more than 0 seconds")
+        raise PlanError(
+            f"generation.start_timeout_s={wanted.start_timeout_s:g} must be a number of seconds above 0, such as 600"
+        )
     if wanted.nodes > 1:
         raise PlanError(
             f"generation.nodes={wanted.nodes}: trl 1.16's client speaks to one server, which has one node; use "
@@ -148,7 +152,7 @@ def _check_nodes(config: Config, topology: Topology, place: Cluster) -> None:
         )
     if not wanted.nodes and topology.nodes > 1:
         raise PlanError(
-            f"generation.nodes=0 puts the server beside the ranks of one node, but resources.nodes={topology.nodes}; use "
+            f"generation.nodes=0 puts the server on the one node that trains, but resources.nodes={topology.nodes}; use "
             "generation.nodes=1, or resources.nodes=1"
         )
     if wanted.start_timeout_s >= timeout:

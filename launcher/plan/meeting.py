@@ -1,12 +1,13 @@
 """How the processes of a job find each other: the network, the ports, and the time until every node must have answered."""
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher import environment
 from launcher.config import ClusterConfig, ContainerRuntime
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.timeouts import GATHER_IMAGE_S, GATHER_S
 
 _PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
@@ -30,7 +31,7 @@ _FEWEST_PORTS = 16
 """A run needs at most four ports on a node at once, and others of the user's runs can share the node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Meeting:
     """How the processes of a job find each other."""
 
@@ -54,7 +55,7 @@ def check_decided(env: Mapping[str, str]) -> None:
     for name in env:
         if key := _DECIDED.get(name):
             raise PlanError(f"cluster.env.{name} would be overwritten on the ranks; set {key} instead")
-        if name.startswith("LAUNCHER_"):
+        if name.startswith("LAUNCHER_") or name == environment.USE_AGENT_STORE:
             raise PlanError(
                 f"cluster.env.{name} belongs to the launcher itself and would be overwritten; take it out"
             )
@@ -72,8 +73,10 @@ def make_meeting(cluster: ClusterConfig) -> Meeting:
         )
     image = cluster.container.runtime is not ContainerRuntime.none
     timeout = cluster.start_timeout_s
-    if timeout is not None and timeout <= 0:
-        raise PlanError(f"cluster.start_timeout_s={timeout:g} must be more than 0 seconds")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise PlanError(
+            f"cluster.start_timeout_s={timeout:g} must be a number of seconds above 0, or null for the default"
+        )
     return Meeting(
         host_suffix=cluster.host_suffix,
         interface=named_interface(cluster),

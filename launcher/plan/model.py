@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast, get_type_hints
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.errors import PlanError, unknown
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.blocks import (
     GEMMA,
     KNOWN,
@@ -25,7 +25,7 @@ _MOST, _MOST_LAYERS = 1 << 31, 10_000
 """Sizes of a model must be smaller; real ones have at most 10^9 elements in a dimension, and some hundred blocks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelFacts:
     """The planned model; its counts are None if its shape is not known before the download."""
 
@@ -130,7 +130,7 @@ def read_windows(config_json: Mapping[str, Any]) -> tuple[int | None, int | None
 
 
 def linear_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
-    """(in_features, out_features) of each linear layer of a block, by its name; of the first block that has a layer so called.
+    """(in_features, out_features) of each linear layer of a block, by its name, in the first block that has such a layer.
 
     Experts are not included: transformers 5 stores them as three-dimensional parameters, which bitsandbytes does not
     quantise.
@@ -147,7 +147,7 @@ def linear_layers(shape: ArchitectureConfig) -> list[tuple[int, int, int]]:
     return [(*size, block.count) for block in blocks_of(shape) for size in block.linears.values()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Parameters:
     """Number of parameters by kind, over all blocks."""
 
@@ -268,7 +268,7 @@ def stacked_ranks(r: int) -> dict[str, int]:
 
 
 def expert_adapters(block: Block, ranks: Mapping[str, int]) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, count) of the adapters on a block's parameters whose names end so, by rank.
+    """(shape, count) of the adapters on those of a block's parameters whose names end with a key of `ranks`: end -> rank.
 
     Source: peft 0.21's lora/layer.py, ParamWrapper, and its conversion of Mixtral's targets;
     tests/training/test_adapter_counts.py compares the counts with peft's.

@@ -6,7 +6,6 @@ there, and shows that its holder lives, is launcher.train.data.build_lock.
 
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -31,7 +30,7 @@ def try_lock(file: IO[Any]) -> bool:
 
 
 def lock_within(file: IO[Any], seconds: float) -> bool:
-    """The same, and it waits for the lock for at most that time."""
+    """As try_lock, but it waits for the lock for at most `seconds`."""
     deadline = time.monotonic() + seconds
     while not try_lock(file):
         if time.monotonic() > deadline:
@@ -45,7 +44,7 @@ def create_new(path: Path, text: str) -> bool:
 
     Of several processes, also on other hosts, exactly one succeeds: link(2) fails for a name that exists, on NFS too.
     """
-    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    own = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     write_text(own, text, durable=True)
     try:
         os.link(own, path)

@@ -10,14 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:
-
-    def dataclass_transform(**options):
-        """A decorator that does nothing: typing has the real one from Python 3.11 on."""
-        return lambda cls: cls
-
+from launcher.frozen_dataclass import dataclass_transform
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 """The default of a field that holds a mapping."""
@@ -109,8 +102,8 @@ def _is_integer(value: Any) -> bool:
 
 @cache
 def _checker(kind: Any) -> Callable[[Any], bool]:
-    """Whether a value is of an annotation's type: a plain one, one or None, a Sequence, list or tuple of it, a Mapping
-    or dict of texts to it, or an object of which it has some keys."""
+    """A function that says whether a value is of an annotation's type. Known are plain types, a type or None, a Sequence, list
+    or tuple of a type, a Mapping or dict from texts to a type, and a TypedDict, whose keys may be missing."""
     if kind is Any:
         return lambda value: True
     if kind is int:

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from launcher.environment import Variable
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.packages import Package
 
 Number = float | int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Tracked:
     """The facts about a run that a tracker receives on rank 0."""
 
@@ -30,7 +30,7 @@ class Tracked:
     """The trainer's arguments that are plain values, and the names of model and trainer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class TrackingStart:
     """How tracking began, as written to the event `tracking`."""
 
@@ -99,7 +99,7 @@ class Tracker:
     def add_figures(
         self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
     ) -> str | None:
-        """Where values of a step are that another process than the ranks has added, in a few words; None if nowhere.
+        """Adds values of a step from a process that is not a rank. Returns where they are, in a few words; None if not added.
 
         The ranks may log at the same time, or have ended. It may be slow, and raise anything.
         """

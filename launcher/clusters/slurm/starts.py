@@ -12,7 +12,7 @@ from launcher.clusters.job import Start
 from launcher.clusters.pure import Options
 from launcher.clusters.slurm.client import ask, words_of
 from launcher.clusters.slurm.script import header
-from launcher.clusters.slurm.shell import for_sbatch
+from launcher.clusters.slurm.shell import clusters_of, for_sbatch
 from launcher.config.spelling import limit_s
 from launcher.units import plural
 
@@ -66,7 +66,7 @@ def on_freed(start: Start, options: Options, freed: int) -> Start:
     if start.at is None or not 0 < int(options.get("nodes", "1")) <= freed:
         return start
     now = time.time()
-    return start if start.at <= now else Start(at=now, how="the nodes of the present job, which it leaves")
+    return start if start.at <= now else Start(at=now, how="on the nodes that the present job frees")
 
 
 def behind(start: Start, options: Options, partition: str, queue: Sequence[QueuedJob]) -> Start:
@@ -113,7 +113,8 @@ def _test(options: Options, folder: str, timeout_s: float) -> tuple[Start, str]:
 
 def _waiting(options: Options, timeout_s: float) -> list[QueuedJob]:
     """The waiting jobs of all users on the job's cluster; empty if squeue does not answer."""
-    cluster = ["--clusters", options["clusters"]] if options.get("clusters") else []
+    named = clusters_of(options, os.environ)
+    cluster = ["--clusters", named] if named else []
     command = ["squeue", "--noheader", "--states=PENDING", "--format=%P|%D|%l|%S|%r", *cluster]
     done = ask(command, timeout_s)
     lines = done.stdout.splitlines() if done and done.returncode == 0 else []
