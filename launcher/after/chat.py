@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.after.choose import chosen_checkpoint, exported
+from launcher.after.choose import choose_model
 from launcher.after.worker import ModelProcess, showing, worker
 from launcher.errors import UsageError
 from launcher.output import print_text
 from launcher.protocol.work.chats import AnswerDone, AnswerPiece, AskChat, ModelReady
 from launcher.protocol.work.requests import ModelChoice, OpenChat
 from launcher.protocol.work.results import WorkProgress
-from launcher.run import RunDir, find_run
-from launcher.run.owner import check_trusted
 
 HELP = "Ctrl-D ends, Ctrl-C ends an answer, /new begins a new chat"
 Turn = dict[str, str]
@@ -60,6 +58,12 @@ class ChatSettings:
             raise UsageError(f"--temperature {self.temperature:g} must be from 0 to 5")
         if self.base and self.checkpoint:
             raise UsageError("--base and --checkpoint name two different models; give one of them")
+
+    def model(self, runs_dir: Path, name: str | None) -> ModelChoice:
+        """The model, of a run or of an export; RunError if it has none."""
+        return choose_model(
+            runs_dir, name, checkpoint=self.checkpoint, base=self.base, trust_run=self.trust_run
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +113,12 @@ class Chat:
 def chatting(runs_dir: Path, name: str | None, request: ChatSettings) -> Generator[Chat]:
     """The loaded model of a run or of an export; it is unloaded at the end of the block."""
     chat = OpenChat(
-        model=choose_model(runs_dir, name, request),
+        model=request.model(runs_dir, name),
         max_new_tokens=request.max_new_tokens,
         temperature=request.temperature,
     )
     with worker(chat) as work:
         yield Chat(wait_until_ready(work), work)
-
-
-def choose_model(runs_dir: Path, name: str | None, settings: ChatSettings) -> ModelChoice:
-    """The model of a run or of an export; RunError if it has none."""
-    folder = exported(name)
-    if folder is not None:
-        if settings.base or settings.checkpoint:
-            raise UsageError(f"{folder} is an export; --base and --checkpoint need a run")
-        return ModelChoice(run_dir="", folder=str(folder), checkpoint=None, base=False)
-    run: RunDir = find_run(runs_dir, name)
-    check_trusted(run, settings.trust_run)
-    checkpoint = None if settings.base else chosen_checkpoint(run, settings.checkpoint)
-    return ModelChoice(
-        run_dir=str(run.path),
-        folder=None,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        base=settings.base,
-    )
 
 
 def wait_until_ready(work: ModelProcess) -> str:

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from launcher.after.choose import chosen_checkpoint, exported
+from launcher.after.choose import choose_model, chosen_checkpoint
 from launcher.after.worker import ModelProcess, Show, showing, worker
 from launcher.config import read_config
 from launcher.errors import DataError, UsageError
 from launcher.methods.registry import find_method
 from launcher.protocol.work.chats import TextToSort
-from launcher.protocol.work.requests import ModelChoice, ScoreClassifier, SortTexts
+from launcher.protocol.work.requests import ScoreClassifier, SortTexts
 from launcher.protocol.work.results import WorkProgress
 from launcher.protocol.work.scores import ClassifierScores, SortedChunk, SortedRow, SortingDone
-from launcher.run import RunDir, find_run
-from launcher.run.owner import check_trusted
+from launcher.run import RunDir
 
 
 class SortedRows(TypedDict):
@@ -90,19 +89,6 @@ def _replies(work: ModelProcess, show: Show) -> Iterator[SortedChunk | SortingDo
 
 
 def _request(runs_dir: Path, name: str | None, wanted: Wanted) -> SortTexts:
+    model = choose_model(runs_dir, name, checkpoint=wanted.checkpoint, base=False, trust_run=wanted.trust_run)
     data = str(wanted.data.absolute()) if wanted.data else None
-    return SortTexts(model=_model(runs_dir, name, wanted), data=data, threshold=wanted.threshold)
-
-
-def _model(runs_dir: Path, name: str | None, wanted: Wanted) -> ModelChoice:
-    folder = exported(name)
-    if folder is not None:
-        if wanted.checkpoint:
-            raise UsageError(f"{folder} is an export; --checkpoint needs a run")
-        return ModelChoice(run_dir="", folder=str(folder), checkpoint=None, base=False)
-    run = find_run(runs_dir, name)
-    check_trusted(run, wanted.trust_run)
-    checkpoint = chosen_checkpoint(run, wanted.checkpoint)
-    return ModelChoice(
-        run_dir=str(run.path), folder=None, checkpoint=str(checkpoint) if checkpoint else None, base=False
-    )
+    return SortTexts(model=model, data=data, threshold=wanted.threshold)

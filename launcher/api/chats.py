@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from launcher.after.chat import ChatSettings, choose_model, wait_until_ready
+from launcher.after.chat import ChatSettings, wait_until_ready
 from launcher.after.serve.documents import RequestRefused, client_gone
 from launcher.after.serve.request_queue import RequestQueue
 from launcher.after.worker import ModelProcess, worker
@@ -75,7 +75,7 @@ class _Loaded:
             temperature=1.0,
         )
         try:
-            model = choose_model(self.trained.run.parent, str(self.trained.run), settings)
+            model = settings.model(self.trained.run.parent, str(self.trained.run))
             with worker(ServeModel(model=model, max_new_tokens=LONGEST)) as work:
                 wait_until_ready(work)
                 self._loop.call_soon_threadsafe(self._set_ready, work)

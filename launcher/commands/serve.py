@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from launcher.after.chat import ChatSettings, choose_model
+from launcher.after.chat import ChatSettings
 from launcher.after.serve.endpoint import find_endpoint
 from launcher.after.serve.job import (
     TIME,
@@ -140,7 +140,7 @@ def _queue(options: argparse.Namespace) -> int:
         trust_run=options.trust_run,
     )
     # a missing model is refused before the queue
-    choose_model(options.runs_dir.absolute(), str(run.path), settings)
+    settings.model(options.runs_dir.absolute(), str(run.path))
     wanted = ServerJob(
         words=_for_node(options), gpus=options.gpus, time=options.time, given=parse_options(options.option)
     )

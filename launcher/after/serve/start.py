@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn, TypedDict
 
 from launcher import environment
-from launcher.after.chat import ChatSettings, choose_model, wait_until_ready
+from launcher.after.chat import ChatSettings, wait_until_ready
 from launcher.after.serve import vllm
 from launcher.after.serve.endpoint import Endpoint, address_of, bind
 from launcher.after.serve.web import WebServer
@@ -95,7 +95,7 @@ def serve(
         base=settings.base, checkpoint=settings.checkpoint, max_new_tokens=longest, temperature=1.0,
         trust_run=settings.trust_run,
     )  # fmt: skip
-    model = choose_model(runs_dir, reference, chat)
+    model = chat.model(runs_dir, reference)
     run = RunDir(Path(model.run_dir)) if model.run_dir else None
     folder = run.export if run else Path(model.folder or "")
     name = settings.name or (run.name if run else folder.name)
