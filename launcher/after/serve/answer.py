@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from launcher.after.serve.documents import Completion, RequestRefused, client_gone
 from launcher.after.serve.request import ChatRequest
-from launcher.after.serve.request_queue import QueuedRequest, RequestQueue, ServerGone
+from launcher.after.serve.request_queue import QueuedRequest, RequestQueue, ServerEnds
 from launcher.protocol.codec import Message
 from launcher.protocol.work.chats import (
     AnswerDone,
@@ -99,7 +99,7 @@ class _ChatAnswer:
             raise RequestRefused(reply.reason, param=reply.param, code=reply.code)
         if isinstance(reply, AnswerFailed):
             raise RequestRefused(reply.reason, status=500)
-        if isinstance(reply, ServerGone):
+        if isinstance(reply, ServerEnds):
             raise RequestRefused(reply.reason, status=503)
         return reply
 

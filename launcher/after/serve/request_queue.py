@@ -14,14 +14,14 @@ from launcher.protocol.work.chats import AnswerDone, AnswerFailed, CancelAnswer,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerGone:
+class ServerEnds:
     """The server ends before the answer does."""
 
     reason: str
     """Why, as a sentence."""
 
 
-Reply = Message | ServerGone
+Reply = Message | ServerEnds
 
 
 @dataclass(eq=False, slots=True)
@@ -30,7 +30,7 @@ class QueuedRequest:
 
     asked: ChatRequest
     replies: "asyncio.Queue[Reply]" = field(default_factory=lambda: asyncio.Queue[Reply]())
-    """What the process replies, up to AnswerDone, PromptRefused, AnswerFailed or ServerGone."""
+    """What the process replies, up to AnswerDone, PromptRefused, AnswerFailed or ServerEnds."""
     abandoned: bool = False
     """Whether nobody waits for the answer any more."""
     number: int | None = None
@@ -88,7 +88,7 @@ class RequestQueue:
         """Ends all answers and refuses every further request."""
         self._closed = why
         for queued in list(self._queue):
-            queued.replies.put_nowait(ServerGone(reason=why))
+            queued.replies.put_nowait(ServerEnds(reason=why))
             self.abandon(queued)
 
     def close_from_outside(self, why: str) -> None:
