@@ -16,7 +16,6 @@ from launcher.clusters.job import Job, JobRecord, Start
 from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
-from launcher.run.script import start_script
 
 if TYPE_CHECKING:  # a launch finds nothing out about the site
     from launcher.clusters.site_facts import Partition, SiteFact
@@ -114,6 +113,8 @@ class Cluster(PureCluster):
 
     def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
+        from launcher.run.script import start_script  # by need: a queue starts the others
+
         return start_script(run)
 
     def jobs_of(self, folder: Path) -> list[str] | None:
@@ -169,13 +170,14 @@ class Cluster(PureCluster):
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
 
-    def partitions(self) -> "list[Partition]":
-        """The partitions or queues of the site."""
+    def partitions(self, clusters: str = "") -> "list[Partition]":
+        """The partitions or queues of the site, or of these clusters of it, named as in cluster.sbatch.clusters."""
+        del clusters
         raise self._not_a_site()
 
-    def probe(self, partition: str | None) -> "list[SiteFact]":
+    def probe(self, partition: str | None, clusters: str = "") -> "list[SiteFact]":
         """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
-        del partition
+        del partition, clusters
         raise self._not_a_site()
 
     def largest_array(self) -> int:

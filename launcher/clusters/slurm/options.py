@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.clusters.job import Request
-from launcher.clusters.slurm.limits import check_time
 from launcher.clusters.slurm.output import DEFAULT, FLAGS, check_file
-from launcher.clusters.slurm.spelling import check_spelling
 from launcher.clusters.slurm.step import check_variables
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError, nearest
@@ -69,7 +67,8 @@ _COUNTS = frozenset(
 )
 """Options whose values are numbers. For any other option, YAML or Hydra can have converted a text into a number."""
 _WAYS = ("gpus-per-node", "gpus-per-task", "gres", "none")
-_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""A type of GPU, or a MIG profile such as 1g.10gb+me."""
 
 
 def job_options(request: Request) -> dict[str, str]:
@@ -102,10 +101,18 @@ def job_options(request: Request) -> dict[str, str]:
         options["mem"] = (
             f"{resources.memory_gib}G" if resources.memory_gib else "0"
         )  # 0 requests all memory of the node
+    if "gpu" in added.get("tres-per-task", ""):
+        raise PlanError(
+            f"cluster.sbatch.tres-per-task={added['tres-per-task']} requests GPUs a second time; set "
+            "resources.gpus_per_node, cluster.gpu_request=gpus-per-task and cluster.gpu_type for their type"
+        )
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
-    check_time(site.time_limits, options)
+    if site.time_limits:
+        from launcher.clusters.slurm.limits import check_time  # by need, as below: for what a site adds
+
+        check_time(site.time_limits, options)
     options.setdefault("comment", comment_of(request.run_dir))
     return options
 
@@ -155,6 +162,10 @@ def no_memory(options: Mapping[str, str], need_gib: int) -> str | None:
 
 def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
     options: dict[str, str] = {}
+    if not sbatch:
+        return options
+    from launcher.clusters.slurm.spelling import check_spelling
+
     for flag, value in sbatch.items():
         key = f"cluster.sbatch.{flag}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):
