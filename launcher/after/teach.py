@@ -47,12 +47,12 @@ def printed(folder: TaughtFolder, taught: Taught) -> dict[str, Any]:
 def describe(folder: TaughtFolder, taught: Taught) -> str:
     """What was found or made as text."""
     whole = taught.top_k >= taught.vocabulary
-    rest = "all that there are" if whole else f"the others hold {percent(taught.left_out)} of the probability"
+    rest = "all there are" if whole else f"the others hold {percent(taught.left_out)} of the probability"
     return align(
         [
             ("teacher", f"{taught.teacher}, {'stored now' if folder.made else 'already in the cache'}"),
             ("tokens", f"{taught.tokens:,} in {plural(taught.rows, 'sequence')}"),
-            ("words", f"the {taught.top_k:,} most likely of each token; {rest}"),
+            ("stored", f"the {taught.top_k:,} most likely next tokens at each token; {rest}"),
             ("next", f"launch with trainer.teacher_logits={folder.folder} in place of trainer.teacher"),
         ]
     )

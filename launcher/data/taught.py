@@ -1,7 +1,7 @@
 """The stored output of a teacher: what its folder says of itself, without the training stack.
 
 A folder of the token cache holds it: commit.json with what it belongs to, `index.safetensors` with a digest of each row, and
-numbered files with the most likely words at each trained token.
+numbered files with the most likely next tokens at each trained token.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ COMMIT, INDEX = "commit.json", "index.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
-    """What a teacher's stored output is of."""
+    """What a teacher's stored output belongs to."""
 
     teacher: str
     """The teacher, as trainer.teacher named it."""
@@ -33,19 +33,19 @@ class Taught:
     temperature: float
     """What the teacher's logits were divided by."""
     top_k: int
-    """Most likely words of each token that are stored."""
+    """How many of the most likely next tokens are stored at each trained token."""
     vocabulary: int
-    """Words of the vocabulary that the probabilities are over."""
+    """Size of the vocabulary to which the probabilities belong."""
     rows: int
     """Rows, of both sets; equal rows count once."""
     tokens: int
     """Trained tokens."""
     left_out: float
-    """Mean probability of the words that are not stored; they count as one."""
+    """Mean probability of the next tokens that are not stored; they count as one outcome."""
 
     @property
     def outcomes(self) -> int:
-        """Probabilities of each token: those of the stored words, and one of all others unless all are stored."""
+        """Probabilities at each token: those of the stored next tokens, and one of all others unless all are stored."""
         return self.top_k + (self.top_k < self.vocabulary)
 
 

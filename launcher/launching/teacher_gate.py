@@ -115,9 +115,9 @@ def stored_note(config: Config) -> list[str]:
     from launcher.data.taught import read_taught
 
     taught = read_taught(folder)
-    left = f"; the other words, {percent(taught.left_out)} of the probability, count as one"
+    left = f"; all others, with {percent(taught.left_out)} of the probability, count as one"
     return [
-        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely words of {taught.tokens:,} tokens"
+        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely next tokens at {taught.tokens:,} tokens"
         + (left if taught.top_k < taught.vocabulary else "")
     ]
 

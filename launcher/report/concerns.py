@@ -118,7 +118,7 @@ def _survived(facts: RunFacts) -> list[Notice]:
             "rewards_failed in metrics.jsonl counts them.",
             _distinct([f"{event.function}: {event.why}" for event in facts.of(RewardFailed)]),
         ),
-        *_warning("Slow hosts", "Every rank waits for the slowest.", hosts[:_HOSTS]),
+        *_warning("Slow hosts", "Every rank waits for the slowest.", _first(hosts, _HOSTS)),
     ]
 
 
@@ -132,6 +132,12 @@ def _upper(text: str) -> str:
 
 
 def _distinct(lines: Sequence[str], most: int = 5) -> list[str]:
-    """The first distinct lines, each with the number of times it occurs."""
+    """The first distinct lines, each with the number of times it occurs, and how many more there are."""
     counts = Counter(lines)
-    return [line if count == 1 else f"{line} ({count} times)" for line, count in list(counts.items())[:most]]
+    told = [line if count == 1 else f"{line} ({count} times)" for line, count in counts.items()]
+    return _first(told, most)
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    """The first `most` lines, and a line with the number of the others."""
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]

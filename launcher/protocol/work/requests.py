@@ -189,7 +189,7 @@ class StoreTeacher(OnData):
 
     verb = "data teach"
     top_k: int
-    """Most likely words of each token that are stored."""
+    """Most likely next tokens that are stored at each token."""
     micro_batch_size: int
     """Rows that the teacher reads at once."""
 
