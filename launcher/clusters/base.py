@@ -113,7 +113,7 @@ class Cluster(PureCluster):
 
     def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
-        from launcher.run.script import start_script  # by need: a queue starts the others
+        from launcher.run.script import start_script  # imported here: a queue starts the others
 
         return start_script(run)
 

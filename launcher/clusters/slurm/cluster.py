@@ -89,7 +89,7 @@ class Slurm(SlurmScript):
 
     def jobs_of(self, folder: Path) -> list[str] | None:
         """The ids that squeue lists."""
-        from launcher.clusters.slurm import queue  # by need, as below: a launch asks for no job
+        from launcher.clusters.slurm import queue  # imported here, as below: a launch asks for no job
 
         return queue.jobs_of(folder, self.timeout_s)
 
