@@ -74,7 +74,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         save_s=known["save_s"],
         restart_s=known["restart_s"],
         shutdown_s=known["shutdown_s"],
-        kill_wait_s=place.with_timeout(_ANSWER_S).grace_s(),
+        kill_wait_s=place.with_timeout(_ANSWER_S).grace_s(str(config.cluster.sbatch.get("clusters") or "")),
         version=__version__,
     )
 
