@@ -20,15 +20,16 @@ TYPED = (
     "export",
     "evaluate",
     "chat",
-    "reproduce",
     "data tokenize",
     "sync",
     "sweep",
 )
-"""Verbs that are typed here. A finished run is not resumed; tests/training/test_resume.py types `resume`."""
+"""Verbs that are typed here. A finished run is not resumed (tests/training/test_resume.py types `resume`), and one on this
+machine keeps no code (tests/unit/launching/freeze types `reproduce`)."""
 BEFORE = (
     "launcher +experiment=tiny trainer.max_steps=4 data.path=chats.jsonl",
-    "launcher -m +experiment=tiny trainer.max_steps=2 data.path=chats.jsonl trainer.learning_rate=1e-3,2e-3",
+    "launcher -m +experiment=tiny trainer.max_steps=2 data.path=chats.jsonl data.eval_path=eval.jsonl "
+    "trainer.learning_rate=1e-3,2e-3",
 )
 """A run, and a sweep, which the pages call RUN and SWEEP."""
 CHANGED = (
@@ -40,7 +41,6 @@ CHANGED = (
     (r"^(\S+ \S+ \S+ chat (?!.*--prompt)\S+)", r'\1 --prompt "Why?"', "nobody types a question"),
     (r"--data eval.csv", "--data eval.jsonl", "the same rows"),
     (r"--checkpoint (200|newest)", "--checkpoint 4", "the run has four steps"),
-    (r"reproduce tiny", "reproduce tiny resources.device=cpu", "it is a run on this machine"),
 )
 """What is typed differently than on the page, and why."""
 NOT_TYPED = {
