@@ -108,9 +108,9 @@ def stored_note(config: Config) -> list[str]:
     if folder is None or not Path(folder).is_dir():
         return []
     taught = read_taught(folder)
-    left = f"; the other words, {percent(taught.left_out)} of the probability, count as one"
+    left = f"; all other tokens, with {percent(taught.left_out)} of the probability, count as one"
     return [
-        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely words of {taught.tokens:,} tokens"
+        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely tokens at {taught.tokens:,} positions"
         + (left if taught.top_k < taught.vocabulary else "")
     ]
 
