@@ -16,7 +16,7 @@ from launcher.units import percent, plural
 
 
 class TaughtFolder(TypedDict):
-    """Where the stored output of a teacher is; launcher.data.taught.Taught says what it is of."""
+    """Where the stored output of a teacher is; launcher.data.stored_output.StoredOutput says what it is of."""
 
     folder: str
     """Absolute path of its folder: the value of trainer.teacher_logits."""
@@ -25,7 +25,7 @@ class TaughtFolder(TypedDict):
 
 
 def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> dict[str, Any]:
-    """The fields of TaughtFolder and Taught; ConfigError for a run that loads no teacher."""
+    """The fields of TaughtFolder and StoredOutput; ConfigError for a run that loads no teacher."""
     config = composed.config
     if find_method(config.trainer.kind).teacher_of(config) is None:
         raise ConfigError(

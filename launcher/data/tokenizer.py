@@ -67,7 +67,10 @@ def find_source(model: str) -> TokenizerSource:
     if not random and where.startswith("package:"):
         found = importlib.util.find_spec(where.removeprefix("package:"))
         if found is None or found.origin is None:
-            raise DataError(f"--model {model}: its package {where.removeprefix('package:')} is not installed")
+            package = where.removeprefix("package:")
+            raise DataError(
+                f"--model {model}: its package {package} is not installed; install it, or leave --model out"
+            )
         where = str(Path(found.origin).parent)
     own_path = is_path(where)
     where = str(Path(where).expanduser())

@@ -38,8 +38,8 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
                 ),
             )
             return
-        behind = _skip(text, end)
-        if not several and behind == len(text):
+        after = _skip(text, end)
+        if not several and after == len(text):
             yield from _only(text, at, cast("dict[str, Any]", value), file)
             return
         several = True
@@ -49,7 +49,7 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
             yield Row(line, None, fault)
         else:
             yield Row(line, value)
-        at = behind
+        at = after
 
 
 def _only(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:

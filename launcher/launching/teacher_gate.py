@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config
-from launcher.data.taught import check_taught, read_taught
+from launcher.data.stored_output import check_stored_output, read_stored_output
 from launcher.data.vocabulary import first_difference, read_vocabulary
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
@@ -99,7 +99,7 @@ def _same_file(one: Path, other: Path) -> bool:
 def check_stored(config: Config) -> None:
     """ConfigError if trainer.teacher_logits is not a stored output, or was stored with other settings than the run's."""
     if config.trainer.teacher_logits is not None:
-        check_taught(config, read_taught(config.trainer.teacher_logits))
+        check_stored_output(config, read_stored_output(config.trainer.teacher_logits))
 
 
 def stored_note(config: Config) -> list[str]:
@@ -107,11 +107,11 @@ def stored_note(config: Config) -> list[str]:
     folder = config.trainer.teacher_logits
     if folder is None or not Path(folder).is_dir():
         return []
-    taught = read_taught(folder)
-    left = f"; all other tokens, with {percent(taught.left_out)} of the probability, count as one"
+    stored = read_stored_output(folder)
+    left = f"; all other tokens, with {percent(stored.left_out)} of the probability, count as one"
     return [
-        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely tokens at {taught.tokens:,} positions"
-        + (left if taught.top_k < taught.vocabulary else "")
+        f"the stored output of {stored.teacher} has the {stored.top_k:,} most likely tokens at {stored.tokens:,} positions"
+        + (left if stored.top_k < stored.vocabulary else "")
     ]
 
 

@@ -17,7 +17,7 @@ from launcher.reading import object_in
 from launcher.run import write_text
 from launcher.units import number, plural
 
-_ELSEWHERE = ("path", "eval_path", "check", "num_workers", "prefetch_factor")
+_WITHOUT_EFFECT = ("path", "eval_path", "check", "num_workers", "prefetch_factor")
 """Keys of the data group that do not change the tokens, as the files' contents do."""
 
 
@@ -49,7 +49,7 @@ def _note(config: Config, facts: Facts) -> Path:
     of it."""
     data, model, trainer = dataclasses.asdict(config.data), config.model, config.trainer
     words = (
-        {key: repr(value) for key, value in data.items() if key not in _ELSEWHERE},
+        {key: repr(value) for key, value in data.items() if key not in _WITHOUT_EFFECT},
         [path if path.startswith(HUB) else [*states([path]).values()] for path in facts.all_data],
         (
             model.name_or_path,

@@ -7,7 +7,7 @@ from launcher.after.teach import TaughtFolder, describe, teach
 from launcher.after.tokenize import plan_tokens
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
-from launcher.data.taught import Taught
+from launcher.data.stored_output import StoredOutput
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.output import print_json, print_text
@@ -18,7 +18,7 @@ _TOP_K = 64
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-k", type=positive, default=_TOP_K, metavar="K",
-        help=f"most likely words that are stored for each token; all others count as one (default: {_TOP_K})",
+        help=f"most likely tokens that are stored for each trained position; all others count as one (default: {_TOP_K})",
     )  # fmt: skip
 
 
@@ -35,13 +35,13 @@ def _run(options: argparse.Namespace) -> int:
 VERB = Verb(
     line="store a teacher's predictions for the rows of a distillation, so that its runs load no teacher",
     about="It takes the arguments of the launch. The teacher runs here, once over the rows of both sets, "
-    "on the GPUs of this machine or else on its CPUs; each trained token gets its most likely words and their probabilities. "
+    "on the GPUs of this machine or else on its CPUs; the most likely tokens of each trained position are stored. "
     "The folder is in cache_dir; trainer.teacher_logits=FOLDER takes it in place of trainer.teacher.",
     example="data teach +experiment=llama8b_lora trainer=distill trainer.teacher=my/teacher data.path=chats.jsonl\n"
     "data teach --config my_run.yaml --top-k 128",
     add=_add,
     run=_run,
-    prints=(TaughtFolder, Taught),
+    prints=(TaughtFolder, StoredOutput),
     overrides=True,
     runs_dir=False,
 )

@@ -9,7 +9,7 @@ from trl import SFTConfig
 
 from launcher.config import TrainerConfig
 from launcher.data.mask import IGNORED
-from launcher.data.taught import check_taught, read_taught
+from launcher.data.stored_output import check_stored_output, read_stored_output
 from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.train.data.rows import Rows
@@ -113,7 +113,7 @@ class StoredTeacher:
         self._vocabulary = vocabulary
 
     def predict(self, inputs: dict[str, Any], kept: torch.Tensor) -> Predicted:
-        """The stored words."""
+        """The stored tokens."""
         return TopWords(*from_batch(inputs), self._vocabulary)
 
 
@@ -138,8 +138,8 @@ def make(parts: Parts) -> Any:
 
 def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
     """The stored output, after the trainer's collator reads it; ConfigError or DataError if it is not that of this run."""
-    taught = read_taught(str(Path(parts.facts.work_dir, folder)))
-    check_taught(parts.config, taught)
+    taught = read_stored_output(str(Path(parts.facts.work_dir, folder)))
+    check_stored_output(parts.config, taught)
     if taught.tokenizer != tokenizer_digest(parts.tokenizer):
         raise ConfigError(
             f"trainer.teacher_logits={folder} was stored with another tokenizer or chat template than that of this run; run "
@@ -148,8 +148,8 @@ def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
     rows_in = parts.model.config.get_text_config().vocab_size
     if rows_in < taught.vocabulary:
         raise ConfigError(
-            f"trainer.teacher_logits={folder} has {taught.vocabulary:,} words, and the model's head {rows_in:,}; run `python "
-            "-m launcher data teach` again with this model"
+            f"trainer.teacher_logits={folder} is over {taught.vocabulary:,} tokens, and the model's head has {rows_in:,}; "
+            "run `python -m launcher data teach` again with this model"
         )
     stored = StoredRows(str(Path(parts.facts.work_dir, folder)), taught)
     for dataset in (trainer.train_dataset, trainer.eval_dataset):

@@ -176,7 +176,7 @@ def test_a_large_file_is_compared_by_parts_of_its_content(tmp_path, capfd):
     with file.open("r+b") as content:
         content.seek(50 << 20)
         content.write(b"other rows" * 100_000)
-    with pytest.raises(RunError, match="and others among them"):
+    with pytest.raises(RunError, match="but their content differs"):
         check_data_is_same(run, facts)
 
 
