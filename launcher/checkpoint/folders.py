@@ -39,7 +39,7 @@ class Broken:
 def find_all(checkpoints: Path, *, sizes: bool = True) -> list[FoundCheckpoint | Broken]:
     """Every folder with the name of a checkpoint, the highest step first. Times of files do not count.
 
-    `sizes=False`: by the manifests alone; of tens of thousands of ranks, the files take seconds to look at.
+    `sizes=False` reads the manifests alone: to look at the files of tens of thousands of ranks takes seconds.
     """
     if not checkpoints.is_dir():
         return []
@@ -61,13 +61,16 @@ def committed(checkpoints: Path) -> list[FoundCheckpoint]:
 
 
 def remove_leftovers(checkpoints: Path) -> list[str]:
-    """The names of the leftovers of interrupted saves and deletions, which are deleted. Call it before any rank saves."""
+    """Deletes what interrupted saves and deletions have left, and returns the names of those that are gone.
+
+    Call it before any rank saves.
+    """
     if not checkpoints.is_dir():
         return []
     left = [path for path in checkpoints.iterdir() if path.name.startswith(TEMPORARY)]
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
-    return [path.name for path in left]
+    return [path.name for path in left if not path.exists()]
 
 
 def first_difference(found: FoundCheckpoint, names: Sequence[str]) -> str | None:
@@ -76,21 +79,23 @@ def first_difference(found: FoundCheckpoint, names: Sequence[str]) -> str | None
         digests = pool.map(_crc32, [found.path / name for name in names])
         for name, digest in zip(names, digests, strict=True):
             expected = found.manifest.files[name].crc32
+            if isinstance(digest, OSError):
+                return f"{found.path / name} cannot be read: {digest.strerror}"
             if digest != expected:
                 return f"{found.path / name} has digest {digest}, but the manifest says {expected}"
     return None
 
 
 def open_pieces(found: FoundCheckpoint, order: Iterable[int] | None = None) -> PieceReader:
-    """A reader of its tensors. `order`: the ranks that have written it, the most likely one to hold what is read first."""
+    """A reader of its tensors. `order`: the ranks in the order in which their files are searched; None searches from rank 0."""
     manifest = found.manifest
     ranks = range(manifest.world_size) if order is None else order
     whole = {name: found.path / rank_file(rank) for name, rank in manifest.writers.items()}
     return PieceReader([found.path / rank_file(rank) for rank in ranks], whole)
 
 
-def _crc32(path: Path) -> str:
-    """The digest of a file, or the reason why it cannot be read."""
+def _crc32(path: Path) -> str | OSError:
+    """The digest of a file, or the error that prevents reading it."""
     digest = 0
     buffer = bytearray(CHUNK)
     try:
@@ -98,7 +103,7 @@ def _crc32(path: Path) -> str:
             while count := file.readinto(buffer):
                 digest = zlib.crc32(memoryview(buffer)[:count], digest)
     except OSError as error:
-        return f"none ({error.strerror})"
+        return error
     return f"{digest:08x}"
 
 
@@ -113,17 +118,18 @@ def commit(folder: Path, manifest: Manifest) -> Path:
     """The checkpoint's folder, once the manifest is written, the folder has its final name, and both are durable.
 
     One rank calls it after all ranks have written their parts. An existing folder of that name, which is broken or an
-    earlier save of the same step, is deleted. Raises OSError.
+    earlier save of the same step, is deleted afterwards. Raises OSError.
     """
     write_file(folder / MANIFEST, [memoryview(manifest.to_text().encode())])
     sync(folder)
     target = folder.with_name(folder_name(manifest.step))
+    replaced = folder.with_name(f"{TEMPORARY}replaced_{target.name}")
     if target.exists():
-        replaced = folder.with_name(f"{TEMPORARY}replaced_{target.name}")
         shutil.rmtree(replaced, ignore_errors=True)
         target.rename(replaced)
     folder.rename(target)
     sync(target.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
     return target
 
 
@@ -139,7 +145,7 @@ def retain(
 
     `newest`: the step that was just saved. Later checkpoints are from before the run went back to an earlier step, because they
     were broken or had diverged. They do not count, and the run replaces them when it reaches their steps. After a save, the
-    manifests alone are read. `more`: gives the steps that are kept for other reasons.
+    manifests alone are read. `more` returns the steps that are kept for other reasons.
     """
     found = [
         one
@@ -173,7 +179,8 @@ def sync(path: Path) -> None:
 def reasons_to_keep(
     manifests: Sequence[Manifest], keep_last: int, keep_every: int, keep_best: int
 ) -> dict[int, list[str]]:
-    """Step -> the reasons to keep it: last, every, best. Steps count, never times; the newest step is always kept.
+    """Step -> the reasons to keep it: last, every, best. The order of steps counts, never that of times; the newest step is
+    always kept.
 
     `keep_every`: all multiples of this step; 0 means none. `keep_best`: this number of steps with the lowest evaluation
     loss.

@@ -20,7 +20,7 @@ _KINDS: Mapping[str, Any] = {
     "eval_loss": float | None, "time": str, "versions": Mapping[str, str], "parameters": Mapping[str, Sequence[int]],
     "files": Mapping[str, Mapping[str, Any]], "weights_only": bool, "writers": Mapping[str, int],
 }  # fmt: skip
-"""The fields of Manifest, as JSON has them."""
+"""The types that the fields of Manifest have in JSON."""
 _FACTS: Mapping[str, Any] = {"bytes": int, "crc32": str}
 _FILE = re.compile(r"\w[\w.-]*", re.ASCII)
 """A name of a file in the folder, and of nothing outside of it."""
@@ -107,8 +107,10 @@ def state_file(rank: int) -> str:
 
 
 def read_manifest(folder: Path, *, sizes: bool = True) -> Manifest:
-    """The manifest; CheckpointError if a value is wrong, if a file of a rank is not listed, which nobody could then verify, or,
-    unless `sizes` is False, if a file has another size."""
+    """The manifest; CheckpointError if a value is wrong or if a file of a rank is not listed, because it could not be verified.
+
+    With `sizes`, CheckpointError also if a file has another size than the manifest says.
+    """
     path = folder / MANIFEST
     try:
         values: dict[str, Any] = read_json(path)
@@ -124,7 +126,7 @@ def read_manifest(folder: Path, *, sizes: bool = True) -> Manifest:
         raise CheckpointError(f"{path} has format {manifest.format}; this version reads {FORMAT}")
     missing = _unlisted(manifest)
     if missing is not None:
-        raise CheckpointError(f"{path} does not list {missing}, so that it cannot be verified")
+        raise CheckpointError(f"{path} does not list {missing}, so that this file cannot be verified")
     for name, facts in files.items() if sizes else ():
         try:
             size = (folder / name).stat().st_size
@@ -145,6 +147,6 @@ def _facts(name: str, facts: Mapping[str, Any]) -> FileFacts:
 
 def _unlisted(manifest: Manifest) -> str | None:
     """The first file of a rank that the manifest does not list; None if it lists all."""
-    ranks = min(manifest.world_size, len(manifest.files) + 1)  # a damaged number of ranks can be any
+    ranks = min(manifest.world_size, len(manifest.files) + 1)  # a damaged manifest can have any world_size
     names = (name for rank in range(max(1, ranks)) for name in (rank_file(rank), state_file(rank)))
     return next((name for name in names if name not in manifest.files), None)

@@ -1,7 +1,7 @@
-"""One rank's file of a checkpoint: runs of flattened tensors, in the safetensors format.
+"""One rank's file of a checkpoint: contiguous ranges of flattened tensors, in the safetensors format.
 
-Under every strategy (ddp, ZeRO, FSDP2), a rank holds contiguous runs of flattened tensors. A piece is one run, under the key
-`kind/parameter@start`. A checkpoint is therefore read on any number of ranks and under any strategy by intersecting intervals,
+Under every strategy (ddp, ZeRO, FSDP2), a rank holds contiguous ranges of flattened tensors. A piece is one range, under the
+key `kind/parameter@start`. A checkpoint is therefore read on any number of ranks and under any strategy by intersecting ranges,
 without a conversion. It contains no pickle. Source of the format: the safetensors README, "Format".
 """
 
@@ -46,7 +46,7 @@ class Piece:
     start: int
     numel: int
     dtype: str
-    """The name of the format in safetensors."""
+    """Name of the data type in safetensors, such as BF16."""
 
     @property
     def bytes(self) -> int:
@@ -118,7 +118,7 @@ def read_index(path: Path) -> list[Located]:
         struct.error,
     ) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error}); use resume with an older checkpoint"
+            f"{path} cannot be read ({error}); name an older checkpoint with resume=PATH"
         ) from None
 
 
@@ -135,7 +135,7 @@ class PieceReader:
     """Finds elements of tensors in the files of a checkpoint, and opens only the files that are needed."""
 
     def __init__(self, paths: Sequence[Path], whole: Mapping[str, Path] = MappingProxyType({})) -> None:
-        """`paths`: all rank files, the most likely one first; `whole`: parameter -> the one of them that has all of it."""
+        """`paths`: all rank files, in the order of the search; `whole`: parameter -> the file that has all of it."""
         self._paths = list(paths)
         self._whole = whole
         self._known: dict[str, list[Located]] = {}
@@ -175,7 +175,7 @@ class PieceReader:
             self._open_next(self._whole.get(name.partition("/")[2]))
 
     def _open_next(self, first: Path | None = None) -> None:
-        """Reads the header of one more file: `first` if it was not read yet."""
+        """Reads the header of one more file: that of `first` if it is still unread, else that of the next one."""
         for found in read_index(self._paths.pop(self._paths.index(first) if first in self._paths else 0)):
             self._known.setdefault(found.piece.name, []).append(found)
 

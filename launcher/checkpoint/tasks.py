@@ -20,24 +20,25 @@ class TaskRetention:
     keep_best: int
 
     def reasons(self, manifests: Sequence[Manifest]) -> dict[int, list[str]]:
-        """Step -> why it is kept: evaluation (one that is not over), best task."""
+        """Step -> the reason to keep it: `evaluation` until its evaluation is over, `best task` for the best figures."""
         found: dict[int, list[str]] = {}
-        ranks: list[tuple[float, int]] = []
+        figures: list[tuple[float, int]] = []
         for one in manifests:
             if one.step % self.every:
                 continue
             settled = settled_of(self.run, one)
             if settled is None:
                 found[one.step] = ["evaluation"]
-            elif self.metric is not None and (rank := settled.rank(self.metric)) is not None:
-                ranks.append((rank, one.step))
-        for _, step in sorted(ranks)[: self.keep_best]:
+            elif self.metric is not None and (figure := settled.lowest_is_best(self.metric)) is not None:
+                figures.append((figure, one.step))
+        for _, step in sorted(figures)[: self.keep_best]:
             found.setdefault(step, []).append("best task")
         return found
 
 
 def settled_of(run: RunDir, manifest: Manifest) -> Settled | None:
-    """The end of the evaluation of that checkpoint, and not of an earlier one of the same step; None before it."""
+    """How the evaluation of that checkpoint ended; None if it has not ended. The result of an earlier checkpoint of the same
+    step does not count."""
     settled = read_settled(run, manifest.step)
     return settled if settled is not None and settled.saved == manifest.time else None
 

@@ -169,13 +169,14 @@ class Cluster(PureCluster):
         """Tells the scheduler not to queue the job again by itself; a missing answer is not an error."""
         del job_id
 
-    def partitions(self) -> "list[Partition]":
-        """The partitions or queues of the site."""
+    def partitions(self, clusters: str = "") -> "list[Partition]":
+        """The partitions or queues of the site, or of these clusters of it, named as in cluster.sbatch.clusters."""
+        del clusters
         raise self._not_a_site()
 
-    def probe(self, partition: str | None) -> "list[SiteFact]":
+    def probe(self, partition: str | None, clusters: str = "") -> "list[SiteFact]":
         """What this machine can find out about the site, for jobs in that partition, or in the best one for GPUs."""
-        del partition
+        del partition, clusters
         raise self._not_a_site()
 
     def largest_array(self) -> int:

@@ -25,6 +25,7 @@ CLUSTERS = Registry(
             "site_facts",
             "site_file",
             "site_check",
+            "site_here",
         }
     ),
 )

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from launcher.clusters.base import Cluster
+from launcher.clusters.job import Request
 from launcher.clusters.site_facts import Partition
-from launcher.config import ClusterConfig
+from launcher.config import ClusterConfig, ResourcesConfig
 from launcher.config.spelling import is_limit, limit_s
 from launcher.errors import nearest
 
@@ -32,6 +34,23 @@ def faults(cluster: ClusterConfig, known: Sequence[Partition], time: str | None 
     return found
 
 
+def refusal(place: Cluster, cluster: ClusterConfig, time: str, folder: str) -> str | None:
+    """What the scheduler says against a job of one node with these values: an account, a QoS, a reservation, a feature or a
+    resource that it does not have, or no longer for this user. None if it would accept the job, and if it does not answer.
+
+    Nothing is queued. `folder`: where the job's script would start.
+    """
+    request = Request(
+        name="site_check", run_dir=folder, nodes=1, spares=0, gpus_per_node=cluster.gpus_per_node or 1,
+        cuda=bool(cluster.gpus_per_node), resources=ResourcesConfig(time=time), site=cluster,
+    )  # fmt: skip
+    (start,) = place.when_starts([place.job_options(request)], folder)
+    if start.refused is None:
+        return None
+    size = f"one node with {cluster.gpus_per_node} GPUs" if cluster.gpus_per_node else "one node"
+    return f"{start.how} refuses a job of {size}: {start.refused}"
+
+
 def _of_partition(cluster: ClusterConfig, part: Partition, time: str | None) -> list[str]:
     found: list[str] = []
     most = max(part.gpus.values(), default=0)
@@ -52,6 +71,11 @@ def _of_partition(cluster: ClusterConfig, part: Partition, time: str | None) -> 
     if cluster.gpu_type and part.gpus and cluster.gpu_type not in part.gpus:
         found.append(
             f"cluster.gpu_type={cluster.gpu_type} is not a type of partition {part.name}, which has {kinds}"
+        )
+    memory = cluster.node_memory_gib
+    if memory and part.memory_gib and memory >= part.memory_gib + 1:
+        found.append(
+            f"cluster.node_memory_gib={memory:g} is more than the {part.memory_gib} GiB of a node in partition {part.name}"
         )
     said = cluster.time_limits.get(part.name)
     known = is_limit(part.time_limit)

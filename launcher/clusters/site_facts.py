@@ -35,5 +35,7 @@ class Partition:
     """Memory of its smallest node, in GiB."""
     gpus: dict[str, int]
     """Type of GPU, empty for none, -> number in a node."""
+    gres: tuple[str, ...] = ()
+    """Its other generic resources, such as nvme:1600."""
     features: tuple[str, ...]
     """Features for cluster.sbatch.constraint."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from launcher.data.classes import add_classes
+from launcher.data.class_findings import add_classes
 from launcher.data.contamination import take_tasks, with_tasks
 from launcher.data.counting import Counting, count
 from launcher.data.evaluation import add_evaluation, add_tasks

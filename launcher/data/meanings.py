@@ -92,7 +92,7 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
             f"the first line is read as the names of the columns, but it looks like a row ({next(iter(row)):.40}...); put a "
             "line with names before it, such as prompt,completion"
         )
-    if rows := next((key for key in keys if _is_rows(dig(row, key))), None):
+    if rows := next((key for key in keys if "." in key and _is_list_of_objects(dig(row, key))), None):
         command = f"jq -c '.{rows}[]' OLD > NEW writes each on a line"
         return f"no format has the keys {_listed(row)}; {rows} holds rows of its own: {command}"
     texts = [key for key in keys if isinstance(row.get(key), str)]
@@ -107,14 +107,9 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
     )
 
 
-def _is_rows(value: Any) -> bool:
-    """Whether it is a list of objects that some format reads."""
+def _is_list_of_objects(value: Any) -> bool:
     rows = cast("list[Any]", value) if isinstance(value, list) else []
-    known = known_formats().order
-    return bool(rows) and all(
-        isinstance(row, dict) and any(matches(cast("dict[str, Any]", row)) for _, matches in known)
-        for row in rows[:3]
-    )
+    return bool(rows) and all(isinstance(row, dict) for row in rows)
 
 
 def _is_chat(value: Any) -> bool:

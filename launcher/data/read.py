@@ -108,8 +108,15 @@ def plain_names(row: dict[str, Any]) -> dict[str, Any]:
     return plain if len(plain) == len(row) else row
 
 
+def _is_row(item: dict[str, Any]) -> bool:
+    """Whether the object is a row and cannot be one turn of a chat: a turn has no list in it."""
+    return detect(item) is not None and any(isinstance(one, list) for one in item.values())
+
+
 def _no_object(value: Any) -> str:
     items = cast("list[Any]", value) if isinstance(value, list) else []
+    if items and all(isinstance(item, dict) and _is_row(cast("dict[str, Any]", item)) for item in items):
+        return "a row is a list of rows; jq -c 'flatten[]' OLD > NEW writes each on a line of its own"
     if items and all(isinstance(item, dict) for item in items):
         return 'a row is a list of turns without a name; write {"messages": [...]} around each list'
     if isinstance(value, str) and value.lstrip().startswith("{"):

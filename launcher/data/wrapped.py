@@ -13,6 +13,8 @@ from launcher.errors import DataError
 _SPACE = re.compile(r"\s*")
 _NAMES = ("train", "data", "rows", "examples", "items", "records", "instances", "samples")
 """Names under which rows are looked for first, if there are several arrays."""
+_DEEPEST = 4
+"""Objects within each other in which lists of rows are looked for."""
 
 
 def read_objects(text: str, file: str) -> Iterator[Row]:
@@ -77,7 +79,18 @@ def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Ro
         if _is_rows(items) and not _is_chat(name, items)
     }
     if not arrays:
-        yield from _named_rows(value)
+        deep = _deep_rows(value)
+        if len(deep) > 1:
+            first = next(iter(deep))
+            raise DataError(
+                f"{file} holds several lists of rows ({', '.join(deep)}); write each into a file of its own: jq -c "
+                f"'.{first}[]' {file} > {first.rpartition('.')[2]}.jsonl"
+            )
+        rows = next(iter(deep.values()), None)
+        if rows is None:
+            yield from _named_rows(value)
+        else:
+            yield from (_inner(number, row)._replace(unit="row") for number, row in enumerate(rows, start=1))
         return
     name = next((name for name in _NAMES if name in arrays), next(iter(arrays)))
     others = [other for other in arrays if other != name and other not in ("features", "schema", "fields")]
@@ -91,6 +104,21 @@ def _unwrap(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Ro
     for number, item in enumerate(arrays[name], start=1):
         row = _inner(lines[number - 1] if on_lines else number, item)
         yield row if on_lines else row._replace(unit="row")
+
+
+def _deep_rows(value: dict[str, Any], above: str = "") -> dict[str, list[dict[str, Any]]]:
+    """Lists of rows of a known format in objects within the object, such as {"data": {"train": [...]}}, by their path."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, inner in value.items():
+        if (
+            above
+            and _is_rows(inner)
+            and (detect(inner[0]) is not None or isinstance(inner[0].get("row"), dict))
+        ):
+            found[f"{above}{name}"] = inner
+        elif isinstance(inner, dict) and above.count(".") < _DEEPEST:
+            found |= _deep_rows(cast("dict[str, Any]", inner), f"{above}{name}.")
+    return found
 
 
 def _named_rows(value: dict[str, Any]) -> Iterator[Row]:

@@ -8,10 +8,11 @@ from launcher.methods.registry import find_method
 from launcher.plan import LaunchPlan
 from launcher.plan.alternatives import Alternative, find_alternatives
 from launcher.plan.generation import gpu_limit
+from launcher.plan.host_limit import host_limit
 from launcher.plan.memory import explain_terms
 from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.time import StepTime
-from launcher.plan.verdict import fits, host_limit
+from launcher.plan.verdict import fits
 from launcher.units import duration, plural
 
 Lines = list[tuple[str, str]]

@@ -13,6 +13,7 @@ from launcher.errors import ConfigError
 from launcher.reading import object_in
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_ADAPTERS = ("adapter_model.safetensors", "adapter_model.bin")
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _TOKENIZERS = (
     "tokenizer.json",
@@ -31,25 +32,25 @@ _AGAIN = "copy the folder again"
 
 
 def check_model_files(config: Config) -> None:
-    """ConfigError for a local folder whose weights or tokenizer are missing, incomplete, or Git LFS pointers."""
+    """ConfigError for a local folder whose weights or tokenizer are missing, incomplete, or Git LFS pointers; the same for an
+    adapter that the training starts from, and for a GGUF file."""
     model = config.model
     folder = Path(model.name_or_path)
-    if model.init is Init.random or model.gguf_file or not folder.is_dir():
+    if model.adapter is not None:
+        check_contents(f"model.adapter={model.adapter}", Path(model.adapter), _ADAPTERS)
+    if model.init is Init.random or not folder.is_dir():
         return
     told = f"model.name_or_path={model.name_or_path}"
+    if model.gguf_file:
+        check_contents(told, folder, (model.gguf_file,))
+        return
     for name in _INDEXES:
         if missing := _missing(folder, name):
             raise ConfigError(
                 f"{told}: {len(missing):,} of the files that {name} lists are missing, such as {missing[0]}; {_AGAIN}"
             )
     weights, tokenizer = list(_found(folder, _WEIGHTS)), list(_found(folder, _TOKENIZERS))
-    for file in (*weights, *tokenizer):
-        if _is_pointer(file):
-            raise ConfigError(
-                f"{told}: {file.name} is a Git LFS pointer, not the file itself; `git lfs pull` in the folder fetches it"
-            )
-        if not file.stat().st_size:
-            raise ConfigError(f"{told}: {file.name} is empty; {_AGAIN}")
+    check_contents(told, folder, (*_WEIGHTS, *_TOKENIZERS))
     if not weights:
         raise ConfigError(
             f"{told} has no weights ({', '.join(_WEIGHTS)}); {_AGAIN}, with `hf download` or save_pretrained"
@@ -59,6 +60,26 @@ def check_model_files(config: Config) -> None:
             f"{told} has no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...); copy that of the model into it, or save it with "
             "save_pretrained"
         )
+
+
+def incomplete_note(config: Config) -> list[str]:
+    """What a plan notes of a folder for which a launch is refused."""
+    try:
+        check_model_files(config)
+    except ConfigError as error:
+        return [f"a launch is refused: {error}"]
+    return []
+
+
+def check_contents(told: str, folder: Path, patterns: tuple[str, ...] = (*_ADAPTERS, "*.gguf")) -> None:
+    """ConfigError for a file of these in the folder that is empty or a Git LFS pointer; `told` begins the sentence."""
+    for file in _found(folder, patterns):
+        if _is_pointer(file):
+            raise ConfigError(
+                f"{told}: {file.name} is a Git LFS pointer, not the file itself; `git lfs pull` in the folder fetches it"
+            )
+        if not file.stat().st_size:
+            raise ConfigError(f"{told}: {file.name} is empty; {_AGAIN}")
 
 
 def _missing(folder: Path, index: str) -> list[str]:

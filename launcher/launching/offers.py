@@ -11,9 +11,10 @@ from launcher.config import Config
 from launcher.errors import LauncherError, PlanError
 from launcher.plan import Facts, LaunchPlan
 from launcher.plan.generation import gpu_limit
+from launcher.plan.host_limit import host_limit
 from launcher.plan.queue import ExpectedCourse, expect
 from launcher.plan.shapes import Offer, Shape, derive_shapes
-from launcher.plan.verdict import fits, host_limit
+from launcher.plan.verdict import fits
 from launcher.plugins.base import Plugin
 from launcher.plugins.decide import decide
 from launcher.run import RunDir
@@ -134,7 +135,7 @@ def _with_starts(
 def _nodes(config: Config, place: Cluster) -> int | None:
     """Nodes of the partition of the run; None if the scheduler does not say."""
     try:
-        found = place.partitions()
+        found = place.partitions(str(config.cluster.sbatch.get("clusters") or ""))
     except LauncherError:
         return None
     wanted = str(config.cluster.sbatch.get("partition") or "").split(",")

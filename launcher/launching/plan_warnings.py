@@ -12,6 +12,7 @@ from launcher.launching.class_gate import class_note
 from launcher.launching.composed import Composed
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
+from launcher.launching.model_files import incomplete_note
 from launcher.launching.package_gate import refusals
 from launcher.launching.parents import replaceable
 from launcher.launching.teacher_gate import stored_note, teacher_note
@@ -112,6 +113,7 @@ def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
         *cpu_note(config, plan),
         *tokens_note(config, plan.facts),
         *refusals(config, plan),
+        *incomplete_note(config),
         *notes(config, plan),
         *shape_note(composed),
     ]

@@ -12,12 +12,12 @@ from launcher.plan.broken_rules import broken_rules
 from launcher.plan.combination import Combination
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
+from launcher.plan.host_limit import host_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import Load, estimate_memory, estimate_room
 from launcher.plan.time import estimate_time
 from launcher.plan.topology import divisors
 from launcher.plan.traits import Traits
-from launcher.plan.verdict import host_limit
 from launcher.strategies import Degrees, Strategy, candidates
 from launcher.units import significant
 

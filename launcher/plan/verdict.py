@@ -1,7 +1,4 @@
-"""Whether a plan fits its GPUs and the memory of its nodes: what is refused, and what gets a warning.
-
-The limit of a node's host memory, with which other modules compare too, is defined here.
-"""
+"""Whether a plan fits its GPUs and the memory of its nodes: what is refused, and what gets a warning."""
 
 import math
 
@@ -9,23 +6,12 @@ from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import PlanError
 from launcher.plan.generation import gpu_limit
+from launcher.plan.host_limit import ASKED, host_limit
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.memory import MARGIN
 
-ASKED, HAS = "resources.memory_gib", "cluster.node_memory_gib"
 _MOST = 3
 """Settings that a refusal names."""
-
-
-def host_limit(config: Config) -> tuple[str, float] | None:
-    """(key, GiB) of the smaller of what the run requests and what a node has; None if neither is set.
-
-    resources.memory_gib=0 requests all memory of a node.
-    """
-    asked, has = config.resources.memory_gib, config.cluster.node_memory_gib
-    given = [(HAS, has), (ASKED, float(asked) if asked else None)]
-    known = [(key, value) for key, value in given if value is not None]
-    return min(known, key=lambda one: one[1], default=None)
 
 
 def check_fits(config: Config, plan: LaunchPlan) -> None:

@@ -1,4 +1,4 @@
-"""The messages that arrive on a channel: the socket of whole packets between an agent and one of its ranks."""
+"""The messages that arrive on a channel: the SOCK_SEQPACKET socket between an agent and one of its ranks."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ _LONGEST = 4096
 
 
 def received(channel: socket.socket, accepted: Mapping[str, type[Message]], sender: str) -> Iterator[Message]:
-    """The messages that have arrived on a channel that does not block. An invalid one is told with its `sender` and skipped."""
+    """The messages that have arrived on a non-blocking channel. An invalid one is reported with its `sender` and skipped."""
     while True:
         try:
             data = channel.recv(_LONGEST)
@@ -22,6 +22,6 @@ def received(channel: socket.socket, accepted: Mapping[str, type[Message]], send
         try:
             message = decode(data, accepted)
         except ProtocolError as error:
-            say(f"{sender} sent {error}")
+            say(f"{sender} sent an invalid message: {error}")
             continue
         yield message

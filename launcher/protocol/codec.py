@@ -40,7 +40,7 @@ def decode(line: bytes | bytearray, accepted: Mapping[str, type[Message]]) -> Me
     """
     try:
         values = json.loads(line)
-    except (ValueError, RecursionError):  # a deep nesting of brackets
+    except (ValueError, RecursionError):  # RecursionError: deeply nested brackets
         raise ProtocolError(f"not a line of JSON: {bytes(line[:80])!r}") from None
     if not isinstance(values, dict):
         raise ProtocolError(f"not a JSON object: {bytes(line[:80])!r}")
@@ -176,5 +176,5 @@ def _record(wanted: Any) -> Check:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """A dataclass inside of a message."""
+    """The fields of a dataclass inside of a message."""
     return {name: getattr(value, name) for name in _fields_of(value.__class__)}

@@ -1,3 +1,3 @@
-"""Places in the command of a server that its node fills in. The plan needs them without the messages of the protocol."""
+"""Placeholders in a server's command, which its node replaces. They stand here because the plan needs no protocol messages."""
 
 HOST, PORT = "{host}", "{port}"

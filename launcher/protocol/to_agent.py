@@ -40,7 +40,7 @@ class StartRanks(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown(Message):
-    """Save and end: the agent passes it to each of its ranks, which act at a step that they agree on."""
+    """Save and end: the agent passes it to each of its ranks, which do both at a step that they agree on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -207,8 +208,22 @@ def _unfit(method: str, ours: str, value: Any) -> str:
     return ""
 
 
+def _not_finite(value: Any) -> float | None:
+    """The first NaN or infinity in a value, however deep; None without one."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    inner: list[Any] = []
+    if isinstance(value, dict):
+        inner = list(cast("dict[Any, Any]", value).values())
+    elif isinstance(value, list):
+        inner = cast("list[Any]", value)
+    return next((found for one in inner if (found := _not_finite(one)) is not None), None)
+
+
 def misfit(ours: str, value: Any) -> str:
     """Why one of our keys cannot hold the value; empty if it can."""
+    if (odd := _not_finite(value)) is not None:
+        return f"{ours} cannot be {odd}; it must be a number"
     schema: type = Config
     *groups, last = ours.split(".")
     if groups[:1] == ["plugins"]:

@@ -15,6 +15,7 @@ from launcher.recipes.arguments import TEMPLATE_FILE
 from launcher.recipes.base import MISREAD, Draft, Fate, Lost, Outcome, Step, Tool
 from launcher.recipes.beside import ACCELERATE, DEEPSPEED, world_of
 from launcher.recipes.fit import fit
+from launcher.recipes.limits import leave_out_invalid
 from launcher.recipes.recognise import load, recognise
 from launcher.recipes.registry import TOOLS
 
@@ -93,6 +94,7 @@ def convert(asked: ConversionRequest, out: Path) -> RecipeConversion:
     draft.put("resources.gpus_per_node", gpus)
     _complete(draft, asked.file)
     fit(draft)
+    leave_out_invalid(draft)
     unset = {
         key: Outcome(key=key, fate=Fate.same, why="not set") for key, value in recipe.items() if value is None
     }

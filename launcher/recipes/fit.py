@@ -73,7 +73,7 @@ def _shared(draft: Draft) -> None:
 
 def _lengths(draft: Draft) -> None:
     completion, length = draft.value("trainer.max_completion_length"), draft.value("model.max_length")
-    if completion and length and length <= completion:
+    if completion and length and 0 < length <= completion:
         prompt = draft.recipe.get("max_prompt_length")
         prompt = prompt if isinstance(prompt, int) else _PROMPT
         draft.carry((), "model.max_length", completion + prompt, "the prompt and the completion together")

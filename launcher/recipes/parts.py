@@ -18,20 +18,25 @@ _TORCHAO: Mapping[str, str] = dict.fromkeys(("adamw_torch_8bit", "ao_adamw_8bit"
 def batch(draft: Draft, micro: str, accumulation: str) -> None:
     """batch.*: the other tools multiply the micro batch, the accumulation steps and the GPUs."""
     size, steps = draft.get(micro), draft.get(accumulation)
-    if not isinstance(size, int):
+    if not _is_count(size):
         draft.lost(
             micro, f"{size!r} is not a number of sequences; batch.micro_batch_size=auto finds the largest"
         )
+        draft.lost(accumulation, f"{micro} is not a number of sequences, so there is nothing to multiply")
         return
-    counted = steps if isinstance(steps, int) else 1
+    counted = steps if _is_count(steps) else 1
     draft.carry(micro, "batch.micro_batch_size", size)
-    if not isinstance(steps, int) and steps is not None:
+    if not _is_count(steps) and steps is not None:
         draft.lost(accumulation, f"{steps!r} is not a number of steps; 1 is used")
     draft.carry(
-        accumulation if isinstance(steps, int) else (), "batch.global_batch_size", size * counted * draft.world,
+        accumulation if _is_count(steps) else (), "batch.global_batch_size", size * counted * draft.world,
         f"{size} per GPU x {counted} accumulation x {draft.world} GPU{'s' if draft.world > 1 else ''}",
     )  # fmt: skip
     draft.put("batch.global_batch_size", size * counted * draft.world)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
 
 
 def adapter(draft: Draft, plugin: str | None, switches: Iterable[str], options: Mapping[str, str]) -> None:

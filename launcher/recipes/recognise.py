@@ -24,7 +24,7 @@ def load(path: Path) -> dict[str, Any]:
         if not isinstance(loaded, dict):
             raise ConfigError(f"{path} is not a mapping of keys to values")
         return cast("dict[str, Any]", loaded)
-    node = parse_source(source)
+    node = parse_source(source, "give the file that the other tool reads")
     try:
         return cast("dict[str, Any]", construct(node))
     except (yaml.MarkedYAMLError, ValueError) as error:

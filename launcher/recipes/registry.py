@@ -20,6 +20,7 @@ TOOLS = Registry(
             "convert",
             "experts",
             "fit",
+            "limits",
             "parts",
             "recognise",
             "sharding",

@@ -27,7 +27,7 @@ class Check:
     passed: bool | None
     """None if this cluster cannot do the check."""
     seconds: float
-    """Seconds that it took."""
+    """Duration of the check."""
     said: str
     """What was seen, or what failed."""
 
@@ -43,7 +43,7 @@ class RehearsalChecks:
     def __init__(self, job: RehearsedJob, plan: LaunchPlan, tell: Callable[[Check], None]) -> None:
         self.job, self.plan, self._tell = job, plan, tell
 
-    def carry(self) -> list[Check]:
+    def run_all(self) -> list[Check]:
         """Runs all checks and reports each as it ends; the run is over afterwards."""
         checks: list[Check] = []
         try:
@@ -98,7 +98,7 @@ class RehearsalChecks:
         mark = self.job.mark()
         if not self.job.requeue(self.plan):
             return None
-        return f"requeued; {self._resumes(mark, self.job.left(mark))}"
+        return f"requeued; {self._resumes(mark, self.job.wait_for_shutdown(mark))}"
 
     def _ends(self) -> str:
         mark = self.job.mark()
@@ -156,5 +156,5 @@ def rehearse(
     run, plan = write(planned)
     begin(run, plan)
     return Rehearsed(
-        run=run, checks=RehearsalChecks(RehearsedJob(run, cluster, settings.patience_s), plan, tell).carry()
+        run=run, checks=RehearsalChecks(RehearsedJob(run, cluster, settings.patience_s), plan, tell).run_all()
     )

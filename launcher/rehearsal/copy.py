@@ -38,7 +38,7 @@ class Settings:
 
 
 def compose_copy(overrides: list[str], settings: Settings) -> Composed:
-    """The rehearsal of the given run; ConfigError if that run would save nothing."""
+    """The rehearsal of the given run; ConfigError if that run saves nothing, cannot resume, or is a multirun."""
     composed = compose(overrides)
     if len(composed) != 1:
         raise ConfigError("rehearse takes one run; give one value for each key, and leave -m out")
@@ -91,7 +91,8 @@ def _rehearsed(plugins: Mapping[str, Plugin], save_every: int) -> Iterator[str]:
 
 
 def _sample(config: Config) -> str:
-    """The path of a small file with the longest of the first rows, which need the most memory; a hub's name stays."""
+    """The path of a small file with the longest of the first rows, which need the most memory; a name on a hub is returned
+    unchanged."""
     path = data_paths(config).training[0]
     if path.startswith("hub:"):
         return path
@@ -109,7 +110,7 @@ def _sample(config: Config) -> str:
     return str(file)
 
 
-def _quoted(path: str) -> str:
-    """The path as a quoted value of Hydra's grammar. Source: Hydra's manual, "Extended override syntax", quoted values."""
-    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+def _quoted(text: str) -> str:
+    """The text as a quoted value of Hydra's grammar. Source: Hydra's manual, "Extended override syntax", quoted values."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

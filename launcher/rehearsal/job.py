@@ -1,6 +1,5 @@
 """The rehearsal's run as a real job: it is started, disturbed and ended, and its events are awaited."""
 
-import contextlib
 import json
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.launching.launch import start_here
+from launcher.output import say
 from launcher.plan import LaunchPlan
 from launcher.run import RunDir, write_text
 from launcher.run.events import Event
@@ -24,7 +24,7 @@ KILL_FILE = "kill.json"
 """The file in the run dir that tells a rank to kill itself; launcher.plugins.rehearsal looks for it."""
 _POLL_S = 0.3
 _QUERY_S = 10.0
-"""Seconds between two questions to the cluster whether the job exists."""
+"""Seconds between two queries to the cluster whether the job exists."""
 _GONE_S = 120.0
 
 E = TypeVar("E", bound=Event)
@@ -60,11 +60,11 @@ class RehearsedJob:
         method starts the run again itself."""
         if self.cluster.queued:
             self.cluster.signal(self._id(), "USR1", batch_only=True)
-            return self.left(mark), mark
+            return self.wait_for_shutdown(mark), mark
         self._here().send_signal(signal.SIGUSR1)
-        ended = self.left(mark)
+        ended = self.wait_for_shutdown(mark)
         self.wait(Stopped, mark, "the end of the job", may_stop=True)
-        self._here().wait(self.patience_s)
+        self.wait_until_gone()
         mark = self.mark()
         self.start()
         return ended, mark
@@ -88,10 +88,10 @@ class RehearsedJob:
         deadline = time.monotonic() + _GONE_S
         while self.lives():
             if time.monotonic() > deadline:
-                raise Failed(f"the job was cancelled, but still exists after {_GONE_S:g} s")
+                raise Failed(f"the run has ended, but its job still exists after {_GONE_S:g} s")
             time.sleep(_POLL_S)
 
-    def left(self, mark: int) -> Ended:
+    def wait_for_shutdown(self, mark: int) -> Ended:
         """The end of the ranks; Failed unless they saved and shut down."""
         ended = self.wait(Ended, mark, "the ranks' end", may_stop=True)
         if ended.how != How.SHUT_DOWN.value:
@@ -142,13 +142,16 @@ class RehearsedJob:
         return state is None or not is_over(state)
 
     def end_for_good(self) -> None:
-        """Ends the job, whatever happened before."""
-        with contextlib.suppress(ClusterError):
+        """Ends the job, whatever happened before; says so if that is not possible."""
+        try:
             if self.lives():
                 self.cancel()
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
                 self._process.wait(_GONE_S)
+        except (ClusterError, subprocess.TimeoutExpired) as error:
+            say(
+                f"{self.run.name}: its job could not be ended ({error}); type python -m launcher cancel {self.run.name}"
+            )
 
     def _events(self) -> list[Event]:
         """The run's events so far."""

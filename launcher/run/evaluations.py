@@ -31,8 +31,8 @@ class Settled:
     failed: str | None = None
     """Why it has no scores."""
 
-    def rank(self, metric: str) -> float | None:
-        """The value of a metric, negative if a higher one is better, so that the lowest rank is the best; None without it."""
+    def lowest_is_best(self, metric: str) -> float | None:
+        """The value of a metric, negated if a higher one is better, so that the lowest is the best; None without a value."""
         value = self.scores.get(metric)
         if value is None:
             return None

@@ -88,8 +88,9 @@ class Strategy:
         """The strategy with the configured settings; PlanError for settings that exclude each other."""
         self.check(config)
         self._check_deepspeed(config)
-        check_loading(self, config)
-        check_copies(self, config)
+        effect = self.cpu_ram_efficient_loading
+        check_loading(config, self.name, has_effect=effect, loads_shards=self.loads_shards)
+        check_copies(config, self.name, copies=self.copies, second_copy=self.second_copy)
         offload = "_offload" if config.offload_optimizer or config.offload_param else ""
         return dataclasses.replace(
             self,

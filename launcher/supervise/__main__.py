@@ -51,7 +51,10 @@ def main(argv: list[str]) -> int:
             _tell_of_refusal(run, error)
         return error.exit_code
     except OSError as error:
-        if error.errno in DISK_FULL:  # then the reason cannot be written either
+        if error.errno in DISK_FULL:  # then the event with the reason cannot be written either
+            say(
+                f"{run.path} cannot be written ({error.strerror}); free space, then python -m launcher resume {run.name}"
+            )
             return Exit.SAVE_FAILED
         raise
 

@@ -36,7 +36,7 @@ def interface_addresses() -> dict[str, list[str]]:
                 found[name] = [socket.inet_ntoa(answer[20:24])]
     for line in _IPV6.read_text(encoding="utf-8").splitlines() if _IPV6.exists() else []:
         digits, _, _, scope, _, name = line.split()
-        if scope == "00":  # global
+        if scope == "00":  # of global scope
             found.setdefault(name, []).append(str(ipaddress.IPv6Address(int(digits, 16))))
     return found
 
@@ -87,7 +87,7 @@ def split(word: str) -> list[tuple[str, int]]:
 
 
 def plain(address: str) -> str:
-    """An address of a socket without the form of IPv4 in IPv6, and without its zone."""
+    """A socket's address without its zone, and in IPv4's own form if it is an IPv4 address mapped into IPv6."""
     return address.removeprefix("::ffff:").partition("%")[0]
 
 

@@ -76,18 +76,19 @@ def visible_words(environ: Mapping[str, str]) -> list[str] | None:
         if value is None:
             continue
         named = [word.strip() for word in value.split(",") if word.strip()]
-        words = named if words is None else _chosen(words, named)
+        words = named if words is None else _choose(words, named)
     return words
 
 
-def _chosen(left: list[str], indices: list[str]) -> list[str]:
-    """Those of the GPUs that an earlier variable has left."""
+def _choose(left: list[str], indices: list[str]) -> list[str]:
+    """The GPUs with these indices among those that the earlier variables have left."""
     return [left[int(word)] for word in indices if word.isdigit() and int(word) < len(left)]
 
 
 def amd_problems(listed: list[AmdGpu], words: list[str] | None, needed: int) -> list[str]:
-    """The problems of the GPUs that these words name. An index is one of the job's own devices where a cgroup hides the others,
-    and rocm-smi may list all of the node: then it is not known which one it is, and its memory is not judged."""
+    """The problems of the GPUs that these words name. Where a cgroup hides the GPUs of other jobs, an index counts only the
+    GPUs of this job, but rocm-smi may list all GPUs of the node: it is then unknown which GPU an index means, and its memory is
+    not judged."""
     count = len(listed) if words is None else len(words)
     problems = [] if count >= needed else [f"{count} GPUs are visible to this job and {needed} are needed"]
     if words is None or len(words) == len(listed):
@@ -102,6 +103,6 @@ def amd_problems(listed: list[AmdGpu], words: list[str] | None, needed: int) -> 
 
 
 def _uuid(unique: str) -> str:
-    """`gpu-1a2b` of `0x1A2B`; empty for `N/A`."""
+    """`gpu-1a2b` for `0x1A2B`; empty for `N/A`."""
     digits = unique.lower().removeprefix("0x")
     return f"gpu-{digits}" if digits and all(letter in "0123456789abcdef" for letter in digits) else ""

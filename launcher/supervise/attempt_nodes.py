@@ -14,7 +14,7 @@ _POLL_S = 0.05
 
 
 class AttemptNodes:
-    """Those of a pool, over all attempts."""
+    """The nodes of a pool that are used for the ranks, over all attempts."""
 
     def __init__(self, pool: NodePool, lease: Lease) -> None:
         self.pool, self.nodes, self._lease = pool, pool.nodes, lease
@@ -22,10 +22,10 @@ class AttemptNodes:
         self.used: list[Node] = []
         """The nodes that train, in the order of their ranks."""
         self.last: Node | None = None
-        """The last one that was chosen, on which a server runs."""
+        """The last chosen node, on which a generation server runs."""
 
     def start(self, context: AttemptContext, model_commit: str | None) -> EndedAttempt | None:
-        """Has the ranks started; how the attempt ended if that is not possible."""
+        """Orders the agents to start the ranks; returns how the attempt ended if that is not possible."""
         chosen = self.pool.choose(context.blamed)
         if isinstance(chosen, EndedAttempt):
             return chosen
@@ -60,7 +60,7 @@ class AttemptNodes:
         return None
 
     def end(self) -> None:
-        """Has the ranks killed, and returns once they are gone. A node whose ranks do not end is lost."""
+        """Orders the agents to kill the ranks, and returns once they are gone. A node whose ranks do not end is lost."""
         living = [node for node in self.used if not node.lost]
         self.nodes.tell(living, KillRanks())
         deadline = time.monotonic() + ANSWER_S

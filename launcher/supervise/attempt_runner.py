@@ -61,9 +61,8 @@ class AttemptRunner:
             return ended
         self._ended = {}
         self._progress.begin(self._ranks.used)
-        if self._server is not None and (
-            last := self._ranks.last
-        ):  # beside the ranks, it is on their last node
+        last = self._ranks.last  # this node has ranks as well if no node is reserved for the server
+        if self._server is not None and last is not None:
             self._server.begin(last, self._ranks.used, self._fetcher.commit or "main", context)
         return None
 
@@ -101,11 +100,11 @@ class AttemptRunner:
                 )
 
     def _lost(self) -> EndedAttempt | None:
-        """The end of an attempt that has lost its lease or nodes; None for none."""
+        """The end of an attempt that has lost its lease or nodes; None if it has lost neither."""
         if self._lease.lost:
             return EndedAttempt(
                 how=How.FENCED,
-                reason=f"another job has taken the lease of {self.run.path}; this one ends",
+                reason=f"another supervisor has taken the lease of {self.run.path}; this one ends",
             )
         lost = next((node for node in self._ranks.used if node.lost), None)
         if lost is not None:
@@ -123,7 +122,7 @@ class AttemptRunner:
         return EndedAttempt(how=How.CRASHED, code=Exit.FAILED, reason=reason)
 
     def _is_minority(self) -> bool:
-        """Whether this supervisor has lost more than half of its nodes; looked at once a second."""
+        """Whether this supervisor has lost more than half of its nodes. They are counted once a second; False in between."""
         if time.monotonic() < self._next_count:
             return False
         self._next_count = time.monotonic() + _COUNT_S

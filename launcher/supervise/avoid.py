@@ -9,12 +9,12 @@ from launcher.supervise.policy import blamed, suspects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Avoided:
-    """The hosts, by the reason."""
+    """The hosts that are left out, by the reason."""
 
     lost: tuple[str, ...] = ()
-    """Those that are lost now, and probably still down when the next job could start."""
+    """The hosts that are lost now, and probably still down when the next job could start."""
     suspects: tuple[str, ...] = ()
-    """Others of this job that had faults in this run."""
+    """Other hosts of this job that had faults in this run."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ class Avoided:
         return (*self.lost, *self.suspects)
 
     def choices(self) -> list["Avoided"]:
-        """What to ask of the cluster, one after the other if it has too few other nodes: without all, without the lost ones."""
+        """What to exclude: all hosts; then, if the cluster has too few other nodes, only the lost ones."""
         both = [self, Avoided(lost=self.lost)] if self.suspects else [self]
         return [one for one in both if one.hosts]
 

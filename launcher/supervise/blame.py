@@ -62,16 +62,14 @@ def blame_silence(ranks: AttemptNodes, hung: str) -> EndedAttempt | None:
 def blame_hang(
     ranks: AttemptNodes, progress: RankProgress, context: AttemptContext, hung: str
 ) -> EndedAttempt:
-    """The end of an attempt that hangs: has all stacks written, and names the hosts whose ranks are stopped or behind."""
+    """The end of an attempt that hangs. All stacks are written first. The reason names the hosts whose ranks are stopped, wait
+    in the kernel for input or output, or are behind."""
     states = _dump_stacks(ranks, context.folder)
     stuck = [rank for rank, state in states.items() if state in "TD"] or progress.behind()
     hosts = tuple(dict.fromkeys(ranks.host(rank) for rank in stuck))
-    named = (
-        f"; {', '.join(hosts)}: rank {', '.join(map(str, stuck))} "
-        + ("stopped" if any(states.get(rank) == "T" for rank in stuck) else "behind")
-        if hosts
-        else ""
-    )
+    found = {states.get(rank) for rank in stuck}
+    what = "stopped" if "T" in found else "waiting for a disk or a file system" if "D" in found else "behind"
+    named = f"; {', '.join(hosts)}: rank {', '.join(map(str, stuck))} {what}" if hosts else ""
     return EndedAttempt(
         how=How.HUNG,
         code=Exit.FAILED,

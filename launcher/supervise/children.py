@@ -12,7 +12,7 @@ from launcher.processes import exit_code
 from launcher.timeouts import STOP_GRACE_S
 
 _LOOK_AGAIN_S = 60.0
-"""Seconds between two questions about the time limit of the job."""
+"""Seconds between two queries about the time limit of the job."""
 
 
 class StopSignal:
@@ -33,8 +33,11 @@ class StopSignal:
         self.signal, self.again = None, False
 
     def send_when(self, due: Callable[[], tuple[signal.Signals, float] | None]) -> None:
-        """Sends this process the signal that `due` gives at the time that it gives (time.time()), unless another has come. Both
-        can change meanwhile; None for nothing so far."""
+        """Sends this process a signal at a later time, unless another signal has come before.
+
+        `due` returns the signal and the time (time.time()), or None while neither is known. It is asked every minute, because
+        both can change.
+        """
 
         def wait() -> None:
             while True:
@@ -63,7 +66,7 @@ def wait_for_all(
     stopped: StopSignal,
     on_poll: Callable[[], None] | None = None,
 ) -> int:
-    """The exit code of the first child that failed, 0 when all ended well, 128 + N after a signal N to us.
+    """The exit code of the first child that failed, 0 when all ended well, 128 + N after signal N to this process.
 
     At the first failure or signal, the others get SIGTERM and, after STOP_GRACE_S, SIGKILL.
     """

@@ -60,7 +60,7 @@ class Connection:
         self.send_line()
 
     def receive(self, accepted: Mapping[str, type[Message]], longest: int = LONGEST_LINE) -> list[Message]:
-        """All messages that have arrived whole. No more than `longest` bytes and one are held.
+        """All messages that have arrived whole. At most `longest` + 1 bytes of an incomplete one are kept.
 
         ConnectionClosed when the other end is gone and nothing is left to read; ProtocolError for a line that is not one of the
         `accepted` messages, or is longer than `longest` bytes.

@@ -16,7 +16,7 @@ from launcher.supervise.server_process import ServerProcess
 
 
 class Errands:
-    """The ones of this node that are not over yet, at most one of each kind."""
+    """The errands of this node that are not over yet, at most one of each kind."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from launcher.supervise.eval_process import EvalProcess
 
 _LOOK_S = 2.0
 _ASK_S = 30.0
-"""Interval between two questions to a queue about the jobs."""
+"""Seconds between two queries to the scheduler about the jobs."""
 
 
 class EvalJobs:
@@ -51,7 +51,8 @@ class EvalJobs:
             self._thread.start()
 
     def close(self, *, finished: bool, stop: Callable[[], bool]) -> None:
-        """Ends the watch. `finished`: the last checkpoint is evaluated too; without a queue this waits, unless `stop`."""
+        """Ends the watch. `finished`: the last checkpoint is evaluated too. Without a queue this method waits for that
+        evaluation until `stop` returns true."""
         if not self._thread.is_alive():
             return
         self._finish = finished
@@ -79,7 +80,7 @@ class EvalJobs:
             self._here.end()
 
     def _look(self) -> bool:
-        """Whether an evaluation here is not over yet."""
+        """Begins and checks evaluations; returns whether one runs on this machine."""
         if self._here is not None:
             self._reap(self._here)
         asks = time.monotonic() > self._asked_at + _ASK_S

@@ -28,14 +28,14 @@ from launcher.units import GIB
 
 _POLL_S = 0.05
 _REPORT_S = 30.0
-"""Between two events that say how much has been fetched."""
+"""Seconds between two events that say how much has been fetched."""
 
 
 class Fetcher:
     """Fetches once, for all attempts of the job."""
 
     def __init__(self, run: RunDir, nodes: Nodes, stopped: StopSignal, wanted: HubInputs | None) -> None:
-        """`wanted`: what comes from a hub, None for nothing."""
+        """`wanted`: what comes from a hub; None if nothing does."""
         self._run, self._nodes, self._stopped, self._wanted = run, nodes, stopped, wanted
         self._fetched = False
         self.commit: str | None = None
@@ -115,7 +115,7 @@ class FetchProcess:
         self._newest: dict[str, Any] = {}
 
     def poll(self) -> FetchProgress | FetchEnded | None:
-        """What is new: the bytes so far, or the end; None for nothing."""
+        """What is new: the bytes so far, or the end; None if nothing is new."""
         assert self._process.stdout
         code = self._process.poll()
         piece = self._process.stdout.read() or b""

@@ -28,7 +28,7 @@ class GenerationServer:
         self._revision = ""
         self._ready: float | None = None
         """time.monotonic() since which it answers; None while it does not."""
-        self._ever = False
+        self._has_answered = False
         """Whether it has answered in this attempt."""
 
     @property
@@ -38,12 +38,12 @@ class GenerationServer:
 
     def begin(self, node: Node, ranks: Sequence[Node], revision: str, context: AttemptContext) -> None:
         """Starts the server of an attempt on a node."""
-        self._ranks, self._starts, self._ever, self._revision = ranks, 0, False, revision
+        self._ranks, self._starts, self._has_answered, self._revision = ranks, 0, False, revision
         self._start(node, context)
 
     def look(self, context: AttemptContext) -> EndedAttempt | None:
-        """Takes what the server's node has said, and starts the server again if it has ended; how the attempt ends if it cannot
-        be started again."""
+        """Reads what the server's node has reported, and starts the server again if it has ended; returns how the attempt ends
+        if the server cannot be started again."""
         node = self._node
         if node is None:
             return None
@@ -86,7 +86,7 @@ class GenerationServer:
         )
 
     def _answers(self, node: Node, url: str, context: AttemptContext) -> None:
-        self._ready, self._ever = time.monotonic(), True
+        self._ready, self._has_answered = time.monotonic(), True
         seconds = round(self._ready - self._begun, 2)
         self._pool.run.note(
             noted.ServerReady(attempt=context.number, host=node.host, url=url, seconds=seconds)
@@ -98,7 +98,7 @@ class GenerationServer:
         self._ready = None
         told = f"the generation server on {node.host}: {reason}"
         if self._starts > self._generation.restarts:
-            code = Exit.FAILED if self._ever else Exit.START_FAILED
+            code = Exit.FAILED if self._has_answered else Exit.START_FAILED
             told += f"; it was started {self._starts} times, see logs/{context.folder}/{node.host}.server.log"
             ended = EndedAttempt(how=How.CRASHED, code=code, reason=told, hosts=(node.host,))
             return self._gave_up(node, reason, ended, context)

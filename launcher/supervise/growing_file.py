@@ -1,6 +1,6 @@
-"""What a process writes to a file that has no name, read while it grows.
+"""The standard error of a process, written to an unnamed file and read while the file grows.
 
-A pipe would end with its reader, and a process that writes to it after that is ended by SIGPIPE.
+A pipe would break when its reader ends, and SIGPIPE would then end a process that writes to it.
 """
 
 import io
@@ -14,7 +14,7 @@ _LOOK_S = 0.1
 
 
 class _Growing(io.RawIOBase):
-    """The file of a process, which is at its end once the process has ended."""
+    """The file to which a process writes. A reader reaches the end of the file only after the process has ended."""
 
     def __init__(self, file: IO[bytes], process: subprocess.Popen[bytes]) -> None:
         self._file, self._process, self._at = file, process, 0
@@ -43,7 +43,8 @@ class _Growing(io.RawIOBase):
 def start_with_file(
     words: list[str], cwd: str, env: dict[str, str]
 ) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
-    """The started process, in a session of its own, which outlives this one, and what it writes to its standard error."""
+    """The started process and a reader of its standard error. The process has a session of its own and outlives this
+    process."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 the reader closes it
     process = subprocess.Popen(
         words, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stderr=file, start_new_session=True

@@ -30,7 +30,7 @@ _TEXT = 2 * _BYTES
 LONGEST = 512
 """Bytes of a line that is read before the other end has proved that it belongs to the job; a proof has 180."""
 _FEWEST = 256
-"""Connections without a proof at once; a job with more nodes than half of that has twice its nodes."""
+"""Connections without a proof that may be open at once; a job of more than half as many nodes may have two for each node."""
 _FULL_S = 0.05
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from launcher.errors import RunError
+from launcher.output import say
 from launcher.run import append_line, read_lines
 from launcher.run.kinds import fits
 
 RECENT_S = 86_400.0
 """Seconds for which a fault counts: a repaired host must not be avoided forever."""
 _LINE = {"time": float, "host": str}
-"""What a line has."""
+"""The types of a line's fields."""
 SUSPECT = 2
 """Faults after which a host is used only if there is no other. One that was confirmed to be slow counts as a suspect
 at once."""
@@ -26,12 +27,17 @@ def record_path() -> Path:
 
 
 def note_faults(hosts: Iterable[str], what: str, run: str) -> None:
-    """Writes one line per host; nothing is written if the folder is not writable."""
-    with contextlib.suppress(OSError, RuntimeError, RunError):
+    """Writes one line per host; says so if the file cannot be written."""
+    named = list(hosts)
+    try:
         path = record_path()
         path.parent.mkdir(parents=True, exist_ok=True)
-        for host in hosts:
+        for host in named:
             append_line(path, {"time": time.time(), "host": host, "what": what, "run": run})
+    except (OSError, RuntimeError, RunError) as error:
+        say(
+            f"other runs will not know the faults of {', '.join(named)}, because they cannot be recorded ({error})"
+        )
 
 
 def recent_suspects() -> Mapping[str, int]:

@@ -70,7 +70,7 @@ def take_over(run: SteadyRun, term: int, heartbeat: int | None) -> int:
     write_leader(run, prepared.as_leader(cluster, first, term, claimed=False))
     if not pool.adopts_quorum() or newest_heartbeat(run) != heartbeat or not lease.succeed(first, term):
         pool.abandon()
-        say(f"it does not become the supervisor number {term} of this job")
+        say(f"this process does not become supervisor number {term} of this job")
         return Exit.FAILED
     lease.watch()
     run.guards[:] = [lease.may_write]
@@ -103,7 +103,7 @@ def _stand_by(run: RunDir, cluster: Cluster, first: str) -> int | None:
     """The term in which this supervisor must lead, since no other one does; None once the job's run is over."""
     term, host = newest_term(run, first), cluster.host(os.environ)
     signs = Signs(heard=time.monotonic())
-    # the lease is read once in each round: a leader that ends removes it at any moment
+    # the lease is read once in each round: a leader that ends can give it up at any moment
     while (holder := read_holder(run)) is not None and holder["nonce"] == first:
         term, leader = newest_term(run, first, term), read_leader(run, first)
         if leader is not None and leader.claimed and leader.term == term:

@@ -46,11 +46,14 @@ class Prepared:
 def prepare(
     run: SteadyRun, stopped: StopSignal, first: str, *, adopts: bool, batch: bool, kept: bool = False
 ) -> Prepared:
-    """The same as Prepared. `first`: the nonce of the job's first supervisor. `adopts`: whether the agents of an earlier
-    supervisor are to come. Only the job's script can start others; `kept`: whether these outlive this process."""
+    """What this supervisor needs before it starts an attempt.
+
+    `first`: the nonce of the job's first supervisor. `adopts`: whether it takes over the agents of an earlier supervisor. Only
+    the process of the job's script (`batch`) can start agents; `kept`: whether these outlive this process.
+    """
     earlier = read_leader(run, first)
     decided = read_run(run)
-    if not adopts:  # a job that is queued again, and no command has looked at the data since
+    if not adopts:  # no command has checked the data since the job was queued
         check_data_is_same(run, decided.plan.facts, DataAt.FILES)
     place = Place(run, plan := decided.plan)
     more = {environment.JOB: place.job_id, environment.LEASE: first}

@@ -1,8 +1,9 @@
 """The lease of a run dir: only the supervisor that holds it writes there.
 
-It passes on by claims (launcher.run.nonce), exclusive hard links, so that each term has one owner, and the older ones find that
-they are superseded: to another supervisor of a job that outlives its batch host, to a later job once the cluster says that the
-earlier one is gone, or to nobody, when it is given up. Neither lease.json nor a claim is ever removed.
+The next holder takes it by a claim (launcher.run.nonce), which is an exclusive hard link. So each term has one owner, and an
+earlier owner finds that it was replaced. The next holder is another supervisor of a job that outlives its batch host, a later
+job once the cluster says that the earlier one is gone, or nobody when the lease is given up. Neither lease.json nor a claim is
+ever removed.
 
 While it is held, the time of lease.json changes each second. It is a heartbeat on the file system: as long as it changes, the
 supervisor lives, even if the network between it and others is cut.
@@ -41,7 +42,7 @@ class Lease:
         self.lost = False
         """Whether `watch` has seen that another supervisor has taken it over."""
         self.resting = False
-        """Whether the heartbeat is left out, so that another supervisor of the job may take over."""
+        """Whether the heartbeat pauses, so that another supervisor of the job may take over."""
         self._over = threading.Event()
         self._released = False
 
@@ -94,7 +95,7 @@ class Lease:
         return self.held()
 
     def watch(self, every_s: float = LEASE_HEARTBEAT_S) -> None:
-        """Starts the heartbeat, and to look whether the lease is still held, in a thread, because a file system may hang.
+        """Starts a thread that writes the heartbeat and checks whether the lease is still held. A file system may hang.
 
         `every_s`: seconds between two heartbeats.
         """
@@ -121,7 +122,7 @@ class Lease:
     def release(self) -> None:
         """Gives the lease up if it is still held. Nothing is removed: another supervisor may have it the next moment."""
         self._over.set()
-        # on a full disk, say, the cluster will say that this one is gone
+        # if this fails, for example on a full disk, the next job learns from the cluster that this one is gone
         with contextlib.suppress(OSError):
             if not self.held():
                 return

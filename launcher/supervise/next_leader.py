@@ -45,7 +45,7 @@ class NextLeader:
         """A connection to the supervisor that leads or wants to; None once the job is over or none was found in time.
 
         `signs`: what was seen of the one that is lost; `closed`: whether its connection ended, in place of its host's silence.
-        `poll` is called again and again.
+        `poll` is called repeatedly.
         """
         begun = time.monotonic()
         lost = read_leader(self.run, self.first)
@@ -78,7 +78,7 @@ class NextLeader:
             self._candidate.wait()
 
     def _start(self, term: int, signs: Signs) -> None:
-        say(f"node {self.index} starts a supervisor, the number {term} of this job")
+        say(f"node {self.index} starts supervisor number {term} of this job")
         own = {name: value for name, value in os.environ.items() if name != environment.SUPERVISOR}
         self._candidate = subprocess.Popen(
             [

@@ -88,8 +88,8 @@ class NodePool:
         return len(self.good())
 
     def choose(self, blamed: Iterable[str]) -> list[Node] | EndedAttempt:
-        """The nodes of an attempt, by index, blamed hosts only if there are no others; LOST if there are too few. The last ones
-        only generate."""
+        """The nodes of an attempt, by index; LOST if there are too few. Blamed hosts are chosen only if there are no others.
+        The last nodes have no ranks if generation.nodes is set: they generate."""
         needed, good = self.plan.nodes, self.good()
         if len(good) < needed:
             bad = [node for node in self.nodes.there() if node.bad]

@@ -1,4 +1,4 @@
-"""The ranks of this node by the orders of the leader: how they are started, what is reported of them, and how they end."""
+"""The ranks of this node, as the leader orders: how they are started, what is reported of them, and how they end."""
 
 import errno
 import os
@@ -37,11 +37,11 @@ class NodeRanks:
         self._here = int(topology["gpus_per_node"])
         self.ports: tuple[int, int] | None = tuple(meeting["ports"]) if meeting["ports"] else None
         self._named_network = bool(meeting["host_suffix"])
-        """Whether the configuration names the network of the job by the hosts' names."""
+        """Whether the configuration chooses the network by a suffix of the hosts' names (cluster.host_suffix)."""
         self._heartbeat_s = heartbeat_s(int(topology["nodes"]))
         nccl = nccl_variables(os.environ) if plan["device"] == "cuda" else {}
         for name, value in nccl.items():
-            say(f"{host}: {name}={value}, as these cards need it")
+            say(f"{host}: {name}={value} is set, because these GPUs need it")
         self.common = {
             **hides_token(os.environ),
             **OFFLINE,  # what the ranks need is fetched before; a value of the site is kept
@@ -69,7 +69,7 @@ class NodeRanks:
         self._send(PortOpened(attempt=order.attempt, port=self._listener.getsockname()[1]))
 
     def order(self, order: StartRanks) -> None:
-        """Has the ranks started as soon as the warm process can."""
+        """Starts the ranks as soon as the warm process can fork them."""
         self._order, self._killing, self._server_at = order, False, None
 
     def tell(self, message: Shutdown | ServerAt) -> None:
@@ -79,7 +79,7 @@ class NodeRanks:
         self._ranks.tell(message)
 
     def dump(self, order: DumpStacks) -> None:
-        """Has the stacks of all ranks written."""
+        """Writes the stacks of all ranks."""
         folder = self._run.logs / order.folder
         folder.mkdir(parents=True, exist_ok=True)
         self._send(StacksDumped(states=self._ranks.dump(folder, STACKS_SIGNAL)))
@@ -145,8 +145,8 @@ class NodeRanks:
             )
 
     def forget_leader(self) -> bool:
-        """Ends the ranks, and forgets all that the lost leader has ordered and was told; the warm process stays. False if a
-        rank does not end."""
+        """Ends the ranks, and forgets what the lost leader has ordered and what was reported to it; the warm process stays.
+        False if a rank does not end."""
         self._end()
         if not self._ranks.all_ended():
             return False

@@ -58,7 +58,7 @@ class Node:
     lost: str = ""
     """Why it is given up; empty while it answers."""
     silent: bool = False
-    """Whether it was given up because nothing came from it, so that it can live."""
+    """Whether it was given up only because nothing came from it; it may still be alive."""
 
 
 class Nodes:
@@ -125,7 +125,7 @@ class Nodes:
             for node in self.by_index.values():
                 if moment - node.heard > AGENT_LOST_S and not node.lost:
                     node.silent, node.lost = True, f"it has not answered for {AGENT_LOST_S:g} s"
-            strangers = True  # one that says nothing is closed in the end
+            strangers = True  # a stranger that says nothing causes no event, and is closed after its time
         if strangers:
             self._greet()
         for index in [index for index, node in self._unsent.items() if node.lost or self._sends(node, b"")]:

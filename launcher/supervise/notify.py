@@ -67,7 +67,7 @@ class Notifier:
             try:
                 _send(target, f"{self.run.name}: {what}", text)
             except _Unsent as error:
-                told = f"launcher: no message to {target.shown} that the run has reached '{what}': {error}"
+                told = f"launcher: the message '{what}' was not sent to {target.shown}: {error}"
                 print(told, file=sys.stderr, flush=True)
                 continue
             with suppress(OSError):  # a full disk: the message can come twice

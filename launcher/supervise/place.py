@@ -33,11 +33,13 @@ _ANSWER_S = 3.0
 """Seconds to wait for the cluster to say why it sent a signal."""
 _LOOK_S = 1.0
 _END_S = 600.0
-"""Seconds for which the end of the job is tried while the cluster does not answer."""
+"""Seconds for which the command that ends the job is repeated while the cluster does not answer."""
 _WORTH_S = 120.0
-"""Seconds before the signal of the time limit for which the ranks start again in the same job after a signal."""
+"""The ranks start again in the same job after a signal if more seconds than these remain until the warning of the time
+limit."""
 _REQUEUE_WAIT_S = 10.0
-"""Seconds for which a job that is queued again may wait before it can start; Slurm's default is 120."""
+"""If a requeued job must wait longer than this before it can start, a new job is queued instead. Slurm's default wait is 120
+s."""
 _LIMITS_S = 10.0
 """Seconds to wait for the job's limits."""
 
@@ -114,7 +116,7 @@ class Place:
 
     def keeps_job(self) -> bool:
         """Whether the cluster says that the job goes on: it runs, is not being pre-empted, and has time left for more than
-        another start. Where the site has another signal before the time limit, any signal can be that one."""
+        another start. False where the site has its own signal before the time limit, because any signal can be that one."""
         notice_s = self.cluster.notice_s(self.plan.job_options)
         if self.job is None or notice_s is None:
             return False
@@ -140,9 +142,8 @@ class Place:
                 put_back(self.run, other, self.plan, str(error))
                 self._other = None
         if self.job.index is not None:
-            avoid = (
-                Avoided()
-            )  # a new job would not belong to the array: a sweep's worker would lose its trial
+            # a new job would not belong to the array: a sweep's worker would lose its trial
+            avoid = Avoided()
         if avoid.hosts:
             cluster.forbid_requeue(me)
             for without in avoid.choices():
@@ -150,7 +151,7 @@ class Place:
                     with submitted(cluster, self.run, avoid=without.hosts, me=me) as new:
                         return f"job {new} continues, without {without}"
                 except Refused as error:  # the cluster has too few other nodes
-                    say(f"{error}; the next job may get them again")
+                    say(f"{error}; the next job may get the excluded hosts again")
         elif cluster.may_requeue(self.plan.job_options):
             if self.job.index is None and cluster.requeue_wait_s() > _REQUEUE_WAIT_S:
                 with contextlib.suppress(Refused):
@@ -171,8 +172,8 @@ class Place:
             return f"job {new} continues after this one"
 
     def warn_of_end(self, stopped: StopSignal) -> None:
-        """Sends this process the signal of the approaching time limit, which the cluster sends only to the job's script. If the
-        script has ended, it sends that of the job's end, which can have come before this process was there."""
+        """Sends this process SIGUSR1 before the time limit, because the cluster sends it only to the job's script. If the
+        script has ended, it sends SIGTERM: the cluster may have sent that before this process was started."""
         job, cluster = self.job, self.cluster.with_timeout(_LIMITS_S)
         notice_s = self.cluster.notice_s(self.plan.job_options) if self.plan.save is not None else None
         if job is None:
@@ -204,7 +205,7 @@ class Place:
             time.sleep(_LOOK_S)
 
     def _other_shape(self, cluster: Cluster, bad: int) -> OtherShape | None:
-        """Another shape for the run, whose files are written; None for none, and for a task of an array, which has one shape.
+        """Another shape for the run, whose files are then written; None if the run keeps its shape, as a task of an array does.
 
         `bad`: nodes of the job that the next one must not get. The queue is asked once: if the scheduler does not answer the
         submission that follows, that alone is tried again.
@@ -222,7 +223,7 @@ class Place:
 
 
 def _user() -> dict[str, str]:
-    """The user's name as a variable, which ch-run needs, and which a job of --export=NONE has not."""
+    """The user's name as a variable, which ch-run needs, and which a job with --export=NONE lacks."""
     try:
         return {environment.USER: pwd.getpwuid(os.getuid()).pw_name}
     except KeyError:  # a user that the node does not know by name

@@ -49,9 +49,9 @@ class Do(Enum):
 
     FINISH = "finish"
     RESTART = "restart"
-    """The ranks, in this allocation."""
+    """Start the ranks again in this allocation."""
     REQUEUE = "requeue"
-    """The job, for another allocation."""
+    """Queue the job again, for another allocation."""
     STOP = "stop"
 
 

@@ -34,8 +34,8 @@ class RankProgress:
     def find_hung(self, spoke: list[Node], *, waiting: bool, since: float) -> str | None:
         """Which rank hangs, as a sentence, or None; also teaches the limits how long phases take.
 
-        It looks at the nodes that have sent a message, and once a second at all. `waiting`: whether ranks may be waiting for a
-        server, which is not a hang; `since`: the time.monotonic() since which the server answers.
+        It looks at the nodes that have sent a message, and once a second at all nodes. `waiting`: whether ranks may be waiting
+        for a server, which is not a hang; `since`: the time.monotonic() since which the server answers.
         """
         moment = time.monotonic()
         if moment > self._next_full:
@@ -46,7 +46,7 @@ class RankProgress:
                 if probe is not None:
                     self._probes.note(rank, node.host, probe)
                 if stopped_s > STOPPED_S and rank not in node.codes:
-                    # every phase has this limit, because none is slow for this reason
+                    # the limit is the same in every phase, because no phase stops a process
                     limit = STOPPED_S if self._others_run(rank) else self._hang_timeout_s
                     if stopped_s > limit:
                         what = f"was stopped from outside (SIGSTOP) in phase '{phase}' at step {step}"

@@ -91,7 +91,7 @@ class Ranks:
         )
 
     def tell(self, message: Shutdown | ServerAt) -> None:
-        """Sends a message to all ranks. To a shutdown each of them reacts at its next step."""
+        """Sends a message to all ranks. Each of them reacts to a shutdown at its next step."""
         for rank in self.ranks:
             try:
                 rank.channel.send(encode(message))

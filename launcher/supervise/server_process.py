@@ -46,15 +46,15 @@ class ServerProcess:
         )
         self._begun = time.monotonic()
         self._answered: float | None = None
-        """time.monotonic() of the newest successful look; None before the first."""
+        """time.monotonic() of the newest successful answer; None before the first."""
         self._told = self._closed = False
         self._why = ""
         """Why this process has killed it."""
         threading.Thread(target=self._look, daemon=True).start()
 
     def poll(self) -> ServerState | None:
-        """What is new: it answers for the first time, or it is over; None for nothing. A server that never answers in time, or
-        no longer answers, is killed."""
+        """What is new: it answers for the first time, or it is over; None if nothing is new. A server that never answers in
+        time, or no longer answers, is killed."""
         code = self._process.poll()
         if code is not None:
             self._closed = True
@@ -101,7 +101,7 @@ class ServerProcess:
             self.kill()
 
     def _look(self) -> None:
-        """Asks for /health again and again, in a thread of its own."""
+        """Asks for /health repeatedly, in a thread of its own."""
         while not self._closed:
             if _is_healthy(self._order.address, self._port):
                 self._answered = time.monotonic()
@@ -109,7 +109,7 @@ class ServerProcess:
 
 
 def server_environment(env: Mapping[str, str], order: StartServer) -> dict[str, str]:
-    """The variables of a server: those of the ranks without their places, the GPUs that it gets, and its own."""
+    """The variables of a server: those of the ranks without RANK and the like, the GPUs that it gets, and its own."""
     kept = {name: value for name, value in env.items() if name not in _OF_RANKS}
     visible = kept.get(environment.CUDA_VISIBLE_DEVICES)
     known = visible.split(",") if visible else [str(number) for number in range(order.first_gpu + order.gpus)]

@@ -62,8 +62,8 @@ class ShutdownOrder:
         )
 
     def _saved_or_not(self, cause: StopReason) -> str:
-        """Whether the ranks made the requested save before they were ended; empty if no save was requested."""
-        if cause is StopReason.PRUNED:
+        """Whether the ranks made the requested save before they were ended; empty if a run saves nothing or is pruned."""
+        if cause is StopReason.PRUNED or self._plan.save is None:
             return ""
         events = self._run.read_events(Saved, noted.Told)
         since = max(
@@ -72,4 +72,6 @@ class ShutdownOrder:
         saved = [event.step for event in events[since:] if isinstance(event, Saved)]
         if saved:
             return f"; step {saved[-1]} is saved, but the ranks did not end in time"
+        if not self._can_save:
+            return "; no save was requested, because not all ranks were training"
         return "; the ranks could not save in time"

@@ -2,9 +2,9 @@
 
 They are found by a probe that each rank takes every few seconds without waiting for others. Step times cannot show them: every
 rank waits for the slowest one, so that all measure the same. The slowest ranks of all hosts are compared, one window of probes
-after the other. One slow window is chance; some in a row are told; only a host that stays slow in itself is confirmed, and
-avoided from then on. Where the processors of a host have other work, its ranks wait, but the host is healthy: that is told, and
-nothing else.
+after the other. One slow window is chance; several in a row are reported; only a host whose own computation stays slow is
+confirmed, and avoided from then on. Where the processors of a host have other work, its ranks wait, but the host is healthy:
+that is reported and has no other effect.
 """
 
 import statistics
@@ -50,11 +50,11 @@ class _Streak:
     """Slow windows in a row of one host."""
 
     itself: int = 0
-    """By the time of the products alone."""
+    """Judged by the time that the probes computed, without waits."""
     with_waits: int = 0
-    """By that time and what they waited for a processor."""
+    """Judged by that time plus the time that the probes waited for a processor."""
     told: set[str] = field(default_factory=set[str])
-    """What has been said of the host in this attempt."""
+    """What has been reported of the host in this attempt."""
 
 
 class SpeedProbes:
@@ -77,7 +77,8 @@ class SpeedProbes:
         return True
 
     def find_slow(self) -> list[SlowHost]:
-        """What the window says that was not said before in this attempt; nothing before it is full, or of one host alone."""
+        """What the window shows that was not reported before in this attempt; empty before the window is full, and if there is
+        only one host."""
         if any(len(taken) < WINDOW for taken in self._window.values()) or len(set(self._hosts.values())) < 2:
             return []
         itself = {
@@ -94,8 +95,8 @@ class SpeedProbes:
         return [one for one in found if one is not None]
 
     def _speeds(self, seconds: Mapping[int, float]) -> dict[str, float]:
-        """Host -> the speed of its slowest rank as a share of the usual one, which is that of the lower median of all hosts: of
-        two, the faster one counts."""
+        """Host -> the speed of its slowest rank, as a share of the usual speed. The usual time is the lower median over the
+        hosts, so that of two hosts the faster one counts."""
         slowest: dict[str, float] = {}
         for rank, one in seconds.items():
             slowest[self._hosts[rank]] = max(one, slowest.get(self._hosts[rank], 0.0))

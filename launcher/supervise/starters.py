@@ -61,7 +61,7 @@ class ColdStarter:
 
 
 class WarmStarter:
-    """Has ranks forked by a warm process, launcher.train.warm."""
+    """Starts each rank as a fork of a warm process, launcher.train.warm."""
 
     name = "warm"
 
@@ -141,7 +141,8 @@ class WarmStarter:
             self._process.send_signal(signal.SIGCONT)
 
     def _take(self) -> int | None:
-        """Reads the messages of the warm process; the process id of the next rank that it has forked, None for none."""
+        """Reads the messages of the warm process; the process id of the next rank that it has forked, None if it has forked
+        none."""
         self._wake()
         while select.select([self._channel], [], [], 0)[0]:
             data = self._channel.recv(1 << 16)
@@ -151,7 +152,7 @@ class WarmStarter:
             try:
                 message = decode(data, FROM_WARM)
             except ProtocolError as error:
-                say(f"the warm process sent {error}")
+                say(f"the warm process sent an invalid message: {error}")
                 continue
             if isinstance(message, RankForked):
                 return message.pid

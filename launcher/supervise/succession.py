@@ -67,7 +67,7 @@ class Signs:
         return self.still_since is not None and moment - self.still_since >= live_s
 
     def state(self, moment: float) -> LeaderState:
-        """What follows for the supervisor."""
+        """The state of the supervisor that follows from these signs."""
         quiet_s = moment - self.heard
         if quiet_s >= LEADER_SILENT_S and self.silent(moment):
             return LeaderState.DEAD
@@ -78,8 +78,8 @@ class Signs:
 
 def turn_s(index: int, old: int, *, closed: bool) -> float:
     """Seconds for which an agent waits before it starts a supervisor. `old`: the index of the node whose supervisor is lost;
-    `closed`: whether only that process ended, so that its node can live. Otherwise the node itself is the last choice of the
-    first two."""
+    `closed`: whether its connection was closed, which shows that its node is still alive. Otherwise that node is probably lost
+    too, so that the nodes after it wait one turn less."""
     if closed or index < old:
         return index * TURN_S
     return TURN_S if index == old else (index - 1) * TURN_S

@@ -29,7 +29,7 @@ from launcher.sweep.result import Extended, SweepResult, Tell
 from launcher.sweep.resume_sweep import reopen, start_again
 from launcher.sweep.settings import check_deadline
 from launcher.sweep.together.plan_groups import Member
-from launcher.sweep.trials import facts_line, make_arrays
+from launcher.sweep.trials import facts_line, make_arrays, with_longest_notice
 
 BUDGET = {"sweep.trials": int, "sweep.gpu_hours": float, "sweep.deadline": str}
 
@@ -139,7 +139,10 @@ def _more_trials(
     cluster = find_cluster(str(spec["cluster"]))
     largest = cluster.largest_array() if cluster.queued else 1 << 30
     arrays = make_arrays(
-        [(trial.number, trial.shape) for trial in planned], largest, spec["parallel"], len(spec["arrays"])
+        [(trial.number, trial.shape) for trial in with_longest_notice(planned, plan)],
+        largest,
+        spec["parallel"],
+        len(spec["arrays"]),
     )
     plan = with_code(plan, read_code(sweep.as_run.code))
     for array in arrays:

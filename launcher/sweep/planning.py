@@ -33,7 +33,7 @@ from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner, derive_and_plan, plan_trials
 from launcher.sweep.settings import check_settings, first_report, is_setting, read_settings
 from launcher.sweep.together.plan_groups import Member, TrialGroups, plan_groups, wants_groups
-from launcher.sweep.trials import Array, PlannedTrial, facts_line, make_arrays, shape
+from launcher.sweep.trials import Array, PlannedTrial, facts_line, make_arrays, with_longest_notice
 
 WORKERS = 4
 """Number of workers for a sampler if sweep.parallel is not set."""
@@ -98,6 +98,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         planned = [dataclasses.replace(one, group=groups.key_of(one.number)) for one in planned]
         parallel = parallel and -(-parallel // groups.size.trials)  # workers, each with as many trials
         plan = with_notice_of_group(config, plan, groups.size.trials)
+    planned = with_longest_notice(planned, plan)
     if cluster.queued and not cluster.arrays:
         raise ConfigError(
             f"cluster.kind={cluster.name} has no job arrays, which a sweep needs for its trials; use cluster=local, or start "
@@ -107,7 +108,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         _check_one_shape(planned, cluster.title)
         at_once = groups.size.trials if groups else 1
         workers = parallel or -(-min(WORKERS, settings.trials or WORKERS) // at_once)
-        arrays = make_arrays([(number, shape(plan)) for number in range(workers)], workers, None)
+        arrays = make_arrays([(number, planned[0].shape) for number in range(workers)], workers, None)
     else:
         limited = cluster.queued and not config.dry_run
         largest = cluster.largest_array() if limited else 1 << 30

@@ -70,6 +70,34 @@ def shape(plan: LaunchPlan) -> dict[str, str]:
     return find_cluster(plan.cluster).shape(plan.job_options)
 
 
+def with_longest_notice(planned: Sequence[PlannedTrial], plan: LaunchPlan) -> list[PlannedTrial]:
+    """The trials, those that request the same but for the signal before the time limit with the longest notice of them, and
+    at least with that of the plan.
+
+    Larger adapters take longer to save. One job array, or one kind of worker, has one signal for all.
+    """
+    cluster = find_cluster(plan.cluster)
+
+    def notice_in(shape: Mapping[str, str]) -> dict[str, str]:
+        return {flag: value for flag, value in shape.items() if cluster.notice_s({flag: value}) is not None}
+
+    def seconds(notice: Mapping[str, str]) -> float:
+        return cluster.notice_s(notice) or 0.0
+
+    least = notice_in(shape(plan))
+    longest: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+    rests = [
+        tuple((flag, value) for flag, value in one.shape.items() if flag not in notice_in(one.shape))
+        for one in planned
+    ]
+    for trial, rest in zip(planned, rests, strict=True):
+        longest[rest] = max(longest.get(rest, {}), notice_in(trial.shape), least, key=seconds)
+    return [
+        dataclasses.replace(trial, shape={**trial.shape, **longest[rest]})
+        for trial, rest in zip(planned, rests, strict=True)
+    ]
+
+
 def make_arrays(
     numbered: Sequence[tuple[int, Mapping[str, str]]], largest: int, parallel: int | None, taken: int = 0
 ) -> list[Array]:

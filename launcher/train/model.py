@@ -33,9 +33,9 @@ from launcher.plan.chat_format import fit_tokenizer
 from launcher.plugins.base import Plugin, apply
 from launcher.run import RunDir
 from launcher.run.events.ranks import Base
-from launcher.train.merge import merge_adapter, stamp
 from launcher.train.node_cache import NodeCache
 from launcher.train.rope import rope_arguments
+from launcher.train.start_adapter import merge_adapter, stamp
 from launcher.train.strategies.base import WHOLE, on_rank
 from launcher.train.upstream.bitsandbytes_constants import constants_to_gpu
 from launcher.train.upstream.bitsandbytes_cpu_layout import keep_layout

@@ -31,11 +31,15 @@ def one_rank(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Finished:
 
 @pytest.fixture(scope="session")
 def two_nodes(
-    lab: Lab, cache: Path, one_rank: Finished, tmp_path_factory: pytest.TempPathFactory
+    lab: Lab,
+    cache: Path,
+    one_rank: Finished,
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
 ) -> dict[str, Finished]:
-    """Every strategy on two nodes, submitted together; Slurm runs two at a time."""
+    """Every strategy on two nodes that is tested, submitted together; Slurm runs two at a time."""
     folder = tmp_path_factory.mktemp("two")
-    strategies = ("ddp", "zero2", "zero3", "fsdp2")
+    strategies = ("ddp", "zero2", "zero3", "fsdp2") if pytestconfig.getoption("--long") else ("ddp", "zero3")
     runs = {
         name: lab.launch(folder, f"cache_dir={cache}", f"strategy={name}", f"name={name}", *TWO_NODES)
         for name in strategies

@@ -93,7 +93,7 @@ def test_a_key_that_it_does_not_have_is_reported_and_not_read(go, folder):
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("named", ["auto", "quiz"])
+@pytest.mark.parametrize("named", ["auto", pytest.param("quiz", marks=pytest.mark.long)])
 def test_a_run_trains_on_it(go, cache, named):
     given = (
         "+experiment=tiny", "cluster=local", "data.path=quiz.jsonl", "data.eval_path=null", f"data.format={named}",

@@ -1,6 +1,7 @@
 """Every fault, for real: afterwards the run has finished with the losses of an undisturbed one, and nothing is left behind.
 
-Four nodes; a run trains on two of them, 240 steps of about 30 ms with a checkpoint every 10.
+Four nodes; a run trains on two of them, 240 steps of about 30 ms with a checkpoint every 10. Without --long, it trains half as
+many steps in the same time, since each costs the two cores of continuous integration.
 """
 
 import contextlib
@@ -17,9 +18,9 @@ from tests.support.runs import Finished, command
 
 pytestmark = [pytest.mark.slurm, pytest.mark.train]
 
-STEPS, EVERY = 240, 10
+EVERY = 10
 RUN = (
-    "resources.nodes=2", "batch.micro_batch_size=1", "data.eval_path=null", f"trainer.max_steps={STEPS}",
+    "resources.nodes=2", "batch.micro_batch_size=1", "data.eval_path=null",
     f"plugins.sharded_checkpoint.save_steps={EVERY}", "resources.hang_timeout_s=5", "trainer.num_train_epochs=1",
     "+plugins.slow._target_=slow.Slow",
 )  # fmt: skip
@@ -31,8 +32,10 @@ from transformers import TrainerCallback
 from launcher.plugins.base import Plugin
 
 class Wait(TrainerCallback):
+    def __init__(self, pause_s):
+        self.pause_s = pause_s
     def on_step_end(self, args, state, control, **kwargs):
-        time.sleep(0.02)
+        time.sleep(self.pause_s)
         fault = Path(args.output_dir).parent / "fault.py"
         try:
             code = fault.read_text()
@@ -47,11 +50,12 @@ class Wait(TrainerCallback):
 class Slow(Plugin):
     workers: int = 0
     stops: str = ""
+    pause_s: float = 0.02
     def on_trainer(self, trainer):
         if os.path.exists(self.stops) and os.environ["RANK"] == "1":
             os.unlink(self.stops)
             os.kill(os.getpid(), signal.SIGSTOP)
-        trainer.add_callback(Wait())
+        trainer.add_callback(Wait(self.pause_s))
         trainer.args.dataloader_num_workers = self.workers
         return trainer
 """
@@ -65,11 +69,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def start(lab: Lab, cache: Path, folder: Path) -> Callable[..., Finished]:
+def start(lab: Lab, cache: Path, folder: Path, pytestconfig: pytest.Config) -> Callable[..., Finished]:
     """A run that is training and has saved."""
+    steps, usual_s = (240, 0.02) if pytestconfig.getoption("--long") else (120, 0.1)
 
-    def start(*overrides: str, wait: str = "saved") -> Finished:
-        run = lab.launch(folder, f"cache_dir={cache}", *RUN, *overrides)
+    def start(*overrides: str, wait: str = "saved", pause_s: float = usual_s) -> Finished:
+        length = (f"trainer.max_steps={steps}", f"+plugins.slow.pause_s={pause_s}")
+        run = lab.launch(folder, f"cache_dir={cache}", *RUN, *length, *overrides)
         if wait:
             lab.wait(run, wait)
         return run
@@ -81,7 +87,7 @@ def start(lab: Lab, cache: Path, folder: Path) -> Callable[..., Finished]:
 def whole(lab: Lab, start: Callable[..., Finished]) -> Finished:
     """The undisturbed run."""
     run = start(wait="finished")
-    assert len(run.losses) == STEPS
+    assert len(run.losses) >= 120
     return run
 
 
@@ -129,7 +135,7 @@ def check_finished(lab: Lab, run: Finished, whole: Finished, *, timeout_s: float
     ends = [event for event in run.events() if event["event"] in ("ended", "started")]
     restarts = sum(event["event"] == "started" for event in ends) - 1
     steps = [line["step"] for line in run.metrics() if "loss" in line]
-    assert len(steps) - STEPS <= restarts * (EVERY + 6), (len(steps), restarts)
+    assert len(steps) - len(whole.losses) <= restarts * (EVERY + 6), (len(steps), restarts)
     until(lambda: not left_behind(lab, run), 60)
     assert json.loads((run.path / "lease.json").read_text())["given_up"]
 
@@ -235,7 +241,9 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
 
     A loaded machine needs up to half a minute until the second attempt has resumed, and is not signalled before.
     """
-    run = start("resources.time=00:02:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@50")
+    run = start(
+        "resources.time=00:02:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@50", pause_s=0.3
+    )
     until(lambda: bool(run.events("requeued")), 120)
     assert run.events("told")[0]["why"] == "time limit"
     assert run.events("ended")[0]["how"] == "shut_down"
@@ -590,7 +598,7 @@ def test_out_of_gpu_memory_is_not_tried_again(lab, start):
 
 
 @pytest.mark.long
-def test_a_nan_loss_rolls_back_and_leaves_the_batch_out(lab, start):
+def test_a_nan_loss_rolls_back_and_leaves_the_batch_out(lab, start, whole):
     run = start()
     poison = "import torch\nfor one in model.parameters():\n    one.data.fill_(float('nan'))"
     (run.path / "fault.py").write_text(f"if rank == 0: fault.unlink(missing_ok=True)\n{poison}")
@@ -598,7 +606,7 @@ def test_a_nan_loss_rolls_back_and_leaves_the_batch_out(lab, start):
     (diverged,) = run.events("diverged")
     assert run.events("ended")[0]["exit_code"] == 10
     assert run.events("resumed")[0]["step"] <= diverged["step"]
-    assert len(final_losses(run)) == STEPS
+    assert len(final_losses(run)) == len(whole.losses)
     assert all(loss == loss for loss in final_losses(run))
 
 

@@ -1,10 +1,10 @@
-"""Commands of the other pages: what launches is planned, and of all others the words are checked."""
+"""Commands of the other pages, run in this process: launches as dry runs, what needs only files as typed, and of all others
+the words are checked. test_pages_typed.py types those that need a run, with one that was trained."""
 
-import contextlib
-import io
 import json
-import os
 import re
+import shutil
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,22 +24,42 @@ PAGES = [
     "docker/README.md",
 ]
 MOST_OVERRIDES = 8
-LAUNCHES = ("launch", "plan", "rehearse", "fetch")
+ENVIRONMENT = {
+    "HF_ENDPOINT": "http://127.0.0.1:1",
+    "MY_HOOK": "https://hooks.example.org/x",  # docs/howto/notify.md exports it
+}
+PLANS = ("plan", "rehearse", "fetch")
+"""Verbs whose arguments are planned."""
+RUN_HERE = (
+    "data check",
+    "data convert",
+    "data rules",
+    "init",
+    "convert-recipe",
+    "list",
+    "api-keys add",
+    "api-keys list",
+)
+"""Verbs that need only files, and are run as typed."""
+WRITES = {"data convert": 3, "init": -1, "convert-recipe": -1}
+"""Verb -> which of its words is a file that it writes, and that must not be there."""
 WORDS_ALONE = {
-    "cluster=local": "without a GPU an 8B model is refused",
     "resume=RUN": "it needs an earlier run",
     "RUN_DIR/": "it needs an earlier run",
-    "--config-dir site": "the page's file of a plugin is not written here",
     "trainer.kind=scaled": "a method of another package",
     "tracker=mlflow": "mlflow may be missing",
     "trainer.teacher_logits=FOLDER": "it needs what data teach has stored",
     "--inspect": "it asks a model hub",
     "cluster.ssh=": "it asks a login node",
-    "my_plugins.": "the page's own module",
-    "my_rewards.": "the page's own module",
     "eval_job=": "it needs lm-eval",
 }
-"""Words of launches that are not planned, and why."""
+"""Words of commands that are not run here, and why."""
+GIVEN = {
+    "cluster=local": ("resources.device=cuda", "without a GPU an 8B model is refused"),
+}
+"""Words beside which another is typed, and why."""
+SLOW = "data check train.jsonl --model"
+"""What loads a tokenizer, for seconds: left to --long. tests/unit/data/test_data_rendering.py loads one too."""
 ROWS = {
     "chats": '{"messages": [{"role": "user", "content": "Hi %d"}, {"role": "assistant", "content": "Hello %d"}]}',
     "pairs": '{"prompt": "What is %d?", "chosen": "A number, %d", "rejected": "No idea"}',
@@ -53,8 +73,8 @@ SAME = {"train": "chats", "eval": "chats", "more": "chats", "rows": "chats", "te
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the files that the pages name, as working folder and as home."""
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the pages name."""
     folder = tmp_path_factory.mktemp("pages")
     for name in (*ROWS, *SAME):
         row = ROWS[SAME.get(name, name)]
@@ -76,14 +96,65 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
              "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "vocab_size": 512}  # fmt: skip
     for name in ("mine", "base", "merged"):
         (folder / "models" / name).mkdir(parents=True)
-        (folder / "models" / name / "config.json").write_text(json.dumps(shape))
-    before, home = Path.cwd(), os.environ.get("HOME")
-    os.chdir(folder)
-    os.environ["HOME"] = str(folder)
-    yield folder
-    os.chdir(before)
-    if home is not None:
-        os.environ["HOME"] = home
+        for file, text in {
+            "config.json": json.dumps(shape),
+            "tokenizer.json": "{}",
+            "model.safetensors": "weights",
+        }.items():
+            (folder / "models" / name / file).write_text(text)
+        if name != "base":  # a base model has no chat template
+            template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}"
+            (folder / "models" / name / "chat_template.jinja").write_text(template)
+    (folder / "my_plugins.py").write_text(_block("docs/howto/plugin.md", "    # my_plugins.py"))
+    (folder / "my_rewards.py").write_text("def length(**columns):\n    return []\n\n\ntests_pass = length\n")
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "norms.py").write_text(_fence("docs/guide/plugins.md", "my_package/norms.py"))
+    (site.parent / "plugin").mkdir()
+    (site.parent / "plugin" / "adapter_norm.yaml").write_text(
+        _fence("docs/guide/plugins.md", "site/plugin/adapter_norm.yaml")
+    )
+    (folder / "colours.yaml").write_text(
+        _block("docs/howto/evaluate_tasks.md", "    task: colours").replace("/data", str(folder))
+    )
+    choices = [
+        json.dumps({"question": f"Which colour has number {n}?", "choices": ["red", "blue"], "answer": n % 2})
+        for n in range(9)
+    ]
+    for name in ("colours.jsonl", "gsm8k_test.jsonl"):
+        (folder / name).write_text("\n".join(choices))
+    pairs = [{"instruction": f"What is {n}?", "input": "", "output": f"A number {n}"} for n in range(64)]
+    (folder / "alpaca.json").write_text(json.dumps(pairs))
+    questions = (folder / "rows.csv").read_text().replace("frage,antwort", "question,answer")
+    (folder / "questions.csv").write_text(questions)
+    recipe = ROOT / "tests/unit/recipes/fixtures/llama_factory/train_lora_qwen3_lora_sft.yaml"
+    shutil.copy(recipe, folder / "qwen3_lora_sft.yaml")
+    return folder
+
+
+@pytest.fixture
+def place(pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder, as working folder and as home."""
+    folder = tmp_path / "place"
+    shutil.copytree(pages, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pages / "cache"))
+    return folder
+
+
+def _block(page: str, start: str) -> str:
+    """The indented block of a page that begins with this line, without its indentation, up to the command below it."""
+    lines = (ROOT / page).read_text().partition(f"\n{start}")[2]
+    lines = re.split(r"\n(?=\S|    python -m launcher )", lines)[0]
+    return textwrap.dedent(f"{start}{lines}\n")
+
+
+def _fence(page: str, file: str) -> str:
+    """The fenced block of a page below the line that names the file."""
+    return (ROOT / page).read_text().partition(f"`{file}`:\n\n```")[2].partition("\n")[2].partition("```")[0]
 
 
 def _site_of_page() -> str:
@@ -104,23 +175,35 @@ def commands() -> Iterator[Typed]:
 COMMANDS = list(commands())
 
 
-@pytest.mark.parametrize("one", COMMANDS, ids=lambda one: f"{Path(one.page).stem}:{one.line}")
-def test_a_command_of_a_page_is_understood(one: Typed, place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setenv("MY_HOOK", "https://hooks.example.org/x")  # docs/howto/notify.md exports it
+@pytest.mark.parametrize(
+    "one",
+    [pytest.param(one, marks=[pytest.mark.long] * (SLOW in one.text)) for one in COMMANDS],
+    ids=lambda one: f"{Path(one.page).stem}:{one.line}",
+)
+def test_a_command_of_a_page_does_what_it_says(one: Typed, place: Path, capsys: pytest.CaptureFixture[str]):
     text = re.sub(r"(?<=\w)\|\w+", "", one.text) if "'" not in one.text else one.text
     name, overrides = check_words(text)
-    if name == "fetch" and "=" not in text:  # the results of a run
+    if any(word in text for word in WORDS_ALONE) or (name == "fetch" and "=" not in text):
         return
-    if name not in LAUNCHES or any(word in text for word in WORDS_ALONE) or "-m" in overrides:
+    if name in RUN_HERE:
+        words = words_of(text)
+        if name in WRITES:
+            Path(words[WRITES[name]]).unlink(missing_ok=True)
+        code = main([*words, "--json"])
+    elif name == "launch":
+        code = main([*_placed(words_of(text)), "dry_run=true", "freeze=false", "--json"])
+    elif name in PLANS:
+        code = main(["plan", *_placed(words_of(text)[1:] if name == "plan" else overrides), "--json"])
+    else:
         return
-    words = words_of(text)[1:] if name == "plan" else overrides
-    if not any(word.startswith("cluster=") for word in words):
-        words.append("cluster=slurm")
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        code = main(["plan", *words, "--json"])
-    assert code == 0, f"{one.page}:{one.line}: {json.loads(out.getvalue())['error']['message']}"
+    told = capsys.readouterr()
+    assert code == 0, f"{one.page}:{one.line}: {told.err[-500:]} {told.out[-500:]}"
+
+
+def _placed(words: list[str]) -> list[str]:
+    """The words of a launch, with a cluster if they name none."""
+    more = [added for word, (added, _) in GIVEN.items() if word in words]
+    return [*words, *more, *([] if any(word.startswith("cluster=") for word in words) else ["cluster=slurm"])]
 
 
 def test_a_how_to_needs_at_most_eight_overrides():

@@ -29,7 +29,7 @@ from launcher.train.after.compare import difference, logits_of, prompts
 from launcher.train.after.export import export
 from launcher.train.after.load_back import load_back
 from launcher.train.after.opened import open_folder
-from launcher.train.merge import free_bytes
+from launcher.train.free_memory import free_bytes
 from launcher.train.model import load_tokenizer
 from tests.support import preloaded
 from tests.support.runs import Finished, environment

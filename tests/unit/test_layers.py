@@ -1,6 +1,7 @@
 """What may import what, and what an experiment may say."""
 
 import ast
+import graphlib
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import grimp
 import pytest
 from omegaconf import OmegaConf
 
@@ -43,6 +45,14 @@ def test_the_code_is_clean(checker):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(checker, cwd=ROOT, env={**os.environ, "PATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions and for type checkers count as well."""
+    graph = grimp.build_graph("launcher", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imports) > 500
+    graphlib.TopologicalSorter(imports).prepare()  # CycleError names the circle
 
 
 @pytest.mark.parametrize(

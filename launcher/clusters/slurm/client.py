@@ -113,9 +113,9 @@ def cred_expire_s(timeout_s: float) -> float:
     return float(found[1] if found else 120)
 
 
-def settings(timeout_s: float) -> dict[str, str]:
-    """The settings of slurm.conf(5) by name; empty if Slurm does not answer."""
-    done = ask(["scontrol", "show", "config"], timeout_s)
+def settings(timeout_s: float, where: Sequence[str] = ()) -> dict[str, str]:
+    """The settings of slurm.conf(5) by name; empty if Slurm does not answer. `where`: the option that names its cluster."""
+    done = ask(["scontrol", *where, "show", "config"], timeout_s)
     pairs = (line.partition("=") for line in (done.stdout.splitlines() if done else ()))
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 

@@ -129,17 +129,18 @@ class Slurm(SlurmScript):
         """Runs scontrol update."""
         client.forbid_requeue(job_id, self.timeout_s)
 
-    def partitions(self) -> "list[Partition]":
+    def partitions(self, clusters: str = "") -> "list[Partition]":
         """The partitions that sinfo lists."""
         from launcher.clusters.slurm import probe
 
-        return probe.partitions(self.timeout_s)
+        return probe.partitions(self.timeout_s, clusters)
 
-    def probe(self, partition: str | None) -> "list[SiteFact]":
-        """The findings from sinfo, scontrol, sacctmgr, sacct and srun."""
+    def probe(self, partition: str | None, clusters: str = "") -> "list[SiteFact]":
+        """The findings from sinfo, scontrol, sacctmgr, sacct, squeue and srun."""
         from launcher.clusters.slurm import probe
 
-        return probe.findings(probe.choose(self.partitions(), partition), self.timeout_s)
+        known = self.partitions(clusters)
+        return probe.findings(probe.choose(known, partition), known, self.timeout_s, clusters)
 
     def largest_array(self) -> int:
         """MaxArraySize."""

@@ -93,6 +93,13 @@ VARIABLES = {
             "SLURM_EXPORT_ENV",
             "Variables that srun passes to a step; this project always passes all of them.",
         ),
+        *(
+            Variable(name=name, meaning=meaning, set_by="site", read_by="site probe")
+            for name, meaning in (
+                ("LMOD_CMD", "Program of the site's environment modules (Lmod)."),
+                ("MODULESHOME", "Folder of the site's environment modules."),
+            )
+        ),
         _kept_away("SLURM_MPI_TYPE", "MPI plugin of srun; set cluster.srun.mpi instead."),
         _kept_away("SLURM_CPU_BIND_TYPE", "CPU binding of srun; set cluster.srun.cpu-bind instead."),
         *(

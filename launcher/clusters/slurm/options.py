@@ -69,7 +69,8 @@ _COUNTS = frozenset(
 )
 """Options whose values are numbers. For any other option, YAML or Hydra can have converted a text into a number."""
 _WAYS = ("gpus-per-node", "gpus-per-task", "gres", "none")
-_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""A type of GPU, or a MIG profile such as 1g.10gb+me."""
 
 
 def job_options(request: Request) -> dict[str, str]:
@@ -102,6 +103,11 @@ def job_options(request: Request) -> dict[str, str]:
         options["mem"] = (
             f"{resources.memory_gib}G" if resources.memory_gib else "0"
         )  # 0 requests all memory of the node
+    if "gpu" in added.get("tres-per-task", ""):
+        raise PlanError(
+            f"cluster.sbatch.tres-per-task={added['tres-per-task']} requests GPUs a second time; set "
+            "resources.gpus_per_node, cluster.gpu_request=gpus-per-task and cluster.gpu_type for their type"
+        )
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added

@@ -1,15 +1,17 @@
 """What a login node can find out about a Slurm site from the answers of Slurm's commands. Nothing is queued."""
 
 import getpass
-import platform
+import os
 import re
-import shutil
-from pathlib import Path
+from collections.abc import Sequence
 
 from launcher.clusters.site_facts import Partition, SiteFact
 from launcher.clusters.slurm.client import ask, settings
+from launcher.clusters.slurm.login_node import of_login_node
+from launcher.clusters.slurm.shell import clusters_of
 from launcher.config.spelling import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
+from launcher.units import plural
 
 _FIELDS = "%P|%a|%l|%D|%c|%m|%G|%f"
 _GPU = re.compile(
@@ -26,15 +28,12 @@ _SETTINGS = {
     "SelectTypeParameters": "",
     "EnforcePartLimits": "",
 }
-_PROGRAMS = ("apptainer", "singularity", "enroot", "ch-run", "podman-hpc")
-_MODULES = tuple(
-    Path("/etc/profile.d") / name for name in ("lmod.sh", "z00_lmod.sh", "modules.sh", "00-modulepath.sh")
-)
 
 
-def partitions(timeout_s: float) -> list[Partition]:
-    """All partitions that sinfo lists; ClusterError if it does not answer."""
-    done = ask(["sinfo", "--noheader", f"--format={_FIELDS}"], timeout_s)
+def partitions(timeout_s: float, clusters: str = "") -> list[Partition]:
+    """All partitions that sinfo lists of these clusters, or of those to which a job of this shell goes; ClusterError if it does
+    not answer."""
+    done = ask(["sinfo", *_on(clusters), "--noheader", f"--format={_FIELDS}"], timeout_s)
     if done is None or done.returncode:
         raise ClusterError("sinfo does not answer here; type this command on a login node of the cluster")
     found: dict[str, Partition] = {}
@@ -48,7 +47,7 @@ def partitions(timeout_s: float) -> list[Partition]:
         key = name.rstrip("*")
         one = Partition(
             name=key, is_default=name.endswith("*"), available=up == "up", time_limit=limit, nodes=_number(nodes),
-            cpus=_number(cpus), memory_gib=_number(memory) // 1024, gpus=_gpus(gres),
+            cpus=_number(cpus), memory_gib=_number(memory) // 1024, gpus=_gpus(gres), gres=_other_gres(gres),
             features=tuple(word for word in features.split(",") if word not in ("(null)", "")),
         )  # fmt: skip
         found[key] = _joined(found[key], one) if key in found else one
@@ -75,12 +74,36 @@ def choose(known: list[Partition], wanted: str | None) -> Partition:
     return max(usable, key=lambda one: (bool(one.gpus), one.is_default, one.nodes))
 
 
-def findings(part: Partition, timeout_s: float) -> list[SiteFact]:
-    """Everything that is known about jobs in this partition, keys of the cluster file first."""
-    return [*_of_partition(part, timeout_s), *_of_account(part, timeout_s), *_of_site(timeout_s)]
+def findings(
+    part: Partition, known: Sequence[Partition], timeout_s: float, clusters: str = ""
+) -> list[SiteFact]:
+    """Everything that is known about jobs in this partition, keys of the cluster file first, and a line for each other one."""
+    where = _on(clusters)
+    others = [_in_short(one) for one in known if one.name != part.name]
+    return [
+        *_of_partition(part, where, timeout_s), *others, *_of_account(part, timeout_s), *_of_site(where, timeout_s),
+        *of_login_node(timeout_s),
+    ]  # fmt: skip
 
 
-def _of_partition(part: Partition, timeout_s: float) -> list[SiteFact]:
+def _on(clusters: str) -> list[str]:
+    """The option that asks these clusters, or those to which sbatch submits in this shell."""
+    named = clusters or clusters_of({}, os.environ)
+    return [f"--clusters={named}"] if named else []
+
+
+def _in_short(part: Partition) -> SiteFact:
+    gpus = [f"{count} {kind or 'GPUs'}" for kind, count in part.gpus.items()]
+    has = " or ".join(gpus) or "no GPUs"
+    nodes = f"{plural(part.nodes, 'node')} of {plural(part.cpus, 'core')}, {part.memory_gib} GiB and {has}"
+    down = "" if part.available else "; it is down"
+    return SiteFact(
+        what=f"partition {part.name}", value=f"{nodes}, jobs up to {part.time_limit}{down}", how="sinfo",
+        note="" if down else f"--partition {part.name} describes it",
+    )  # fmt: skip
+
+
+def _of_partition(part: Partition, where: Sequence[str], timeout_s: float) -> list[SiteFact]:
     how = f"sinfo, partition {part.name}"
     found = [
         SiteFact(what="partition", key="sbatch.partition", value=part.name, how=how),
@@ -97,13 +120,9 @@ def _of_partition(part: Partition, timeout_s: float) -> list[SiteFact]:
                 note=f"GRES gpu: {kinds}",
             )
         )  # fmt: skip
-        if len(part.gpus) > 1:
-            found.append(
-                SiteFact(
-                    what="types of GPU", key="gpu_type", value=max(part.gpus, key=lambda kind: part.gpus[kind]), how=how,
-                    note=f"the partition has several: {kinds}; name the one to use",
-                )
-            )  # fmt: skip
+        note = f"the partition has several: {kinds}; name the one to use" if len(part.gpus) > 1 else ""
+        if kind := max(part.gpus, key=lambda kind: part.gpus[kind]):
+            found.append(SiteFact(what="type of GPU", key="gpu_type", value=kind, how=how, note=note))
     else:
         found.append(
             SiteFact(
@@ -111,13 +130,17 @@ def _of_partition(part: Partition, timeout_s: float) -> list[SiteFact]:
                 note="Slurm counts no GPUs here: jobs get whole nodes, or there are no GPUs; set gpus_per_node by hand",
             )
         )  # fmt: skip
+    if part.gres:
+        found.append(
+            SiteFact(what="other GRES", value=",".join(part.gres), how=how, note="for cluster.sbatch.gres")
+        )
     if part.features:
         found.append(
             SiteFact(
                 what="features", value=",".join(part.features), how=how, note="for cluster.sbatch.constraint"
             )
         )
-    return [*found, *_limits(part.name, timeout_s)]
+    return [*found, *_limits(part.name, where, timeout_s)]
 
 
 def _longest(part: Partition, how: str) -> SiteFact:
@@ -131,9 +154,9 @@ def _longest(part: Partition, how: str) -> SiteFact:
     )
 
 
-def _limits(name: str, timeout_s: float) -> list[SiteFact]:
+def _limits(name: str, where: Sequence[str], timeout_s: float) -> list[SiteFact]:
     """The partition's own settings. Source: scontrol(1), show partition."""
-    done = ask(["scontrol", "show", "partition", "--oneliner", name], timeout_s)
+    done = ask(["scontrol", *where, "show", "partition", "--oneliner", name], timeout_s)
     how = f"scontrol show partition {name}"
     if done is None or done.returncode:
         return [SiteFact(what="limits of the partition", value=None, how=f"{how} does not answer")]
@@ -194,12 +217,18 @@ def _of_account(part: Partition, timeout_s: float) -> list[SiteFact]:
     return [*found, SiteFact(what="QoS of the account", value=",".join(qualities) or None, how=how)]
 
 
-def _of_site(timeout_s: float) -> list[SiteFact]:
+def _of_site(where: Sequence[str], timeout_s: float) -> list[SiteFact]:
     version = ask(["sinfo", "--version"], timeout_s)
     number = re.search(r"\d+\.\d+(\.\d+)?", version.stdout) if version else None
     found = [SiteFact(what="Slurm", value=number[0] if number else None, how="sinfo --version")]
-    known = settings(timeout_s)
+    known = settings(timeout_s, where)
     how = "scontrol show config"
+    found.append(
+        SiteFact(
+            what="scontrol", value=bool(known), how=how,
+            note="" if known else "what Slurm is configured for is taken as its default, and a requeue becomes a new job",
+        )
+    )  # fmt: skip
     found += [
         SiteFact(what=name, value=known[name], how=how, note=note)
         for name, note in _SETTINGS.items()
@@ -213,30 +242,18 @@ def _of_site(timeout_s: float) -> list[SiteFact]:
             note="" if works else "only the run dir then says how a job ended",
         )
     )  # fmt: skip
-    steps = ask(["srun", "--help"], timeout_s)
-    pyxis = steps is not None and "--container-image" in steps.stdout
     found.append(
         SiteFact(
-            what="pyxis",
-            value=pyxis,
-            how="srun --help",
-            note="cluster.container.runtime=pyxis" if pyxis else "",
+            what="squeue --json", value=_answers_in_json(where, timeout_s), how="squeue --json",
+            note="not needed: a run reads squeue's plain output",
         )
-    )
-    found += [
-        SiteFact(what=name, value=where, how="PATH") for name in _PROGRAMS if (where := shutil.which(name))
-    ]
-    modules = [str(path) for path in _MODULES if path.exists()]
-    found += [SiteFact(what="modules", value=path, how="this login node") for path in modules[:1]]
-    found.append(
-        SiteFact(what="Python", value=platform.python_version(), how="the interpreter of this command")
-    )
-    found.append(SiteFact(what="architecture", value=platform.machine(), how="this login node"))
-    if Path("/usr/local/cuda/version.json").exists() or shutil.which("nvcc"):
-        found.append(
-            SiteFact(what="CUDA", value=shutil.which("nvcc") or "/usr/local/cuda", how="this login node")
-        )
+    )  # fmt: skip
     return found
+
+
+def _answers_in_json(where: Sequence[str], timeout_s: float) -> bool:
+    done = ask(["squeue", *where, "--me", "--json"], timeout_s)
+    return done is not None and done.returncode == 0 and done.stdout.lstrip().startswith("{")
 
 
 def _gpus(gres: str) -> dict[str, int]:
@@ -247,12 +264,19 @@ def _gpus(gres: str) -> dict[str, int]:
     return {kind: number for kind, number in numbers if number}
 
 
+def _other_gres(gres: str) -> tuple[str, ...]:
+    """The resources of a GRES text that are not GPUs, such as nvme:1600."""
+    words = [re.sub(r"\(.*\)", "", word).strip() for word in re.split(r",(?![^(]*\))", gres)]
+    return tuple(word for word in words if word and not _GPU.fullmatch(word) and not word.startswith("shard"))
+
+
 def _joined(one: Partition, other: Partition) -> Partition:
     """The two lines of a partition whose nodes differ, joined: the smaller size of each kind, and all types of GPUs."""
     return Partition(
         name=one.name, is_default=one.is_default, available=one.available or other.available, time_limit=one.time_limit,
         nodes=one.nodes + other.nodes, cpus=min(one.cpus, other.cpus), memory_gib=min(one.memory_gib, other.memory_gib),
         gpus={**other.gpus, **one.gpus}, features=tuple(dict.fromkeys([*one.features, *other.features])),
+        gres=tuple(dict.fromkeys([*one.gres, *other.gres])),
     )  # fmt: skip
 
 

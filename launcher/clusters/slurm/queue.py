@@ -10,7 +10,7 @@ from launcher.clusters.base import RunState
 from launcher.clusters.job import JobRecord
 from launcher.clusters.slurm.client import ask, is_id, split
 from launcher.clusters.slurm.options import comment_of
-from launcher.clusters.slurm.shell import directives
+from launcher.clusters.slurm.shell import clusters_of, directives
 from launcher.config.spelling import limit_s
 from launcher.run import JOB_SCRIPT, job_number
 
@@ -114,8 +114,7 @@ def ends(job_id: str, timeout_s: float) -> float | None:
 
 def _clusters_of(folder: Path) -> list[str]:
     """Names of the clusters to which the run can have been submitted; [""] is the one of this machine."""
-    named = directives(folder / JOB_SCRIPT).get("clusters") or os.environ.get("SBATCH_CLUSTERS")
-    return (named or os.environ.get("SLURM_CLUSTERS") or "").strip('"').split(",")
+    return clusters_of(directives(folder / JOB_SCRIPT), os.environ).split(",")
 
 
 def _queued(job_ids: Sequence[str], field: str, timeout_s: float) -> dict[str, list[str]] | None:

@@ -1,7 +1,8 @@
 """The part of the user's shell that Slurm's commands must not see: variables that override planned options, that filter the
 answers to our questions, or that belong to the job in which the command is typed.
 
-Source: sbatch(1), squeue(1), sacct(1) and srun(1), input environment variables; they win over the options in a job script.
+Source: sbatch(1), squeue(1), sacct(1), scancel(1) and srun(1), input environment variables; they win over the options in a job
+script.
 """
 
 import re
@@ -28,13 +29,26 @@ _OURS = frozenset(
 )
 """Options that a plan decides, also by leaving them out."""
 _QUESTIONS = re.compile(
-    r"(SQUEUE|SACCT|SCONTROL|SINFO)_\w+|SLURM_(TIME_FORMAT|BITSTR_LEN|CLUSTERS)|SBATCH_CLUSTERS"
+    r"(SQUEUE|SACCT|SCONTROL|SINFO|SCANCEL)_\w+|SLURM_(TIME_FORMAT|BITSTR_LEN|CLUSTERS)|SBATCH_CLUSTERS"
 )
+"""Variables that filter what is listed or cancelled, make scancel ask first, or choose another cluster."""
 _CONNECTION = frozenset(["SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS", "SLURM_SACK_JWKS"])
 """Variables by which Slurm's commands find their cluster."""
 _JOBS_OWN = re.compile(
     r"SLURMD?_\w+|SRUN_\w+|PMIX?_\w+|PALS_\w+|(CUDA|ROCR|HIP)_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ZE_AFFINITY_MASK"
 )
+_STEPS = frozenset(
+    f"SLURM_{name}"
+    for name in """ACCTG_FREQ BCAST BCAST_EXCLUDE COMPRESS CONSTRAINT CORE_SPEC CPU_BIND CPU_BIND_LIST CPU_BIND_TYPE
+    CPU_FREQ_REQ CPUS_PER_GPU CPUS_PER_TASK DEBUG DELAY_BOOT DISABLE_STATUS DISTRIBUTION DIST_PLANESIZE EPILOG EXACT
+    EXCLUSIVE EXPORT_ENV GPUS GPUS_PER_NODE GPUS_PER_TASK GPU_BIND GPU_FREQ GRES GRES_FLAGS HINT HOSTFILE IMMEDIATE
+    KILL_BAD_EXIT LABELIO MEM_BIND MEM_BIND_LIST MEM_BIND_TYPE MEM_PER_CPU MEM_PER_GPU MEM_PER_NODE MPI_TYPE NETWORK
+    NNODES NO_KILL NPROCS NTASKS NTASKS_PER_CORE NTASKS_PER_GPU NTASKS_PER_NODE NTASKS_PER_SOCKET NTASKS_PER_TRES
+    OPEN_MODE OVERCOMMIT OVERLAP PARTITION POWER PROFILE PROLOG QOS REMOTE_CWD RESERVATION RESV_PORTS SEND_LIBS SIGNAL
+    SPREAD_JOB STDERRMODE STDINMODE STDOUTMODE TASK_EPILOG TASK_PROLOG TEST_EXEC THREADS THREADS_PER_CORE THREAD_SPEC
+    TIMELIMIT TRES_BIND TRES_PER_TASK UNBUFFEREDIO USE_MIN_NODES WAIT WCKEY WHOLE WORKING_DIR""".split()  # noqa: SIM905
+)
+"""Variables that are options of srun. sbatch sets only some of them anew: the others of a shell would reach the job's step."""
 _BINDING = re.compile(r"OMP_(NUM_THREADS|PLACES|PROC_BIND)|(GOMP_CPU|KMP|MKL)_AFFINITY|MKL_NUM_THREADS")
 _DIRECTIVE = re.compile(r"#SBATCH --([a-z][a-z0-9-]*)(?:=(\S+))?")
 
@@ -46,7 +60,7 @@ def for_questions(environ: Mapping[str, str]) -> dict[str, str]:
 
 def for_sbatch(environ: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
     """The environment of sbatch for a job with these options; it becomes the environment of the job."""
-    left_out = {*overriding(environ, options), *of_another_job(environ)}
+    left_out = {*overriding(environ, options), *of_another_job(environ), *of_steps(environ)}
     return {name: value for name, value in environ.items() if name not in left_out}
 
 
@@ -74,9 +88,8 @@ def of_another_job(environ: Mapping[str, str]) -> list[str]:
     the step of a run, those that its script had are the user's.
     """
     job, step = environ.get("SLURM_JOB_ID"), environ.get("SLURM_STEP_ID")
-    found = ["SLURM_EXPORT_ENV"] if "SLURM_EXPORT_ENV" in environ and not job else []
     if not job:
-        return found
+        return []
     users = environ.get(environment.SCRIPT_THREADS, "").split(",")
     return [
         name
@@ -85,6 +98,13 @@ def of_another_job(environ: Mapping[str, str]) -> list[str]:
         or (step and _BINDING.fullmatch(name) and name not in users)
         or (name == "TMPDIR" and re.search(rf"(?<!\d){re.escape(job)}(?!\d)", value))
     ]
+
+
+def of_steps(environ: Mapping[str, str]) -> list[str]:
+    """Options of srun in a shell that is in no job: with them the step would not be the one that the run dir shows."""
+    if environ.get("SLURM_JOB_ID"):
+        return []
+    return [name for name in environ if name in _STEPS or name.startswith("SRUN_")]
 
 
 def threads_of_script(environ: Mapping[str, str]) -> dict[str, str]:
@@ -110,6 +130,14 @@ def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str
     if named := applied(environ, options):
         told = ", ".join(f"{name}={environ[name]}" for name in named)
         found.append(f"{told} of your shell takes effect for this job, although no file of the run sets it")
+    if named := [
+        name for name in of_steps(environ) if name != "SLURM_EXPORT_ENV"
+    ]:  # --export=ALL is an option of the step
+        told = ", ".join(f"{name}={environ[name]}" for name in named)
+        found.append(
+            f"{told} of your shell is left out, because srun in the job would read it; cluster.srun sets options of srun, such "
+            "as cluster.srun.mpi=none"
+        )
     own = [name for name in of_another_job(environ) if not name.startswith("SLURM")]
     if job := environ.get("SLURM_JOB_ID"):
         also = f", {', '.join(own)}" if own else ""
@@ -117,6 +145,13 @@ def warnings(environ: Mapping[str, str], options: Mapping[str, str]) -> list[str
             f"this command runs inside job {job}; the new job gets none of the SLURM_* variables of that job{also}"
         )
     return found
+
+
+def clusters_of(options: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """The clusters to which sbatch submits a job with these options, joined by commas; empty for the one of this machine.
+    Source: sbatch(1), --clusters and SBATCH_CLUSTERS, and SLURM_CLUSTERS, which all of Slurm's commands read."""
+    named = options.get("clusters") or environ.get("SBATCH_CLUSTERS") or environ.get("SLURM_CLUSTERS") or ""
+    return named.strip('"')
 
 
 def directives(script: Path) -> dict[str, str]:

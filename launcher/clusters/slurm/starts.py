@@ -12,7 +12,7 @@ from launcher.clusters.job import Start
 from launcher.clusters.pure import Options
 from launcher.clusters.slurm.client import ask, words_of
 from launcher.clusters.slurm.script import header
-from launcher.clusters.slurm.shell import for_sbatch
+from launcher.clusters.slurm.shell import clusters_of, for_sbatch
 from launcher.config.spelling import limit_s
 from launcher.units import plural
 
@@ -113,7 +113,8 @@ def _test(options: Options, folder: str, timeout_s: float) -> tuple[Start, str]:
 
 def _waiting(options: Options, timeout_s: float) -> list[QueuedJob]:
     """The waiting jobs of all users on the job's cluster; empty if squeue does not answer."""
-    cluster = ["--clusters", options["clusters"]] if options.get("clusters") else []
+    named = clusters_of(options, os.environ)
+    cluster = ["--clusters", named] if named else []
     command = ["squeue", "--noheader", "--states=PENDING", "--format=%P|%D|%l|%S|%r", *cluster]
     done = ask(command, timeout_s)
     lines = done.stdout.splitlines() if done and done.returncode == 0 else []

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+from pathlib import Path
 from typing import TypedDict
 
 from launcher.cli.verb import Verb
 from launcher.clusters.registry import choose_kind, job_cluster
-from launcher.clusters.site_check import faults
+from launcher.clusters.site_check import faults, refusal
+from launcher.clusters.site_here import faults_here
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.output import print_json, print_text
@@ -26,7 +28,11 @@ def _run(options: argparse.Namespace) -> int:
     (composed,) = compose(["name=site_check", *options.overrides])
     config = composed.config
     kind = choose_kind(config.cluster.kind, os.environ)
-    found = faults(config.cluster, job_cluster(kind).partitions(), config.resources.time)
+    place, site = job_cluster(kind), config.cluster
+    clusters = str(site.sbatch.get("clusters") or "")
+    found = [*faults(site, place.partitions(clusters), config.resources.time), *faults_here(site)]
+    if (refused := refusal(place, site, config.resources.time, str(Path.cwd()))) is not None:
+        found.append(refused)
     if options.json:
         result: SiteCheck = {"kind": kind, "faults": found}
         print_json(result)
@@ -36,8 +42,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="show which values of a cluster file are no longer true: partition, GPUs, features, time limit",
-    about="The exit code is 1 if a value is no longer true.",
+    line="show which values of a cluster file are no longer true: partition, GPUs, account, QoS, time limit, modules, ...",
+    about="Slurm is asked (sinfo, sbatch --test-only) and nothing is queued; modules and paths are tried on this machine. env, "
+    "setup, networks and ports are not checked. The exit code is 1 if a value is no longer true.",
     example="site check --config-dir ~/site cluster=mysite",
     run=_run,
     prints=SiteCheck,

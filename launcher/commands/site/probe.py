@@ -77,8 +77,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.write:
         check_new(options.write)
     cluster = job_cluster(kind)
-    found = [one for one in cluster.probe(options.partition) if one.key not in {two.key for two in given}]
-    found += given
+    clusters = next((str(one.value) for one in given if one.key == "sbatch.clusters"), "")
+    probed = cluster.probe(options.partition, clusters)
+    found = [*(one for one in probed if one.key not in {two.key for two in given}), *given]
     if options.run:
         found += _look(cluster, found, options)
     text = render(kind, found, datetime.now().date())

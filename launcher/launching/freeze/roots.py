@@ -48,9 +48,16 @@ def sources(work_dir: Path, config_dir: str | None) -> list[KeptFolder]:
 
 def _search_path() -> Iterator[Path]:
     """Folders of PYTHONPATH and of editable installations."""
+    scripts = _folder_of_scripts()
     for entry in sys.path:
-        if entry and not _is_installed(entry) and Path(entry).is_dir():
+        if entry and entry != scripts and not _is_installed(entry) and Path(entry).is_dir():
             yield Path(entry).resolve()
+
+
+def _folder_of_scripts() -> str | None:
+    """The folder of the console script `launcher`: Python searches it first, and it has no modules."""
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    return str(Path(main).resolve().parent) if main and not main.endswith(".py") else None
 
 
 def _of_loaded_modules(taken: set[Path]) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """A first file of one's own, made from what the data file holds and a few choices."""
 
 import math
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from shlex import quote
@@ -17,6 +18,7 @@ from launcher.data.places import find_files
 from launcher.data.portion import USUAL, CheckOptions
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError, DataError, UsageError
+from launcher.launching.model_files import check_contents, check_model_files
 from launcher.launching.model_gate import ADAPTER, check_model
 from launcher.launching.own_file.cores import cores_per_gpu
 from launcher.launching.own_file.write import Entry, to_text
@@ -33,6 +35,8 @@ _MICRO = 2
 _LEAST_ROWS_TO_HOLD_OUT = 50
 _HELD_OUT = 0.05
 _LONGEST = 8192
+_REVISION, _REVISION_LINE = re.compile(r" model\.revision=(\S+)"), r"revision: \1"
+"""How a refusal names the revision of a model, and the line of the file that gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +92,7 @@ def begin(choices: Choices, file: str) -> FirstFile:
     cores, of_cores = cores_per_gpu()
     micro, batch = _batch(int(_usual(method, "num_generations") or 1), world, report)
     entries = [
-        *_model(choices.model),
+        *_model(choices.model, file),
         Entry(
             key="model.max_length",
             value=length,
@@ -250,24 +254,28 @@ def _held_out(report: Report | None) -> list[Entry]:
     ]
 
 
-def _model(model: str) -> list[Entry]:
+def _model(model: str, file: str) -> list[Entry]:
     if model in shipped_models():
         return [Entry(key="model.extends", value=model, comment="a model of conf/model")]
     folder = Path(model)
-    if not (folder / ADAPTER).is_file() and not any(folder.glob("*.gguf") if folder.is_dir() else ()):
+    if (folder / ADAPTER).is_file() or any(folder.glob("*.gguf") if folder.is_dir() else ()):
         # a launch takes both kinds of folders, with keys that the file gets afterwards
-        _check(model)
+        check_contents(f"--model {model}", folder)
+    else:
+        _check(model, file)
     return [Entry(key="model.name_or_path", value=model)]
 
 
-def _check(model: str) -> None:
+def _check(model: str, file: str) -> None:
     """ConfigError for a folder or a name that a launch would refuse."""
-    named = ModelConfig(name_or_path=model)
+    config = Config(name="init", model=ModelConfig(name_or_path=model), cluster=ClusterConfig())
     try:
-        check_model(Config(name="init", model=named, cluster=ClusterConfig()))
+        check_model(config)
+        check_model_files(config)
     except ConfigError as error:
+        told = str(error).replace("model.name_or_path=", "--model ").replace(" model=", " --model ")
         raise ConfigError(
-            str(error).replace("model.name_or_path=", "--model ").replace(" model=", " --model ")
+            _REVISION.sub(rf", and add `{_REVISION_LINE}` below model: in {file}", told)
         ) from None
 
 

@@ -50,8 +50,10 @@ def read_source(path: Path, shown: str) -> SourceFile:
     return SourceFile(path=path, shown=shown, text=text)
 
 
-def parse_source(source: SourceFile) -> yaml.MappingNode:
-    """The mapping that the file holds; ConfigError for anything else."""
+def parse_source(
+    source: SourceFile, if_empty: str = "write one, such as extends: llama8b_lora"
+) -> yaml.MappingNode:
+    """The mapping that the file holds; ConfigError for anything else. `if_empty`: the way out for a file without a key."""
     loader: Any = None
     try:
         loader = get_yaml_loader()(source.text)
@@ -66,8 +68,8 @@ def parse_source(source: SourceFile) -> yaml.MappingNode:
         where = getattr(error, "position", None)
         line = source.text[:where].count("\n") + 1 if isinstance(where, int) else 1
         source.fail(line, f"not YAML ({' '.join(str(error).split())})")
-    if node is None:
-        raise ConfigError(f"{source.shown} holds no key; write one, such as extends: llama8b_lora")
+    if node is None or node.tag == "tag:yaml.org,2002:null":
+        raise ConfigError(f"{source.shown} holds no key; {if_empty}")
     if not isinstance(node, yaml.MappingNode):
         source.fail(node.start_mark.line + 1, "a configuration is lines of the form key: value")
     return node

@@ -7,8 +7,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
 from launcher.errors import ConfigError
-from launcher.plugins.early_stopping import Patience
 from launcher.plugins.on_rank.agree import from_rank_0
+from launcher.plugins.patience import Patience
 
 
 class EarlyStop(TrainerCallback, ExportableState):

@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 from launcher.output import say
-from launcher.plugins.early_stopping import Patience
 from launcher.plugins.on_rank.agree import from_rank_0
 from launcher.plugins.on_rank.early_stop import EarlyStop
+from launcher.plugins.patience import Patience
 from launcher.run.evaluations import evaluation_folders, read_settled
 from launcher.run.metrics import TASKS
 

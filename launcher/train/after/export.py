@@ -25,7 +25,7 @@ from launcher.timeouts import EXPORT_S
 from launcher.train.after.card import add_card, digests
 from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
 from launcher.train.after.load_back import bytes_to_load, load_back, saved_dtype
-from launcher.train.merge import fits
+from launcher.train.free_memory import fits
 from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 from launcher.train.upstream.transformers_single_process import single_process
 

@@ -29,8 +29,8 @@ from launcher.train.after.export import (
     write,
 )
 from launcher.train.after.load_back import is_adapter, load_back, open_whole, saved_dtype
+from launcher.train.after.merge import merge
 from launcher.train.after.rebuild import check_room, rebuild
-from launcher.train.merge import merge
 from launcher.train.model import load_tokenizer
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

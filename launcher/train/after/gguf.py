@@ -18,7 +18,7 @@ from launcher.train.after.export import replace_folder
 from launcher.train.after.export_run import make
 from launcher.train.after.gguf_read import Tensors, open_gguf, read_tensors
 from launcher.train.after.load_back import open_whole
-from launcher.train.merge import fits
+from launcher.train.free_memory import fits
 from launcher.train.model import load_tokenizer
 
 LOGITS = {"f32": 1e-3, "f16": 1e-2, "bf16": 5e-2, "q8_0": 0.1, "q6_k": 0.2}

@@ -8,7 +8,7 @@ from launcher.plugins.decide import Decided
 from launcher.train.after.load_back import open_base
 from launcher.train.checkpoint.restore import read_into
 from launcher.train.checkpoint.shards import WEIGHT, clean
-from launcher.train.merge import fits, free_bytes
+from launcher.train.free_memory import fits, free_bytes
 from launcher.units import GIB
 
 _BYTES = {"float32": 4.0, "bfloat16": 2.0}

@@ -72,6 +72,21 @@ def test_leftovers_go_and_committed_ones_stay(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000010"]
 
 
+def test_a_save_of_the_same_step_leaves_nothing_of_the_earlier_one(tmp_path):
+    save(tmp_path, 10)
+    save(tmp_path, 10, 2.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000010"]
+    assert [found.manifest.eval_loss for found in committed(tmp_path)] == [2.5]
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path):
+    folder = save(tmp_path, 10)
+    (found,) = committed(tmp_path)
+    (folder / "rank_00000.json").unlink()
+    told = first_difference(found, ["rank_00000.json"])
+    assert told == f"{folder}/rank_00000.json cannot be read: No such file or directory"
+
+
 def test_another_format_is_not_read(tmp_path):
     folder = save(tmp_path, 10)
     text = json.loads((folder / "manifest.json").read_text())

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from launcher.clusters.registry import find_cluster
-from launcher.clusters.site_check import faults
+from launcher.clusters.site_check import faults, refusal
 from launcher.clusters.site_facts import Partition
 from launcher.clusters.site_file import render, write_new
+from launcher.clusters.site_here import faults_here
 from launcher.clusters.slurm.probe import choose, partitions
-from launcher.config import ClusterConfig
+from launcher.config import ClusterConfig, ContainerConfig, ContainerRuntime
 from launcher.errors import ClusterError, ConfigError, PlanError
 
 SINFO = """cpu*|up|2-00:00:00|200|128|256000|(null)|rome
@@ -29,6 +30,7 @@ ANSWERS = {
     "sacctmgr": 'printf "proj1||normal,long\\nproj2|cpu|normal\\nproj3||x\\n"',
     "sacct": "exit 1",
     "srun": 'echo "  --container-image=IMAGE"',
+    "squeue": "echo '{\"jobs\": []}'",
     "sbatch": "exit 0",
 }
 
@@ -91,6 +93,39 @@ def test_the_probe_chooses_gpus_and_says_how_each_value_is_known(site):
     ClusterConfig(**{key: value for key, value in values.items() if key != "defaults"})
 
 
+def test_the_probe_names_the_other_partitions_and_resources_and_which_commands_answer(site):
+    site()
+    text = render("slurm", find_cluster("slurm").probe("gpu"), date(2026, 1, 2))
+    assert "other GRES: nvme:1600" in text
+    assert "partition mig: 2 nodes of 32 cores, 250 GiB and 8 3g.40gb, jobs up to infinite (sinfo)" in text
+    assert "partition cpu: 200 nodes of 128 cores, 250 GiB and no GPUs, jobs up to 2-00:00:00" in text
+    assert "partition whole: " in text and "it is down" in text and "partition gpu:" not in text
+    for line in ("scontrol: True", "sacct: False", "squeue --json: True"):
+        assert line in text
+    site(scontrol="exit 1", squeue="echo 'squeue: unrecognized option --json' >&2; exit 1")
+    silent = render("slurm", find_cluster("slurm").probe("gpu"), date(2026, 1, 2))
+    assert "scontrol: False" in silent and "squeue --json: False" in silent
+
+
+def test_the_one_type_of_gpu_of_a_partition_is_written(site):
+    site()
+    values = yaml.safe_load(render("slurm", find_cluster("slurm").probe("mig"), date(2026, 1, 2)))
+    assert (values["gpu_type"], values["gpus_per_node"]) == ("3g.40gb", 8)
+
+
+def test_another_cluster_of_the_site_is_asked_about_itself(
+    site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls = tmp_path / "calls"
+    noted = f'echo "$0 $*" | sed "s,.*/,," >>{calls}; '
+    site(**{name: noted + ANSWERS[name] for name in ("sinfo", "scontrol", "squeue")})
+    find_cluster("slurm").probe("gpu", "other")
+    monkeypatch.setenv("SBATCH_CLUSTERS", "other")
+    find_cluster("slurm").partitions()
+    asked = [line for line in calls.read_text().splitlines() if "--version" not in line]
+    assert len(asked) == 5 and all("--clusters=other" in line for line in asked), asked
+
+
 def test_a_partition_without_gres_gets_whole_nodes(site):
     site(sacctmgr="exit 1")
     values = yaml.safe_load(render("slurm", find_cluster("slurm").probe("whole"), date(2026, 1, 2)))
@@ -145,6 +180,7 @@ CPU = Partition(
         ({"gpus_per_node": 4, "sbatch": {"partition": "cpu"}}, None, "gpu_request=none there"),
         ({"sbatch": {"constraint": "a100&ib"}}, None, "has ib"),
         ({}, "2-00:00:00", "longest job"),
+        ({"node_memory_gib": 512}, None, "more than the 500 GiB"),
         ({"time_limits": {"gpu": "12:00:00"}}, None, "cluster.time_limits.gpu=12:00:00 is not"),
     ],
 )
@@ -167,6 +203,43 @@ def test_what_no_longer_holds_is_one_sentence(values, time, says: str):
 )
 def test_a_file_that_holds_has_no_fault(values):
     assert faults(ClusterConfig(**values), [GPU, CPU], "12:00:00") == []
+
+
+@pytest.mark.parametrize(
+    ("sbatch", "says"),
+    [
+        (
+            'echo "sbatch: Job 7 to start at 2026-11-29T03:00:00 using 8 processors on nodes n1 in partition gpu" >&2',
+            None,
+        ),
+        ('echo "sbatch: error: Unable to contact slurm controller (connect failure)" >&2; exit 1', None),
+        (
+            'grep -q -e "--account=gone" && echo "allocation failure: Invalid account or account/partition combination '
+            'specified" >&2 && exit 1',
+            "refuses a job of one node with 4 GPUs: allocation failure: Invalid account",
+        ),
+    ],
+)
+def test_what_slurm_would_refuse_is_asked_without_a_job(site, tmp_path: Path, sbatch: str, says: str | None):
+    site(sbatch=sbatch)
+    values = ClusterConfig(gpus_per_node=4, sbatch={"account": "gone"})
+    found = refusal(find_cluster("slurm"), values, "1:00:00", str(tmp_path))
+    assert found is None if says is None else says in (found or "")
+
+
+def test_modules_and_paths_that_this_machine_does_not_have_are_named(tmp_path: Path, monkeypatch):
+    module = '() { case "$2" in cuda/*) echo "Lmod has detected an error" >&2; echo "unknown: $2" >&2; return 1;; esac; }'
+    monkeypatch.setenv("BASH_FUNC_module%%", module)
+    gone = tmp_path / "gone"
+    bare = ClusterConfig(modules=["gcc/13", "cuda/99", "cuda/98"], python=str(gone))
+    assert faults_here(bare) == [
+        f"cluster.python={gone} does not exist on this machine",
+        "cluster.modules: `module load cuda/99` fails on this machine: unknown: cuda/99",
+    ]
+    image = ContainerConfig(runtime=ContainerRuntime.apptainer, image=str(gone))
+    (found,) = faults_here(ClusterConfig(modules=["gcc/13"], python=str(gone), container=image))
+    assert found == f"cluster.container.image={gone} does not exist on this machine"
+    assert faults_here(ClusterConfig(modules=["gcc/13"], python="python3")) == []
 
 
 def test_the_verbs_agree_under_json(site, tmp_path: Path, cli):

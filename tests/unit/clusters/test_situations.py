@@ -63,6 +63,18 @@ def test_a_cut_submission_to_another_cluster_is_found_there(
     assert [line.rpartition(" ")[2] for line in calls.read_text().splitlines()] == asked
 
 
+def test_the_queue_of_the_cluster_that_the_shell_submits_to_is_asked_when_a_job_would_start(
+    programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    said = "sbatch: Job 7 to start at 2026-11-29T03:00:00 using 8 processors on nodes n1 in partition gpu"
+    calls = programs(sbatch=f'cat >/dev/null; echo "{said}" >&2', squeue="exit 0")
+    monkeypatch.setenv("SBATCH_CLUSTERS", "alex")
+    (start,) = Slurm().when_starts([{"nodes": "1", "time": "1:00:00"}], str(tmp_path))
+    assert start.at is not None
+    (asked,) = [line for line in calls.read_text().splitlines() if line.startswith("squeue")]
+    assert "--clusters alex" in asked
+
+
 def test_a_comment_of_the_site_is_left_alone_and_its_job_is_found_by_its_folder(
     programs, plan, tmp_path: Path
 ):

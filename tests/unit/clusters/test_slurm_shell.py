@@ -56,6 +56,20 @@ def test_nothing_of_the_job_in_which_the_command_is_typed_reaches_the_new_one():
     assert "job 71" in told and "OMP_NUM_THREADS" in told and "CUDA_VISIBLE_DEVICES" in told
 
 
+def test_options_of_srun_in_a_plain_shell_do_not_reach_the_step_of_the_job():
+    """sbatch passes them on, and srun in the job would read them: a limit of five seconds, memory requested twice."""
+    module = {
+        "SLURM_TIMELIMIT": "5", "SLURM_MEM_PER_CPU": "200", "SLURM_MEM_PER_NODE": "300", "SLURM_MPI_TYPE": "pmix",
+        "SRUN_CPUS_PER_TASK": "1", "SLURM_EXPORT_ENV": "NONE",
+    }  # fmt: skip
+    other = {"SLURM_CONF": "/etc/slurm.conf", "SLURM_ROOT": "/opt/slurm"}
+    assert shell.for_sbatch({**BARE, **module, **other}, OPTIONS) == {**BARE, **other}
+    (told,) = shell.warnings({**BARE, **module, **other}, OPTIONS)
+    assert "SLURM_TIMELIMIT=5" in told and "SLURM_MPI_TYPE=pmix" in told and "cluster.srun" in told
+    assert "SLURM_EXPORT_ENV" not in told and "SLURM_ROOT" not in told
+    assert shell.warnings({**BARE, "SLURM_EXPORT_ENV": "NONE"}, OPTIONS) == []
+
+
 def test_a_job_that_queues_its_successor_keeps_the_users_own_thread_number():
     batch = {**BARE, "SLURM_JOB_ID": "71", "SLURM_MEM_PER_NODE": "5"}
     assert shell.for_sbatch(batch, OPTIONS) == BARE
@@ -79,6 +93,8 @@ def test_questions_are_asked_without_the_users_filters():
         "SQUEUE_PARTITION": "x",
         "SQUEUE_STATES": "PD",
         "SACCT_FORMAT": "x",
+        "SCANCEL_INTERACTIVE": "1",
+        "SCANCEL_STATE": "PENDING",
         "SLURM_TIME_FORMAT": "relative",
     }
     assert shell.for_questions({**BARE, **filters, "SLURM_CONF": "/c"}) == {**BARE, "SLURM_CONF": "/c"}

@@ -42,6 +42,14 @@ KEPT = {
     ),
     "under data": ("rows.json", json.dumps({"version": "1", "data": ROWS}, indent=1).encode()),
     "under train, on one line": ("rows.json", json.dumps({"train": ROWS}).encode()),
+    "in objects within the object": (
+        "rows.json",
+        json.dumps({"version": 1, "data": {"train": ROWS}}).encode(),
+    ),
+    "far down, with the viewer's keys": (
+        "rows.json",
+        json.dumps({"result": {"page": {"rows": VIEWER["rows"], "next": None}}}, indent=1).encode(),
+    ),
     "the viewer's answer": ("rows.json", json.dumps(VIEWER).encode()),
     "pandas, by columns": ("rows.json", json.dumps(BY_COLUMN).encode()),
     "pandas, split": (
@@ -421,8 +429,11 @@ def test_a_csv_that_quotes_with_apostrophes_gets_the_command_that_changes_them(t
     assert [turn["content"] for turn in example["messages"]] == ["Where, and when?", 'Here, "now"']
 
 
-def test_rows_deep_within_an_object_are_named_with_the_command_that_takes_them_out(tmp_path: Path):
-    (tmp_path / "rows.json").write_text(json.dumps({"dataset": {"train": ROWS}}))
+def test_rows_of_no_format_deep_within_an_object_are_named_with_the_command_that_takes_them_out(
+    tmp_path: Path,
+):
+    rows = [{"frage": row["question"], "antwort": row["answer"]} for row in ROWS]
+    (tmp_path / "rows.json").write_text(json.dumps({"dataset": {"train": rows}}))
     with pytest.raises(
         DataError, match=r"dataset\.train holds rows of its own: jq -c '\.dataset\.train\[\]' OLD > NEW"
     ):
@@ -444,3 +455,18 @@ def test_a_conversion_tells_what_it_does_not_read_and_refuses_columns_that_no_ro
     assert code == 0 and "keys that are not read, with their number of rows: views (1)" in told
     assert "data.drop=[clicks], but no row has the column clicks" in told
     assert convert("--drop", "views", "--force") == (0, "")
+
+
+def test_lists_of_rows_in_several_objects_are_refused_with_the_command_that_parts_them(tmp_path: Path):
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps({"data": {"train": ROWS, "test": ROWS[:2]}}))
+    with pytest.raises(DataError, match=r"data\.train, data\.test.*jq -c '\.data\.train\[\]'"):
+        list(read_rows(file))
+
+
+def test_a_list_of_rows_on_a_line_is_told_from_a_list_of_turns(tmp_path: Path):
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    file = tmp_path / "rows.jsonl"
+    for lists, said in (([[{"messages": turns}]] * 2, "flatten"), ([turns] * 2, '"messages": ')):
+        file.write_text("".join(f"{json.dumps(one)}\n" for one in lists))
+        assert said in check(CheckOptions(path=str(file))).findings[-1].message

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
 from launcher.config import Config
 from launcher.errors import ConfigError
-from launcher.launching.model_files import check_model_files
+from launcher.launching.model_files import check_model_files, incomplete_note
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 INDEX = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}).encode()
@@ -67,3 +68,83 @@ def test_a_complete_folder_passes(check, files: dict[str, bytes]):
 
 def test_a_model_that_is_made_anew_needs_no_weights(check):
     check({"config.json": b"{}"}, "model.init=random")
+
+
+SHAPE = json.dumps(
+    {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+     "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "vocab_size": 512}
+).encode()  # fmt: skip
+INCOMPLETE = [
+    ({"model.safetensors": None}, "has no weights"),
+    ({"tokenizer.json": None}, "has no tokenizer"),
+    ({"model.safetensors": POINTER}, "is a Git LFS pointer"),
+    ({"model.safetensors": b""}, "is empty"),
+    ({"model.safetensors.index.json": INDEX}, "that model.safetensors.index.json lists are missing"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"prompt": f"What is {n}?", "completion": f"A number, {n}"} for n in range(20)]
+    (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "model").mkdir()
+    return tmp_path
+
+
+def fill(folder: Path, changes: dict[str, bytes | None]) -> None:
+    for name, content in {**WHOLE, "config.json": SHAPE, **changes}.items():
+        if content is not None:
+            (folder / "model" / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(("changes", "said"), INCOMPLETE)
+def test_init_refuses_a_folder_that_is_not_complete_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, bytes | None], said: str
+):
+    fill(folder, changes)
+    assert main(["init", "--model", "./model", "--data", "t.jsonl"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("launcher: --model ./model") and said in told and told.count("\n") == 1
+    assert not (folder / "my_run.yaml").exists()
+
+
+@pytest.mark.parametrize(("content", "said"), [(POINTER, "is a Git LFS pointer"), (b"", "is empty")])
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "model.q8_0.gguf"])
+def test_the_weights_of_an_adapter_and_of_a_gguf_file_are_looked_at(
+    folder: Path,
+    compose: Callable[..., Config],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes,
+    said: str,
+):
+    (folder / "model" / name).write_bytes(content)
+    is_adapter = name.startswith("adapter")
+    if is_adapter:
+        (folder / "model" / "adapter_config.json").write_text("{}")
+    config = compose("+experiment=llama8b_lora", "model.name_or_path=./model", "model.revision=null")
+    config.model.adapter, config.model.gguf_file = ("./model", None) if is_adapter else (None, name)
+    with pytest.raises(ConfigError, match=f"{name} {said}"):
+        check_model_files(config)
+    assert main(["init", "--model", "./model", "--data", "t.jsonl"]) == 1
+    assert f"--model ./model: {name} {said}" in capsys.readouterr().err
+
+
+def test_a_plan_notes_why_a_launch_of_the_folder_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], compose: Callable[..., Config]
+):
+    fill(folder, {"model.safetensors": POINTER})
+    words = [
+        "+experiment=llama8b_lora",
+        "model.name_or_path=./model",
+        "model.chat_template=chatml",
+        "data.path=t.jsonl",
+    ]
+    assert main(["plan", *words, "cluster=slurm", "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert any(
+        "a launch is refused: model.name_or_path=./model: model.safetensors is a Git" in one for one in notes
+    )
+    (folder / "model" / "model.safetensors").write_bytes(b"weights")
+    assert incomplete_note(compose(*words[:3])) == []

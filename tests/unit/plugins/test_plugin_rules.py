@@ -5,7 +5,7 @@ import pytest
 from launcher.errors import ConfigError, PlanError
 from launcher.launching.place_gate import check_plugins
 from launcher.plugins.base import make_plugins
-from launcher.plugins.early_stopping import Patience
+from launcher.plugins.patience import Patience
 from launcher.run.course import Course
 from launcher.run.totals import Faults
 from launcher.status.learning import overfitting

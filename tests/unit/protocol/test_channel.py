@@ -15,6 +15,6 @@ def test_a_packet_that_is_no_message_is_told_with_its_sender_and_the_next_one_is
         for packet in (encode(Shutdown()), b"{", encode(ServerAt(serial=1, url="http://n1:1"))):
             theirs.send(packet)
         assert [*received(ours, TO_RANK, "rank 3")] == [Shutdown(), ServerAt(serial=1, url="http://n1:1")]
-        assert "rank 3 sent not a line of JSON" in "".join(capfd.readouterr())
+        assert "rank 3 sent an invalid message: not a line of JSON" in "".join(capfd.readouterr())
         theirs.close()
         assert [*received(ours, TO_RANK, "rank 3")] == []

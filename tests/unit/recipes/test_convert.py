@@ -413,7 +413,8 @@ def test_names_of_data_are_looked_up_beside_the_recipe_and_in_its_folder_of_data
     ("text", "words", "said"),
     [
         (None, [], "r.yaml cannot be read"),
-        ("", [], "r.yaml holds no key"),
+        ("", [], "r.yaml holds no key; give the file that the other tool reads"),
+        ("# learning_rate: 1\n---\n", [], "r.yaml holds no key; give the file that the other tool reads"),
         ("- a\n", [], "r.yaml:1: a configuration is lines of the form key: value"),
         ("a: [\n", [], "r.yaml:2: not YAML"),
         ("a: 1\na: 2\n", [], "r.yaml:2: a is given twice"),
@@ -441,6 +442,52 @@ def test_an_invalid_recipe_is_refused_in_one_line(
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == 1
     assert not (folder / "my_run.yaml").exists()
+
+
+WRONG = {
+    "learning_rate": [-1, 0, ".nan", ".inf"],
+    "weight_decay": [-0.1, ".nan"],
+    "warmup_steps": [-3, ".nan"],
+    "max_grad_norm": [-1, "-.inf"],
+    "adam_beta1": [-1, 1, ".nan"],
+    "adam_epsilon": [-1e-8],
+    "num_train_epochs": [-2, 0, ".nan"],
+    "max_steps": [-7],
+    "logging_steps": [-1],
+    "seed": [-1],
+    "max_length": [-1, 0],
+    "dataloader_num_workers": [-2],
+    "per_device_train_batch_size": [-4, 0, ".nan", True],
+    "gradient_accumulation_steps": [-2, 0],
+    "lora_alpha": [-16, ".nan"],
+    "lora_dropout": [-0.1, 1, ".nan"],
+    "lr_scheduler_kwargs": ["{min_lr: .nan}"],
+    "neftune_noise_alpha": [-5, ".nan"],
+    "datasets": ["[{path: a/b, weight: -1}, {path: c/d}]"],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in WRONG.items() for value in values]
+)
+def test_a_value_that_no_launch_takes_is_named_and_left_out(folder, capsys, key: str, value: object):
+    recipe = {one: given for one, given in SFT.items() if one != "dataset_name" or key != "datasets"}
+    text = yaml.safe_dump({**recipe, "bf16": True})
+    (folder / "r.yaml").write_text(f"{text}{key}: {str(value).lower() if value is True else value}\n")
+    assert main(["convert-recipe", "r.yaml", "--json"]) == 0
+    told = {one["key"]: one for one in json.loads(capsys.readouterr().out)["keys"]}
+    assert told[key]["fate"] == "lost" and told[key]["why"]
+    assert told["model_name_or_path"]["fate"] == told["bf16"]["fate"] == "carried"
+    assert f"#   {key}: " in Path("my_run.yaml").read_text()
+    (folder / "train.jsonl").write_text(json.dumps(ROWS["chat"]))
+    prepare(compose(["--config", "my_run.yaml", "cluster=slurm"])[0], datetime(2026, 1, 1))
+
+
+def test_every_value_that_no_launch_takes_is_named_at_once(folder, capsys):
+    wrong = {"learning_rate": -1, "max_length": -1, "logging_steps": -3, "seed": -7, "num_train_epochs": -1}
+    told = told_of(folder, capsys, {**SFT, **wrong, "weight_decay": 0.1})
+    assert {key for key, one in told.items() if one["fate"] == "lost"} == {*wrong}
+    assert yaml.safe_load(Path("my_run.yaml").read_text())["trainer"]["weight_decay"] == 0.1
 
 
 @pytest.mark.parametrize("value", [[], "x", 1e40, True, {"a": 1}])

@@ -42,6 +42,8 @@ class Scripted:
         self.told: list[str] = []
         self.dead: set[int] = set()
         """Nodes whose loss shows while stacks are written."""
+        self.waiting: set[int] = set()
+        """Nodes whose rank waits in the kernel for input or output (state D)."""
         connection: Any = None
         self.by_index = {
             index: Node(
@@ -83,7 +85,9 @@ class Scripted:
             node.lost = "its connection ended (closed)"
             return []
         if kind is StacksDumped:
-            state = "T" if node.heartbeats[node.index].stopped_s else "S"
+            state = (
+                "T" if node.heartbeats[node.index].stopped_s else "D" if node.index in self.waiting else "S"
+            )
             return [StacksDumped(states={node.index: state})]
         if kind is PortOpened:
             return [PortOpened(attempt=1, port=1)]
@@ -175,6 +179,17 @@ def test_ranks_that_do_not_end_in_time_are_killed_and_what_they_saved_is_reporte
     assert (ended.how, ended.reason) == (How.CUT, said)
 
 
+def test_a_cancel_while_the_model_is_loaded_requests_no_save_and_says_so(tmp_path):
+    def cancelled(nodes: Scripted) -> None:
+        nodes.by_index[1].heartbeats = {1: RankState("load", 0, 0.1, None, 0.0)}
+        attempt.stopped.signal = signal.SIGTERM
+
+    attempt = Attempt(tmp_path, cancelled)
+    ended = attempt.end()
+    assert (ended.how, attempt.nodes.told.count("Shutdown")) == (How.CUT, 0)
+    assert ended.reason == "cancelled; no save was requested, because not all ranks were training"
+
+
 def loading(*stopped: tuple[int, float]) -> Poll:
     """Ranks load, each (rank, seconds) of them while it is stopped."""
 
@@ -211,6 +226,16 @@ def test_a_hang_does_not_wait_for_the_stacks_of_a_lost_node(tmp_path):
     ended = Attempt(tmp_path, lost).end()
     assert (ended.how, ended.hosts) == (How.HUNG, ("n1",))
     assert time.monotonic() - begun < 5.0
+
+
+def test_a_rank_that_waits_for_a_file_system_is_not_said_to_be_behind(tmp_path):
+    def hangs(nodes: Scripted) -> None:
+        nodes.by_index[1].heartbeats = {1: RankState("step", 4, 1e4, None, 0.0)}
+        nodes.waiting.add(1)
+
+    ended = Attempt(tmp_path, hangs, hangs).end()
+    assert (ended.how, ended.hosts) == (How.HUNG, ("n2",))
+    assert "; n2: rank 1 waiting for a disk or a file system; stacks are in" in ended.reason
 
 
 def test_a_hang_beside_a_silent_node_is_the_loss_of_that_node(tmp_path):

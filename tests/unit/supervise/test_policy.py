@@ -369,7 +369,7 @@ def test_a_host_that_was_only_noted_as_slow_is_no_suspect():
     assert suspects(faults(history_of([noted, {**noted, "attempt": 2, "confirmed": False}]))) == ()
 
 
-def test_hosts_are_remembered_over_runs_for_a_day(tmp_path, monkeypatch):
+def test_hosts_are_remembered_over_runs_for_a_day(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert recent_suspects() == {}
     note_faults(["n1", "n2"], "lost", "one")
@@ -381,8 +381,9 @@ def test_hosts_are_remembered_over_runs_for_a_day(tmp_path, monkeypatch):
     record_path().write_text(old)
     assert recent_suspects() == {}
     record_path().unlink()
-    record_path().mkdir()  # cannot be read or written: nothing is known, and nothing breaks
+    record_path().mkdir()  # cannot be read or written: nothing is known, nothing breaks, and that is told
     note_faults(["n1"], "lost", "three")
+    assert "other runs will not know the faults of n1" in "".join(capfd.readouterr())
     assert recent_suspects() == {}
 
 

@@ -1,9 +1,13 @@
 """The sweep's pure rules: arrays, budgets, ranges, search spaces."""
 
+import json
+import re
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+from launcher.__main__ import main
 from launcher.errors import ConfigError
 from launcher.sweep.expand import search_lines
 from launcher.sweep.settings import check_deadline, spent
@@ -72,3 +76,37 @@ def test_what_is_typed_replaces_a_key_of_the_search_space():
         "trainer.optim=choice('sgd','it\\'s')",
         "trainer.learning_rate=interval(0,1)",
     ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["plugins.lora.r=8,64,256"],
+        ["+sweep=learning_rate", "trainer.eval_steps=50", "data.eval_fraction=0.1"],
+    ],
+)
+def test_trials_whose_saves_take_longer_share_one_script_with_the_longest_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: list[str]
+):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"prompt": f"What comes after {n}?", "completion": f"The number {n + 1}"} for n in range(64)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    def notice(*words: str) -> str:
+        typed = [
+            "+experiment=llama8b_lora",
+            "data.path=rows.jsonl",
+            "cluster=slurm",
+            "dry_run=true",
+            "freeze=false",
+        ]
+        assert main([*words, *typed]) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("submit with")]
+        script = Path(lines[0].split()[-1])
+        assert len(lines) == 1 and not (script.parent / "job_1.sbatch").exists()
+        (found,) = re.findall(r"^#SBATCH --signal=B:USR1@(\d+)$", script.read_text(), re.MULTILINE)
+        return found
+
+    one = {r: notice(f"plugins.lora.r={r}") for r in (8, 64, 256)}
+    assert one[8] != one[64]  # otherwise the trials need the same
+    assert notice("-m", *more) == one[256 if "256" in more[0] else 64]

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from launcher.run import RunDir
 from launcher.run.code import read_code
+from tests.support.paths import ROOT
 
 PLUGIN = """
 import dataclasses
@@ -58,6 +60,22 @@ def test_the_job_imports_what_was_there_when_the_command_was_typed(kept, tmp_pat
     assert code is not None
     assert [root.kind for root in code.roots] == ["program", "work"]
     assert code.packages["omegaconf"].startswith("2.3")
+
+
+def test_the_folder_of_the_console_script_is_not_kept(tmp_path: Path):
+    scripts = tmp_path / "bin"
+    scripts.mkdir()
+    (scripts / "launcher").write_text(
+        "import sys\nfrom launcher.__main__ import script\nsys.exit(script())\n"
+    )
+    (tmp_path / "work").mkdir()
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    typed = [sys.executable, str(scripts / "launcher"), *TYPED[:-1], "freeze=true"]
+    done = subprocess.run(typed, cwd=tmp_path / "work", env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    code = read_code(RunDir(Path(json.loads(done.stdout.splitlines()[-1])["run_dir"])).code)
+    assert code is not None
+    assert str(scripts) not in [root.source for root in code.roots]
 
 
 def test_a_resume_uses_the_kept_code_unless_the_current_one_is_requested(cli, kept, tmp_path):

@@ -168,6 +168,8 @@ def test_the_method_follows_from_the_rows(folder, capsys, kind: str, method: str
         (["--model", "tinny", "--data", "t.jsonl"], 1, "did you mean --model tiny?"),
         (["--model", "./absent", "--data", "t.jsonl"], 1, "--model ./absent is not a folder here"),
         (["--model", "https://huggingface.co/me/m", "--data", "t.jsonl"], 1, "write --model me/m"),
+        (["--model", "me/m@abc", "--data", "t.jsonl"], 1, "add `revision: abc` below model: in my_run.yaml"),
+        (["--model", "https://huggingface.co/me/m/tree/v2", "--data", "t.jsonl", "-o", "x.yaml"], 1, "below model: in x.yaml"),
         (["--model", "tiny", "--data", "t.jsonl", "--method", "dpo"], 1, "holds chats, but trainer.kind=dpo"),
         (["--model", "tiny", "--data", "t.jsonl", "--method", "dqo"], 1, "did you mean dpo?"),
         (["--model", "tiny", "--data", "bad.jsonl"], 1, "lists every fault"),

@@ -1,0 +1,104 @@
+"""The pages' commands that need a run, typed in a shell in the order of each page, after a run of the tiny model."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.firsthour.session import run_all
+from tests.firsthour.test_pages import COMMANDS, RUN_HERE, pages
+from tests.firsthour.words import check_words
+from tests.support.hub import serve
+from tests.support.paths import ROOT
+
+__all__ = ["pages"]
+pytestmark = [pytest.mark.train, pytest.mark.long]
+
+TYPED = (
+    "report",
+    "status",
+    "logs",
+    "export",
+    "evaluate",
+    "chat",
+    "resume",
+    "reproduce",
+    "data tokenize",
+    "sync",
+    "sweep",
+)
+"""Verbs that are typed here. A finished run is not resumed; tests/training/test_resume.py types `resume`."""
+BEFORE = (
+    "launcher +experiment=tiny trainer.max_steps=4 data.path=chats.jsonl",
+    "launcher -m +experiment=tiny trainer.max_steps=2 data.path=chats.jsonl trainer.learning_rate=1e-3,2e-3",
+)
+"""A run, and a sweep, which the pages call RUN and SWEEP."""
+CHANGED = (
+    (r"\bRUN\b", "tiny", "the name of the run"),
+    (r"\bSWEEP\b", "", "the newest sweep"),
+    (r"experiment=llama8b_lora\b", "experiment=tiny", "there is no GPU for eight billion parameters"),
+    (r"\bllama8b_lora\b", "tiny", "the name of the run"),
+    (r" --config my_run.yaml", " +experiment=tiny data.path=train.jsonl", "the file extends llama8b_lora"),
+    (r"chat tiny( +#|$)", r"chat tiny < /dev/null\1", "nobody types a question"),
+    (r"--data eval.csv", "--data eval.jsonl", "the same rows"),
+    (r"--checkpoint (200|newest)", "--checkpoint 4", "the run has four steps"),
+    (r"reproduce tiny", "reproduce tiny resources.device=cpu", "it is a run on this machine"),
+)
+"""What is typed differently than on the page, and why."""
+NOT_TYPED = {
+    "--tasks": "it needs lm-eval; tests/training/test_tasks.py has a stand-in",
+    "--gguf": "it needs llama.cpp; tests/training/test_gguf.py has a stand-in",
+    "--queue": "it needs Slurm; tests/cluster submits such a job",
+    "quickstart_classify": "a run of another method; tests/training/test_classify.py",
+    "classify": "a run of another method; tests/training/test_classify.py",
+    "sweep cancel": "the sweep has ended",
+    "sweep extend": "tests/cluster/test_sweep_submission.py adds trials",
+    "sweep resume": "no trial failed",
+    "--watch": "it ends with Ctrl-C",
+    "--merged --to tickets_model": "a run of another method",
+    "login.site.org": "it asks a login node",
+    "sync": "without a tracker there is nothing to send",
+}
+"""Words of commands that are not typed, and why."""
+
+
+def _as_typed(text: str) -> str:
+    for old, new, _ in CHANGED:
+        text = re.sub(old, new, text)
+    return text
+
+
+@pytest.mark.parametrize("page", sorted({one.page for one in COMMANDS}))
+def test_the_commands_of_a_page_that_need_a_run_work_as_typed(page: str, pages: Path, tmp_path: Path):
+    typed: list[tuple[int, str]] = []
+    for one in COMMANDS:
+        name, _ = check_words(re.sub(r"(?<=\w)\|\w+", "", one.text))
+        text = _as_typed(one.text)
+        needs_run = name.startswith(TYPED) and name not in RUN_HERE
+        if one.page == page and needs_run and not any(word in text for word in NOT_TYPED):
+            typed.append((one.line, text))
+    if not typed:
+        return
+    needs = any("sweep" in text for _, text in typed)
+    before = [f"cp -r {pages}/. . && cp -r {pages}/models ~", *BEFORE[: 1 + needs]]
+    (tmp_path / "shell").mkdir()
+    with serve({}) as hub:
+        results = run_all(
+            [*before, *(text for _, text in typed)],
+            tmp_path / "shell",
+            {"HF_ENDPOINT": hub.endpoint, "OMP_NUM_THREADS": "2"},
+        )
+    told = [*((0, text) for text in before), *typed]
+    wrong = [
+        f"{page}:{line}: {text}\n{out[-800:]}"
+        for (line, text), (code, out) in zip(told, results, strict=True)
+        if code
+    ]
+    assert not wrong, "\n\n".join(wrong)
+
+
+def test_every_exception_is_of_a_command_of_a_page():
+    every = "\n".join(_as_typed(one.text) for one in COMMANDS)
+    assert [word for word in NOT_TYPED if word not in every] == []
+    pages_text = "\n".join((ROOT / page).read_text() for page in {one.page for one in COMMANDS})
+    assert [old for old, _, _ in CHANGED if "tiny" not in old and not re.search(old, pages_text)] == []
