@@ -4,10 +4,10 @@ tests/unit/test_environment.py reads the syntax trees of launcher/ and fails for
 one table, which is longer than other modules so that a variable is looked for in one place.
 """
 
-from dataclasses import dataclass
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Variable:
     """One environment variable."""
 

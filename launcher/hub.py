@@ -8,13 +8,14 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from launcher.config import Config, Init
 from launcher.environment import HF_HUB_DISABLE_IMPLICIT_TOKEN
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.reading import object_in
 
 HUB = "hub:"
@@ -27,7 +28,7 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 _ANSWER_S = 4.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class HubInputs:
     """The model and data sets that a run reads from a hub."""
 

@@ -2,10 +2,11 @@
 
 import importlib.util
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Package:
     """A package that the ranks import."""
 

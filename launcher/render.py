@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from launcher.clusters.registry import find_cluster
 from launcher.plan import LaunchPlan
@@ -64,7 +64,7 @@ def as_json(value: object) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(resource_dir("slurm")),
+        loader=FunctionLoader(lambda name: (resource_dir("slurm") / name).read_text(encoding="utf-8")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -3,14 +3,15 @@
 from functools import cache
 from pathlib import Path
 
-_PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent
+"""The folder of the package launcher, without links."""
 
 
 @cache
 def resource_dir(name: str) -> Path:
     """The folder `name` (conf or slurm) of this installation."""
-    shipped = _PACKAGE / name
-    return shipped if shipped.is_dir() else _PACKAGE.parent / name
+    shipped = PACKAGE / name
+    return shipped if shipped.is_dir() else PACKAGE.parent / name
 
 
 def shipped_models() -> list[str]:

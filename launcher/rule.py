@@ -1,8 +1,9 @@
 """A combination of settings that is known not to work; the general list and the specs of variants contain such rules."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypedDict
+
+from launcher.frozen_dataclass import frozen_dataclass
 
 TRAINER = "{trainer}"
 """The placeholder in `what` for the name of the training method."""
@@ -21,7 +22,7 @@ class RuleRow(TypedDict):
     """What to set instead of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Rule:
     """One combination that does not work."""
 

@@ -4,11 +4,11 @@ import argparse
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launcher import environment
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import shape_rows
 from launcher.launching.composed import Composed
 from launcher.launching.launch import Launched, notes_of
@@ -22,7 +22,7 @@ _ANSWER = os.environ.pop(environment.ANSWER, None)
 which jobs inherit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Shown:
     """How a launch is shown."""
 

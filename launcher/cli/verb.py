@@ -7,10 +7,11 @@ import argparse
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import Any, cast
+
+from launcher.frozen_dataclass import frozen_dataclass
 
 GROUPS = {
     "launch": "Plan and launch (arguments in Hydra's syntax)",
@@ -31,7 +32,7 @@ def no_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Verb:
     """One verb. It has the name of its module, which defines it as VERB."""
 
@@ -65,7 +66,7 @@ class Verb:
         return self.prints() if isinstance(self.prints, FunctionType) else self.prints
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Verbs:
     """A group of verbs, such as `sweep`; the __init__.py of its folder defines it as VERB."""
 

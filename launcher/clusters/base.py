@@ -16,7 +16,6 @@ from launcher.clusters.job import Job, JobRecord, Start
 from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
-from launcher.run.script import start_script
 
 if TYPE_CHECKING:  # a launch finds nothing out about the site
     from launcher.clusters.site_facts import Partition, SiteFact
@@ -114,6 +113,8 @@ class Cluster(PureCluster):
 
     def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
+        from launcher.run.script import start_script  # by need: a queue starts the others
+
         return start_script(run)
 
     def jobs_of(self, folder: Path) -> list[str] | None:

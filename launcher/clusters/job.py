@@ -1,12 +1,12 @@
 """Values passed between callers and a cluster: a plan's request, the job that a process is in, and the record of a job."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.config import ClusterConfig, RankStarter, ResourcesConfig
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Request:
     """A plan's request to a cluster: one job that holds all nodes of the run."""
 
@@ -33,7 +33,7 @@ class Request:
         return self.site.rank_starter is RankStarter.launcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CpuRequest:
     """A request for a job on one node without GPUs."""
 
@@ -49,7 +49,7 @@ class CpuRequest:
     site: ClusterConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Job:
     """The job that a process is in, read from its environment."""
 
@@ -61,7 +61,7 @@ class Job:
     """The task's index in a job array; None outside of an array."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class JobRecord:
     """The cluster's present record of a job of this user."""
 
@@ -81,7 +81,7 @@ class JobRecord:
     """Whether it ends because its script has failed or was killed; False for a cancel, and where the cluster does not tell."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Start:
     """The scheduler's answer to the question when a job would start if it were submitted."""
 

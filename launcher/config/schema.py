@@ -9,7 +9,6 @@ from launcher import environment
 from launcher.config.cluster import ClusterConfig
 from launcher.config.data import DataConfig
 from launcher.config.generation import GenerationConfig
-from launcher.config.kept_yaml import refused
 from launcher.config.model import ModelConfig
 from launcher.config.resources import ResourcesConfig
 from launcher.config.run import Config
@@ -69,6 +68,8 @@ def is_shipped(path: str | None) -> bool:
 def read_config(path: str) -> Config:
     """The Config in a run dir's config.yaml, checked against the schema again; RunError if this version cannot read it."""
     from omegaconf import OmegaConf
+
+    from launcher.config.kept_yaml import refused  # by need: a launch reads none back
 
     with refused(path):
         text = io.StringIO(read_text(Path(path)))

@@ -4,13 +4,14 @@ data.max_samples limits their number, and data.eval_fraction is the share that i
 choice; a launch whose data is known does not need it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launcher.config import Config, EvalCopies
 from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:
     from launcher.data.template import ChatTemplate
@@ -20,7 +21,7 @@ USUAL, BYTES = 4.0, 1.0
 """Bytes per token that are assumed without a tokenizer: for a usual tokenizer, and for one whose tokens are bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Portion:
     """The values of the keys of these names in the data group."""
 
@@ -71,7 +72,7 @@ def asked_portion(config: Config) -> Portion:
     return portion
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Sizes:
     """How a file is divided, in bytes."""
 
@@ -81,7 +82,7 @@ class Sizes:
     """The part of a larger file that a process counts at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class CheckOptions:
     """The options of a check."""
 

@@ -1,18 +1,18 @@
 """How the rows of a file are read: their format, the names of their keys, and what an invalid row does."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from launcher.config import BadRow, DataConfig
 from launcher.config.data import AUTO
 from launcher.errors import ConfigError, unknown
+from launcher.frozen_dataclass import frozen_dataclass
 
 _MOST = 0.1
 """Share of invalid rows above which the file is most often read wrongly as a whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Reading:
     """The part of the configuration that decides what a row means."""
 

@@ -14,7 +14,7 @@ _SPACE = re.compile(r"\s*")
 _NAMES = ("train", "data", "rows", "examples", "items", "records", "instances", "samples")
 """Names under which rows are looked for first, if there are several arrays."""
 _DEEPEST = 4
-"""Objects within each other in which lists of rows are looked for."""
+"""How many levels of objects within objects are searched for lists of rows."""
 
 
 def read_objects(text: str, file: str) -> Iterator[Row]:

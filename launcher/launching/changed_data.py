@@ -9,7 +9,6 @@ import hashlib
 import re
 from pathlib import Path
 
-from launcher.checkpoint.folders import committed
 from launcher.data.places import find_files, is_address, size_of, state_of
 from launcher.errors import DataError, RunError
 from launcher.hub import HUB
@@ -96,6 +95,8 @@ def _joined(values: list[str]) -> str:
 def check_data_is_same(run: RunDir, facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> None:
     """RunError if the training data differs from that of the run's last plan and a checkpoint has a position in it; a warning
     for other changes."""
+    from launcher.checkpoint.folders import committed  # by need: a new run has no checkpoint
+
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
     before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, at)
     newest = next(iter(committed(run.checkpoints)), None)

@@ -20,13 +20,13 @@ from yaml import YAMLError
 
 from launcher.config import ClusterConfig, register
 from launcher.errors import ConfigError, LauncherError, UsageError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.composed import Composed, composed_of
 from launcher.launching.elsewhere import refuse_elsewhere
-from launcher.launching.group_choice import check_choices
-from launcher.launching.own_file.expand import Expanded, expand, place
 from launcher.launching.secrets import conceal, refuse_secrets, secrets_of
 from launcher.launching.shipped_source import use_shipped_source
 from launcher.launching.typed import (
+    OWN_FILE,
     as_typed,
     check_words,
     keep_braces,
@@ -34,7 +34,8 @@ from launcher.launching.typed import (
 )
 from launcher.resources import resource_dir
 
-if TYPE_CHECKING:  # most launches have neither a file of their own nor shapes to compare
+if TYPE_CHECKING:  # most launches have no file of their own
+    from launcher.launching.own_file.expand import Expanded
     from launcher.launching.own_file.source import SourceFile
 
 # Free-form mappings: Hydra would require a `+` before each new key.
@@ -44,7 +45,7 @@ _OPEN = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class MultirunRequest:
     """A multirun before it is expanded."""
 
@@ -74,17 +75,22 @@ def compose(
     """
     register()
     check_words(arguments)
-    check_choices(arguments)
-    expanded = expand(arguments)
-    arguments = expanded.arguments
-    _refuse_secrets(expanded)
+    if any("[" in word for word in arguments):
+        from launcher.launching.group_choice import check_choices  # by need: for lists of files alone
+
+        check_choices(arguments)
+    expanded = _expand(arguments)
+    if expanded:
+        arguments = expanded.arguments
+        _refuse_secrets(expanded)
+    sources = expanded.sources if expanded else ()
     composed: list[Composed] = []
     refused: list[Exception] = []
     own = os.getpid()
 
     def collect(cfg: DictConfig) -> None:
         if run_here is not None and os.getpid() != own:
-            run_here(dataclasses.replace(composed_of(cfg), sources=expanded.sources))
+            run_here(dataclasses.replace(composed_of(cfg), sources=sources))
             return
         # If an error were raised here, Hydra would first print all overrides, including any secret among them.
         try:
@@ -96,7 +102,7 @@ def compose(
         setattr(  # noqa: B010 - where hydra_plugins/launcher_sweeper looks for it
             collect,
             "take_sweep",
-            _taking(take_sweep, expanded.sources),
+            _taking(take_sweep, sources),
         )
     arguments = [keep_braces(with_home(argument)) for argument in as_typed(arguments)]
     arguments = [f"++{argument}" if _OPEN.match(argument) else argument for argument in arguments]
@@ -127,7 +133,16 @@ def compose(
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full_error
-    return [dataclasses.replace(one, sources=expanded.sources) for one in composed]
+    return [dataclasses.replace(one, sources=sources) for one in composed]
+
+
+def _expand(arguments: list[str]) -> "Expanded | None":
+    """The command line with the overrides of the file that --config names; None without a file."""
+    if not any(word.partition("=")[0] == OWN_FILE for word in arguments):
+        return None
+    from launcher.launching.own_file.expand import expand
+
+    return expand(arguments)
 
 
 def _refuse_bad_options(arguments: list[str]) -> None:
@@ -153,7 +168,7 @@ def _is_plain(arguments: list[str]) -> bool:
     )
 
 
-def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Composed:
+def _compose_one(conf: str, arguments: list[str], expanded: "Expanded | None") -> Composed:
     """As `compose`, for one run. Hydra 1.3's `main` composes twice, the first time only to read hydra.mode, which conf/
     does not set; its `compose` function composes once."""
     try:
@@ -162,16 +177,20 @@ def _compose_one(conf: str, arguments: list[str], expanded: Expanded) -> Compose
             HydraConfig.instance().set_config(cfg)
             with read_write(cfg), open_dict(cfg):
                 del cfg["hydra"]
-            return dataclasses.replace(composed_of(cfg), sources=expanded.sources)
+            return dataclasses.replace(composed_of(cfg), sources=expanded.sources if expanded else ())
     except (HydraException, OmegaConfBaseException, YAMLError, AssertionError, ValueError) as error:
         raise ConfigError(_explained(error, arguments, expanded)) from None
 
 
-def _explained(error: BaseException, arguments: list[str], expanded: Expanded) -> str:
+def _explained(error: BaseException, arguments: list[str], expanded: "Expanded | None") -> str:
     """One line for an error of Hydra or OmegaConf, without the value of a secret, and with the line of the file behind it."""
     from launcher.launching.explain import one_line  # imported here, as below: only an error is explained
 
-    sentence = place(one_line(_sentence(error, arguments)), expanded.settings)
+    sentence = one_line(_sentence(error, arguments))
+    if expanded:
+        from launcher.launching.own_file.expand import place
+
+        sentence = place(sentence, expanded.settings)
     return conceal(sentence, secrets_of(os.environ))
 
 
@@ -182,7 +201,7 @@ def _sentence(error: BaseException, arguments: list[str]) -> str:
     return explain_file(error, arguments) or explain_override(error, arguments) or explain(error, arguments)
 
 
-def _refuse_secrets(expanded: Expanded) -> None:
+def _refuse_secrets(expanded: "Expanded") -> None:
     """ConfigError for a file that holds the value of a secret: the run dir keeps a copy of the file."""
     for source in expanded.sources:
         refuse_secrets(source.text, secrets_of(os.environ))

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, MissingMandatoryValue, OmegaConf
 
 from launcher.config import ClusterConfig, Config
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.elsewhere import refuse_elsewhere
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.secrets import refuse_references
@@ -31,7 +32,7 @@ _DEFAULT_DATA = "sample"
 """The file of conf/data that conf/config.yaml chooses."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Composed:
     """One composed configuration and the arguments that it was composed from."""
 
@@ -131,15 +132,23 @@ def _way_to_set(key: str) -> str:
 
 
 def _is_typed(node: Any) -> bool:
-    """Whether no part of a composed configuration has a key that the schema lacks; Hydra has checked the rest against it."""
+    """Whether no part of a composed configuration has a key that the schema lacks; Hydra has checked the rest against it.
+
+    It goes through the nodes themselves: reading a value by its key would look for an interpolation in it again.
+    """
     if isinstance(node, ListConfig):
         return all(_is_typed(item) for item in node)
-    if not isinstance(node, DictConfig):
+    if not isinstance(node, DictConfig) or (kind := OmegaConf.get_type(node)) is None:
         return True
-    kind = OmegaConf.get_type(node)
     if dataclasses.is_dataclass(kind) and node.keys() != kind.__dataclass_fields__.keys():
         return False
-    return all(OmegaConf.is_missing(node, key) or _is_typed(node[key]) for key in node)
+    return all(
+        OmegaConf.is_missing(node, key)
+        or _is_typed(node[key])  # a list can be None, which only its value shows
+        if isinstance(inner, ListConfig)
+        else _is_typed(inner)
+        for key, inner in node.items_ex(resolve=False)
+    )
 
 
 def _check_lists(cluster: ClusterConfig) -> None:

@@ -1,18 +1,17 @@
 """The data check before every launch: errors stop it, warnings are printed and kept in the run dir."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from launcher.config import Config, DataCheck, Init
 from launcher.config.data import AUTO
-from launcher.data.findings import Finding, said_line
 from launcher.data.places import find_files, is_address
 from launcher.data.portion import asked_portion
 from launcher.data.reading import Reading, reading_of, skipping
 from launcher.errors import ConfigError, DataError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.hub import HUB
 from launcher.launching.chat_template import row_template
 from launcher.launching.kept import remembered
@@ -21,7 +20,7 @@ from launcher.methods.registry import check_serves
 from launcher.run import RunDir
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class DataPaths:
     """Absolute paths, or unchanged hub names."""
 
@@ -162,8 +161,7 @@ def data_warnings(reports: list[dict[str, Any]]) -> list[str]:
             shown.add(rule)
             more = report["counts"][rule] - 1
             also = f" (and {more:,} more)" if more else ""
-            where = f"{finding.get('file') or report['path']}{said_line(finding)}"
-            found.append(f"{where}: {finding['message']}{also} [{rule}]")
+            found.append(f"{_place(report, finding)}: {finding['message']}{also} [{rule}]")
     return found
 
 
@@ -210,7 +208,14 @@ def _refusal(report: dict[str, Any]) -> str:
         first["rule"] == "template"
     ):  # data check renders only with --model, and data.on_bad_row does not render
         also, way_out = f"; and {more:,} more" if more else "", ""
-    return f"{first.get('file') or report['path']}{said_line(first)}: {first['message']} [{first['rule']}]{also}{way_out}"
+    return f"{_place(report, first)}: {first['message']} [{first['rule']}]{also}{way_out}"
+
+
+def _place(report: dict[str, Any], finding: Any) -> str:
+    """The file and the line of a finding."""
+    from launcher.data.findings import said_line  # by need, as below: most data has no finding
+
+    return f"{finding.get('file') or report['path']}{said_line(finding)}"
 
 
 def _way_out(report: dict[str, Any]) -> str:
@@ -253,6 +258,8 @@ def _report(path: str, evaluation: str | None, options: dict[str, Any]) -> dict[
 
 def _unchecked(path: str) -> dict[str, Any]:
     why = "is read on the nodes from the hub, so its rows are not checked before"
+    from launcher.data.findings import Finding
+
     finding = Finding("unchecked", None, why)
     return {
         "verdict": "warning",

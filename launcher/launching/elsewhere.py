@@ -5,7 +5,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from launcher.errors import ConfigError, Elsewhere
-from launcher.run.remote import DESTINATION
 
 
 class ConfigElsewhere(Elsewhere):
@@ -33,6 +32,8 @@ def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
 
 def check_destination(ssh: str) -> str:
     """`ssh` itself if it is a destination; ConfigError otherwise."""
+    from launcher.run.remote import DESTINATION  # by need: most runs are launched where they run
+
     if not DESTINATION.fullmatch(ssh):
         raise ConfigError(
             f"cluster.ssh={ssh} is not a destination of ssh; write NAME, USER@HOST or ssh://USER@HOST:PORT, and keep "

@@ -11,18 +11,16 @@ from launcher import __version__
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, has_gpu
 from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
-from launcher.config.notify import check_targets
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
-from launcher.launching.class_gate import count_classes
 from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
-from launcher.launching.teacher_gate import check_stored, check_teacher
 from launcher.methods.registry import find_method
 from launcher.plan import Facts
+from launcher.plan.chat_format import ChatFormat
 from launcher.plan.model import read_architecture
 from launcher.plan.positions import read_positions
 from launcher.run import RunDir
@@ -35,7 +33,10 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     """The facts that the plan of a run in that folder needs, without those about the data; DataError for a missing data
     file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
-    check_targets(config.notify, os.environ)
+    if config.notify:
+        from launcher.config.notify import check_targets  # by need: most runs tell nobody
+
+        check_targets(config.notify, os.environ)
     check_files(config)
     place = find_cluster(choose_kind(config.cluster.kind, os.environ))
     data = data_paths(config)
@@ -44,8 +45,10 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     shape = check_model(config)
     positions, original_positions = read_positions(shape or {})
     chat = read_format(config)
-    teacher = check_teacher(config, chat)
-    check_stored(config)
+    teacher_name = find_method(config.trainer.kind).teacher_of(config)
+    teacher = None
+    if teacher_name is not None or config.trainer.teacher_logits is not None:
+        teacher = _look_at_teacher(config, chat)
     return Facts(
         experiment=experiment,
         cluster=place.name,
@@ -64,7 +67,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         stored_as=_stored_as(shape),
         positions=positions,
         original_positions=original_positions,
-        teacher_name=find_method(config.trainer.kind).teacher_of(config),
+        teacher_name=teacher_name,
         teacher=_read_shape(config, teacher) if teacher else None,
         chat=chat,
         resume=resume_source(config),
@@ -81,7 +84,25 @@ def count(config: Config, facts: Facts) -> Facts:
     reports = check_data(config)
     read: list[dict[str, Any]] = [part for one in reports for part in (one, one.get("eval")) if part]
     check_chats(config, facts.chat, {part["path"]: SPOKEN[kind] for part in read for kind in _rendered(part)})
-    return dataclasses.replace(facts, **count_examples(config, reports), **count_classes(config, reports))
+    facts = dataclasses.replace(facts, **count_examples(config, reports))
+    if not find_method(config.trainer.kind).classifies:
+        return facts
+    from launcher.launching.class_gate import count_classes  # by need: few runs train a classifier
+
+    return dataclasses.replace(facts, **count_classes(config, reports))
+
+
+def _look_at_teacher(config: Config, chat: ChatFormat | None) -> dict[str, Any] | None:
+    """The config.json of the teacher that the run loads, if it is here; ConfigError for it or for a stored output of one that
+    does not fit the run."""
+    from launcher.launching.teacher_gate import (  # by need: few runs learn from a teacher
+        check_stored,
+        check_teacher,
+    )
+
+    found = check_teacher(config, chat)
+    check_stored(config)
+    return found
 
 
 def _rendered(report: dict[str, Any]) -> list[str]:

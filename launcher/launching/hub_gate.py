@@ -1,12 +1,13 @@
 """A check before a launch that this user can read the model and data on the hub, so that no job waits for an unknown name."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.hub import (
     HubInputs,
     cache_folder,
@@ -73,7 +74,7 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
         look_at_data(config, environ)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class _File:
     """A file on the hub; the hub's answer for it shows whether this user can read the repository."""
 

@@ -15,8 +15,10 @@ from typing import Any
 
 from launcher import __version__
 from launcher.data.places import find_files, is_address, size_of, state_of
+from launcher.launching.freeze.look import own_entries
 from launcher.reading import object_in
 from launcher.registry import entry_point_places, has_other_finder, holds_no_distribution
+from launcher.resources import PACKAGE
 from launcher.run import write_text
 from launcher.run.kinds import fits
 
@@ -84,9 +86,11 @@ def _digest(file: str, size: int, changed_ns: int) -> str:
 @functools.cache
 def _code_state(cache_dir: Path) -> list[Any]:
     """A value that changes when the code that checks data does."""
-    here = Path(__file__).resolve().parents[1]
     files = [
-        file for room in ("data", "formats") for file in os.scandir(here / room) if file.name.endswith(".py")
+        file
+        for room in ("data", "formats")
+        for file in own_entries(os.fsencode(PACKAGE / room))
+        if file.name.endswith(b".py")
     ]
     stamps = sorted(
         (file.name, status.st_size, status.st_mtime_ns) for file in files if (status := file.stat())

@@ -6,33 +6,31 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TypedDict
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
 from launcher.clusters.submission import cut_short, submitted
+from launcher.config import Config
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import ShapeRow, settle_shape, shape_note
-from launcher.launching.class_gate import class_note
 from launcher.launching.composed import Composed
 from launcher.launching.freeze.freeze import freeze, with_code
 from launcher.launching.hub_gate import check_hub
 from launcher.launching.machine_gate import check_host_memory, cpu_note
-from launcher.launching.model_files import check_model_files
 from launcher.launching.package_gate import check_packages, package_notes
-from launcher.launching.plan_warnings import HowMuch, evaluation_note, print_warnings
+from launcher.launching.plan_warnings import HowMuch, evaluation_note, learning_notes, print_warnings
 from launcher.launching.planning import prepare, run_dir
-from launcher.launching.push_target import check_repository, push_note
-from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.launching.write import find_cut_short, write_run
 from launcher.output import say
 from launcher.plan import LaunchPlan, check_fits
 from launcher.plugins.decide import read_run
-from launcher.processes import start_ticks
 from launcher.run import RunDir, find_submitted
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class PlannedRun:
     """A run that can be launched: it is planned, it fits, and its packages are installed."""
 
@@ -68,7 +66,7 @@ class LaunchReport(TypedDict):
     """The shapes that resources.auto has compared; empty without it."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Launched:
     """The outcome of a launch: a job in a queue, a process on this machine, or only files (a dry run)."""
 
@@ -110,7 +108,12 @@ def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
     check_fits(composed.config, plan)
     check_host_memory(composed.config, plan)
     check_packages(composed.config, plan)
-    check_model_files(composed.config)
+    if Path(composed.config.model.name_or_path).is_dir():
+        from launcher.launching.model_files import (
+            check_model_files,  # by need: most models are named by their ids
+        )
+
+        check_model_files(composed.config)
     return PlannedRun(composed=composed, run=run, plan=plan)
 
 
@@ -123,7 +126,12 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
         told.append(dataclasses.replace(one, warnings=tuple(print_warnings(one.composed, one.plan))))
         check_hub(one.composed.config, one.plan)
-        check_repository(one.composed.config)
+        if one.composed.config.hub.push is not None:
+            from launcher.launching.push_target import (
+                check_repository,  # by need, as below: most runs push nothing
+            )
+
+            check_repository(one.composed.config)
     return told
 
 
@@ -172,6 +180,8 @@ def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
     if job:
         run.note_job(cluster.name, job.id)
     else:
+        from launcher.processes import start_ticks  # by need: a queue knows its jobs by their ids
+
         run.note_job(cluster.name, str(process.pid), start_ticks(process.pid))
     return process
 
@@ -194,12 +204,16 @@ def notes_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     config = composed.config
     return [
         *evaluation_note(composed.evaluation_left_out),
-        *class_note(plan),
-        *teacher_note(plan),
-        *stored_note(config),
+        *learning_notes(config, plan),
         *cpu_note(config, plan),
         *package_notes(config, plan),
-        *push_note(config, plan),
+        *(_push_note(config, plan) if config.hub.push is not None else []),
         *tokens_note(config, plan.facts),
         *shape_note(composed),
     ]
+
+
+def _push_note(config: Config, plan: LaunchPlan) -> list[str]:
+    from launcher.launching.push_target import push_note
+
+    return push_note(config, plan)

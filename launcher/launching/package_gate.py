@@ -4,11 +4,11 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.packages import TRAINING_STACK, Package, missing
 from launcher.plan import LaunchPlan
 from launcher.plan.names import ATTENTION_PACKAGES
@@ -21,7 +21,7 @@ _STACK = ("torch", "transformers", "accelerate", "peft", "trl", "datasets")
 """What every run imports."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Need:
     """Alternative packages; the ranks import one of them."""
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from launcher.config import Config
-from launcher.run.owner import name_of
 
 _UNKNOWN = 65_534
 """The user to whom a file belongs whose owner this machine cannot tell, such as root's in a container, or on NFS for root."""
@@ -33,6 +32,8 @@ def _writers(path: Path) -> Iterator[str]:
     except OSError:
         return
     if status.st_uid not in (os.geteuid(), 0, _UNKNOWN):
+        from launcher.run.owner import name_of  # by need: most folders are one's own or root's
+
         yield f"{path} belongs to {name_of(status.st_uid)}, who can write there,"
     if status.st_mode & stat.S_ISVTX:  # as in /tmp: each user renames only what is their own
         return

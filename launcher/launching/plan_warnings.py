@@ -8,14 +8,12 @@ from launcher.config import Config
 from launcher.config.schema import is_shipped
 from launcher.config.spelling import in_minutes
 from launcher.launching.choose_shape import shape_note
-from launcher.launching.class_gate import class_note
 from launcher.launching.composed import Composed
 from launcher.launching.data_gate import check_data, data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
 from launcher.launching.model_files import incomplete_note
 from launcher.launching.package_gate import refusals
 from launcher.launching.parents import replaceable
-from launcher.launching.teacher_gate import stored_note, teacher_note
 from launcher.launching.tokens_made import tokens_note
 from launcher.output import say, warn
 from launcher.plan import LaunchPlan, close_call, few_cores, little_memory
@@ -102,14 +100,26 @@ def evaluation_note(left_out: bool) -> list[str]:
     return [said] if left_out else []
 
 
+def learning_notes(config: Config, plan: LaunchPlan) -> list[str]:
+    """Sentences about the classes of a classifier and about a teacher; none for other runs, which import no module of these."""
+    found: list[str] = []
+    if plan.classes is not None:
+        from launcher.launching.class_gate import class_note
+
+        found += class_note(plan)
+    if plan.facts.teacher_name is not None or config.trainer.teacher_logits is not None:
+        from launcher.launching.teacher_gate import stored_note, teacher_note
+
+        found += [*teacher_note(plan), *stored_note(config)]
+    return found
+
+
 def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
     """What `plan` notes: what is left out, where it trains, why a launch is refused, and settings that may not be the best."""
     config = composed.config
     return [
         *evaluation_note(composed.evaluation_left_out),
-        *class_note(plan),
-        *teacher_note(plan),
-        *stored_note(config),
+        *learning_notes(config, plan),
         *cpu_note(config, plan),
         *tokens_note(config, plan.facts),
         *refusals(config, plan),

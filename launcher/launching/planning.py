@@ -1,16 +1,15 @@
 """Configuration -> (run dir, plan), shared by launch, plan, resume and rehearse. Nothing is written."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import settle_shape
 from launcher.launching.composed import Composed
 from launcher.launching.facts import count, gather
 from launcher.launching.folder_gate import check_folders
 from launcher.launching.machine_gate import check_machine, for_plan
 from launcher.launching.place_gate import check_place, check_plugins
-from launcher.launching.push_target import check_push
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
@@ -29,7 +28,7 @@ def run_dir(composed: Composed, moment: datetime) -> RunDir:
     return new_run_dir(Path(config.runs_dir).absolute(), config.name, moment, composed.trial)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Looked:
     """What `plan` shows."""
 
@@ -51,7 +50,10 @@ def look(composed: Composed, moment: datetime) -> Looked:
 
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which can already exist."""
-    check_push(composed.config, trial=composed.trial is not None)
+    if composed.config.hub.push is not None:
+        from launcher.launching.push_target import check_push  # by need: most runs push nothing
+
+        check_push(composed.config, trial=composed.trial is not None)
     facts = gather(composed.config, composed.experiment, run)
     check_folders(composed.config, facts)
     check_machine(composed.config, facts)

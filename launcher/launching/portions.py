@@ -1,18 +1,18 @@
 """How many rows a run trains on and evaluates on: what data.max_samples and data.eval_fraction leave of its files."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from launcher.config import Config
 from launcher.data.portion import Portion, asked_portion
 from launcher.data.reading import Reading, reading_of
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.hub import HUB
 from launcher.launching.kept import remembered
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Counted:
     """Rows before the weights of the sources; None for what is not known before the job starts."""
 

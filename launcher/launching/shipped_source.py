@@ -11,8 +11,8 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import OmegaConf
 
+from launcher.launching.yaml_text import load
 from launcher.resources import resource_dir
 
 _SCHEME, _FOLDER = "shipped", "file"
@@ -51,7 +51,7 @@ class ShippedSource(FileConfigSource):
             with open(path, encoding="utf-8") as file:  # noqa: PTH123 - a Path for each costs time
                 header = self._get_header_dict(file.read(_HEADER))
                 file.seek(0)
-                config = OmegaConf.load(file)
+                config = load(file)
         except FileNotFoundError:
             raise ConfigLoadError(f"Config not found : {path}") from None
         return ConfigResult(config=config, path=self.full_path(), provider=self.provider, header=header)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from launcher.config import Config
-from launcher.data.stored_output import check_stored_output, read_stored_output
-from launcher.data.vocabulary import first_difference, read_vocabulary
 from launcher.errors import ConfigError
 from launcher.hub import cache_folder, find_snapshot, is_path
 from launcher.launching.model_gate import folder_of, refuse_other_kinds
@@ -74,6 +72,11 @@ def _check_vocabulary(told: str, config: Config, folder: Path, chat: ChatFormat 
     own = folder_of(config)
     if not (folder / _FILE).is_file():
         return
+    from launcher.data.vocabulary import (  # by need, as below: few runs have a teacher
+        first_difference,
+        read_vocabulary,
+    )
+
     teacher = read_vocabulary(folder / _FILE)
     for token in chat.trained if chat else ():
         if teacher and token not in teacher:
@@ -99,6 +102,8 @@ def _same_file(one: Path, other: Path) -> bool:
 def check_stored(config: Config) -> None:
     """ConfigError if trainer.teacher_logits is not a stored output, or was stored with other settings than the run's."""
     if config.trainer.teacher_logits is not None:
+        from launcher.data.stored_output import check_stored_output, read_stored_output
+
         check_stored_output(config, read_stored_output(config.trainer.teacher_logits))
 
 
@@ -107,6 +112,8 @@ def stored_note(config: Config) -> list[str]:
     folder = config.trainer.teacher_logits
     if folder is None or not Path(folder).is_dir():
         return []
+    from launcher.data.stored_output import read_stored_output
+
     stored = read_stored_output(folder)
     left = f"; all other tokens, with {percent(stored.left_out)} of the probability, count as one"
     return [

@@ -16,6 +16,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from launcher.errors import ConfigError, UsageError, nearest
 from launcher.plan.place import SECRET_NAME
 
+OWN_FILE = "--config"
+"""The option that names a file of one's own with the keys of a run."""
 _TEXT = re.compile(r"(\++)?(cluster\.(sbatch|srun|env)\.[\w.-]+|model\.(?:eos|pad)_token)=(.+)", re.DOTALL)
 _SPECIAL = re.compile(r"(?i)true|false|null|['\"].*|.*\$\{.*", re.DOTALL)
 """Values that keep Hydra's meaning: switches, quoted texts and interpolations."""

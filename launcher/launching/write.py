@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.config import Config
-from launcher.config.kept_yaml import refused
 from launcher.errors import RunError
 from launcher.launching.changed_data import data_states
 from launcher.launching.composed import Composed
 from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import Frozen
+from launcher.launching.yaml_text import to_yaml
 from launcher.output import warn
 from launcher.plan import LaunchPlan
 from launcher.plan.mounts import mount_points, mounted_caches
@@ -102,6 +102,8 @@ def _is_of_other_shape(found: RunDir, composed: Composed, config: str) -> bool:
     written = _read(found.config)
     if not composed.compared or not written:
         return False
+    from launcher.config.kept_yaml import refused  # by need: most launches compare no shapes
+
     try:
         with refused(found.config):
             return _without_shape(written) == _without_shape(config)
@@ -124,9 +126,7 @@ def _read(path: Path) -> str | None:
 
 def _texts(composed: Composed) -> tuple[str, str]:
     """The contents of config.yaml and overrides.yaml."""
-    return OmegaConf.to_yaml(composed.cfg, resolve=True), OmegaConf.to_yaml(
-        OmegaConf.create(composed.overrides)
-    )
+    return to_yaml(composed.cfg), to_yaml(OmegaConf.create(composed.overrides))
 
 
 def rewrite_run(

@@ -1,15 +1,16 @@
 """The spec of a training method: everything that this project must know about it before and during training."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from launcher.config import ArchitectureConfig, Config
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.rule import Rule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Key:
     """A key of the trainer group that only some methods use, or an option of one method under trainer.options."""
 
@@ -25,7 +26,7 @@ class Key:
     """The default value of an option. The default of a key is that of its field in TrainerConfig."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Draws:
     """What a method generates while it trains."""
 
@@ -49,7 +50,7 @@ def _no_arguments(config: Config, accumulation: int) -> dict[str, Any]:
     return {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Method:
     """One training method. A module of this package, or an entry point of group `launcher.methods`, holds one as SPEC."""
 

@@ -2,10 +2,10 @@
 
 import math
 import re
-from dataclasses import dataclass
 
 from launcher.config import ArchitectureConfig
 from launcher.errors import PlanError, unknown
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.blocks import Block, blocks_of, in_all_linear, is_router
 from launcher.plan.model import block_norm_names, count_lora, expert_adapters, linear_shapes, stacked_ranks
 
@@ -14,7 +14,7 @@ OF_MLP = frozenset({"gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "
 """Names of the layers of an MLP, and of those of an expert in the checkpoints of Mixtral."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Adapter:
     """The LoRA adapter of a run, as the counts and the memory estimate need it."""
 

@@ -4,9 +4,9 @@ Windows and linear attention see less than the sequence.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.config import ArchitectureConfig
+from launcher.frozen_dataclass import frozen_dataclass
 
 PLAIN = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "smollm3")
 GEMMA = ("gemma", "gemma2", "gemma3_text")  # their head is tied where config.json does not say
@@ -22,7 +22,7 @@ OF_EXPERTS = frozenset({"gate_proj", "up_proj", "down_proj"})
 """peft 0.21 takes these names for those of stacked experts, so all-linear does not adapt a shared expert beside them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Block:
     """Blocks that hold the same tensors."""
 

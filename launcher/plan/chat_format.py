@@ -1,13 +1,13 @@
 """How a model's tokenizer is changed for a run: its chat template, further tokens, and the tokens that end and fill texts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ChatFormat:
     """What a launch has read of model.chat_template and its neighbours; plan.json holds it, so that a run keeps it."""
 

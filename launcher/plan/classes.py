@@ -1,14 +1,13 @@
 """The classes that a run learns to tell apart, as decided before the queue: their names, their order and their weights."""
 
-from dataclasses import dataclass
-
 from launcher.config import Config
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import find_method
 from launcher.plan.facts import Facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Classes:
     """The outputs of the head of a classifier."""
 

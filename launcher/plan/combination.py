@@ -1,13 +1,14 @@
 """The settings of a run that decide whether it breaks a rule of launcher.plan.rules."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.base import Method
 from launcher.rule import Rule
 from launcher.strategies import Degrees, Strategy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Combination:
     """The settings of a run that the rules look at."""
 

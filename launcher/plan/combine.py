@@ -1,13 +1,13 @@
 """The checks of a plan after its plugins: the combination that the rules check, and options for speed and memory."""
 
 from launcher.config import Config, has_evaluation
+from launcher.config.eval_job import EvalJobConfig
 from launcher.errors import PlanError, unknown
 from launcher.methods.registry import find_method
 from launcher.plan.adapter import Adapter, trains_head
 from launcher.plan.blocks import SINKS
 from launcher.plan.broken_rules import check_rules
 from launcher.plan.combination import Combination
-from launcher.plan.eval_job import check_eval_job
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.names import ATTENTION
 
@@ -102,7 +102,10 @@ def check_options(config: Config, plan: LaunchPlan) -> None:
     """PlanError for an option that cannot work in this plan."""
     _check_attention(config, plan)
     _check_compile(config, plan)
-    check_eval_job(config, plan)
+    if config.eval_job != EvalJobConfig() or any(traits.needs_task for traits in plan.plugins.values()):
+        from launcher.plan.eval_job import check_eval_job  # by need: few runs are evaluated on tasks
+
+        check_eval_job(config, plan)
     if config.trainer.activation_offloading and plan.device != "cuda":
         raise PlanError(
             "trainer.activation_offloading=true moves activations from a GPU to its host, but this run is on a CPU; take it out"

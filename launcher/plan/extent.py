@@ -1,8 +1,7 @@
 """How much a run trains: rows, tokens, epochs, steps and time, as far as the plan knows or can estimate them."""
 
-from dataclasses import dataclass
-
 from launcher.config import Config
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import find_method
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.length import count_steps
@@ -11,7 +10,7 @@ from launcher.plan.trainer import few_steps
 from launcher.units import significant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Extent:
     """How much one run trains. A value is None if it is not known before the run starts."""
 

@@ -1,14 +1,15 @@
 """What a plan needs to know besides the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePath
 
 from launcher.config import ArchitectureConfig
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.chat_format import ChatFormat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Facts:
     """What planning found outside the configuration. plan.json keeps it, and the nodes plan with it again."""
 

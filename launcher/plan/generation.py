@@ -1,16 +1,14 @@
 """Where answers are generated: the servers of a run, their command, their nodes and their memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher.clusters.base import Cluster
 from launcher.config import Config, GenerationConfig, GenerationMode
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import METHODS, find_method
 from launcher.plan.facts import Facts
-from launcher.plan.memory.server import answer_bytes, server_weight_bytes
 from launcher.plan.model import count_parameters
-from launcher.plan.server_command import ON_SERVER, server_command, server_environment
 from launcher.plan.topology import Topology
 from launcher.units import GIB
 
@@ -18,7 +16,7 @@ _IN_RANKS = 0.3
 """Share of a GPU's memory that trl 1.16 gives vLLM in the ranks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Generation:
     """Who generates the answers."""
 
@@ -59,6 +57,10 @@ def make_generation(
     wanted = config.generation
     if wanted.mode is GenerationMode.none:
         return None
+    # by need: only methods that generate have such a server
+    from launcher.plan.memory.server import answer_bytes, server_weight_bytes
+    from launcher.plan.server_command import ON_SERVER, server_command, server_environment
+
     check_method(config)
     _check_numbers(wanted)
     server = wanted.mode is GenerationMode.server

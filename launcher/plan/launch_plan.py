@@ -3,9 +3,9 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.methods.registry import find_method
 from launcher.plan.classes import Classes
 from launcher.plan.facts import Facts
@@ -22,7 +22,7 @@ from launcher.plan.traits import Traits
 from launcher.strategies import Degrees, Strategy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class LaunchPlan:
     """One run, as decided. plan.json is this, field by field."""
 

@@ -6,16 +6,16 @@ trainer.eval_steps and save_steps are intervals of it: in steps, as a share of t
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.facts import Facts
 from launcher.plan.topology import Batch
 
 EPOCH = "epoch"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class RunLength:
     """The length of a run.
 

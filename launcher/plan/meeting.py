@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from launcher import environment
 from launcher.config import ClusterConfig, ContainerRuntime
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.timeouts import GATHER_IMAGE_S, GATHER_S
 
 _PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
@@ -30,7 +30,7 @@ _FEWEST_PORTS = 16
 """A run needs at most four ports on a node at once, and others of the user's runs can share the node."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Meeting:
     """How the processes of a job find each other."""
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast, get_type_hints
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.errors import PlanError, unknown
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.blocks import (
     GEMMA,
     KNOWN,
@@ -25,7 +25,7 @@ _MOST, _MOST_LAYERS = 1 << 31, 10_000
 """Sizes of a model must be smaller; real ones have at most 10^9 elements in a dimension, and some hundred blocks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelFacts:
     """The planned model; its counts are None if its shape is not known before the download."""
 
@@ -147,7 +147,7 @@ def linear_layers(shape: ArchitectureConfig) -> list[tuple[int, int, int]]:
     return [(*size, block.count) for block in blocks_of(shape) for size in block.linears.values()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Parameters:
     """Number of parameters by kind, over all blocks."""
 

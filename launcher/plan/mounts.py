@@ -4,7 +4,6 @@ from pathlib import PurePath
 
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import PlanError
-from launcher.plan.containers import missing_mount_points
 from launcher.plan.facts import Facts
 
 
@@ -16,6 +15,10 @@ def mounts_of(config: Config, facts: Facts) -> list[str]:
 
 def mount_points(config: Config, facts: Facts) -> list[str]:
     """Folders of the image that a launch makes, because its program mounts on existing folders alone."""
+    if config.cluster.container.runtime is ContainerRuntime.none:
+        return []
+    from launcher.plan.containers import missing_mount_points  # by need: most runs start on bare nodes
+
     return missing_mount_points(config.cluster.container, mounts_of(config, facts))
 
 

@@ -12,7 +12,6 @@ from launcher.config.spelling import one_line
 from launcher.environment import GLOO_INTERFACE, NCCL_INTERFACE
 from launcher.errors import PlanError
 from launcher.plan.allocator import allocator_variables
-from launcher.plan.containers import TEMPLATES, command_in
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
 from launcher.plan.meeting import check_decided, named_interface
@@ -182,6 +181,10 @@ def make_request(
 def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
     """The words before the ranks' command that run it in a container; empty for bare nodes and pyxis."""
     container = config.cluster.container
+    if container.runtime is ContainerRuntime.none:
+        return ()
+    from launcher.plan.containers import TEMPLATES, command_in  # by need: most runs start on bare nodes
+
     if container.runtime not in TEMPLATES:
         return ()
     gpus = config.cluster.gpu_vendor if facts.device == "cuda" else None

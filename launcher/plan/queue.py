@@ -6,11 +6,11 @@ shut down, and how long before the time limit it gets it.
 
 import dataclasses
 import math
-from dataclasses import dataclass
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
 from launcher.config.spelling import limit_s
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.generation import gpus_of_a_node
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.units import significant
@@ -20,7 +20,7 @@ RESERVE_S = 5.0
 """Seconds between SIGTERM and SIGKILL that are reserved for the supervisor itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ExpectedCourse:
     """The expected course of a run over its attempts."""
 

@@ -4,7 +4,8 @@ The best interval, and the share of the wall time that is then useful training, 
 """
 
 import math
-from dataclasses import dataclass
+
+from launcher.frozen_dataclass import frozen_dataclass
 
 SAVE_S = 5.0
 """Assumed seconds that a save blocks training, until a run of that name has measured it."""
@@ -14,7 +15,7 @@ DAY_S = 86_400
 LARGEST_EXPONENT = 700.0  # of e in a double
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class SavePlan:
     """The planned saves of a run."""
 

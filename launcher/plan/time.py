@@ -1,8 +1,7 @@
 """Estimates how long a step takes: what a GPU computes, what it sends to others, and what it moves to and from its host."""
 
-from dataclasses import dataclass
-
 from launcher.config import ClusterConfig, Config
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.blocks import head_dim
 from launcher.plan.compute_time import PASS_S, Compute, compute_time, generate_time, step_flops
 from launcher.plan.facts import Facts
@@ -20,7 +19,7 @@ FOUR_BIT_SHARE = 0.75
 assumption."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class StepTime:
     """How long a step takes, and all steps of the run."""
 

@@ -1,11 +1,10 @@
 """The number of ranks, and how many sequences each of them trains on."""
 
-from dataclasses import dataclass
-
 from launcher.errors import PlanError
+from launcher.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Topology:
     """Nodes and ranks: world_size = nodes * gpus_per_node."""
 
@@ -20,7 +19,7 @@ class Topology:
         return self.nodes * self.gpus_per_node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Batch:
     """Sequences per step: global = micro * accumulation * data_parallel_size."""
 

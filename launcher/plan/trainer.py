@@ -8,7 +8,6 @@ from launcher.methods.registry import check_keys, find_method
 from launcher.plan.generation import Generation
 from launcher.plan.length import RULE, is_every
 from launcher.plan.names import check_names
-from launcher.plan.passed_on import passed_on
 from launcher.plan.topology import Batch
 from launcher.trackers.registry import TRACKERS
 
@@ -128,6 +127,10 @@ def trainer_args(
     for name in ("torch_compile", "activation_offloading"):
         if getattr(trainer, name):
             args[name] = True
+    if not config.trainer.args:
+        return args
+    from launcher.plan.passed_on import passed_on  # by need: it knows every field of transformers' arguments
+
     return args | passed_on(config)
 
 

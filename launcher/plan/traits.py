@@ -1,11 +1,12 @@
 """What a plugin declares about itself, so that rules, gates and commands need not know its name."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.rule import Rule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Traits:
     """What a plugin does to a run. plan.json holds it for each plugin, under the plugin's name in the configuration."""
 

@@ -15,6 +15,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from launcher.errors import ConfigError, unknown
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.packages import Package
 from launcher.plan.traits import Traits
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Sharing:
     """Whether a trial with a plugin can train beside others on one copy of the base model (sweep.together)."""
 

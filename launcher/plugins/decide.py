@@ -6,8 +6,8 @@ from typing import Any, cast, get_type_hints
 
 from launcher.config import Config, read_config
 from launcher.errors import NotAsPlanned, RunError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
-from launcher.plan.auto import settle
 from launcher.plan.chat_format import format_from
 from launcher.plan.combine import check_needs, check_options, checked
 from launcher.plan.fit import with_length
@@ -16,6 +16,7 @@ from launcher.plan.queue import with_notice
 from launcher.plugins.base import Plugin, apply, make_plugins
 from launcher.run import RunDir
 from launcher.run.record import is_kind
+from launcher.strategies import AUTO
 
 _OWN = re.compile(r"launcher\.plugins\.[a-z_]+\.[A-Za-z]+")
 """The `_target_` of a plugin of this project."""
@@ -31,14 +32,18 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
         check_needs(plan)
         return checked(config, apply(plugins, "on_plan", plan))
 
-    config, chosen = settle(config, facts, make)
+    chosen = None
+    if AUTO in (config.strategy.engine, config.batch.micro_batch_size):
+        from launcher.plan.auto import settle  # by need: most runs leave neither to the planner
+
+        config, chosen = settle(config, facts, make)
     plan = make(config)
     check_options(config, plan)
     estimated = with_estimates(config, with_length(config, plan))
     return dataclasses.replace(with_notice(config, estimated), chosen=chosen)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Decided:
     """A run as read from its files."""
 

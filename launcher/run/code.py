@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path, PurePath
 from typing import Any
 
 from launcher.errors import RunError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.reading import read_json
 from launcher.run.lines import write_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Root:
     """A folder of code."""
 
@@ -32,7 +33,7 @@ class Root:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Code:
     """What a run was started with, besides its configuration."""
 

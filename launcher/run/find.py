@@ -7,8 +7,6 @@ from pathlib import Path
 
 from launcher.errors import ConfigError, RunError, unknown
 from launcher.run.dir import RunDir
-from launcher.run.remote import refuse_remote_folder, refuse_remote_name
-from launcher.run.scan import scan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -41,6 +39,8 @@ def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None =
 
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """All runs of this machine under `runs_dir`, sweeps' trials included, oldest first."""
+    from launcher.run.scan import scan  # by need, as below: a launch looks for no run
+
     here, _ = scan(str(runs_dir))
     return [RunDir(Path(one.folder)) for one in here]
 
@@ -51,6 +51,8 @@ def find_run(runs_dir: Path, reference: str | None) -> RunDir:
     The newest run is the newest that was submitted, or the newest dry run if none was. RunElsewhere for a run on a cluster
     that is reached by ssh.
     """
+    from launcher.run.remote import refuse_remote_name
+
     if exact := find_exact(runs_dir, reference):
         return exact
     if reference is not None and not Path(reference.strip()).parts:
@@ -69,6 +71,8 @@ def find_run(runs_dir: Path, reference: str | None) -> RunDir:
 def find_exact(runs_dir: Path, reference: str | None) -> RunDir | None:
     """The run whose folder `reference` names, as a path or as name/date_time; None if it names no run dir. RunElsewhere for
     a run on a cluster that is reached by ssh."""
+    from launcher.run.remote import refuse_remote_folder
+
     refuse_remote_folder(runs_dir, reference)
     if reference:
         for path in (Path(reference), runs_dir / reference):

@@ -6,7 +6,6 @@ there, and shows that its holder lives, is launcher.train.data.build_lock.
 
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -45,7 +44,7 @@ def create_new(path: Path, text: str) -> bool:
 
     Of several processes, also on other hosts, exactly one succeeds: link(2) fails for a name that exists, on NFS too.
     """
-    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    own = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     write_text(own, text, durable=True)
     try:
         os.link(own, path)

@@ -10,14 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args, get_origin, get_type_hints, is_typeddict
 
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:
-
-    def dataclass_transform(**options):
-        """A decorator that does nothing: typing has the real one from Python 3.11 on."""
-        return lambda cls: cls
-
+from launcher.frozen_dataclass import dataclass_transform
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 """The default of a field that holds a mapping."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.strategies.degrees import Degrees
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class StrategyInputs:
     """The values from which a strategy makes its files."""
 
@@ -32,7 +32,7 @@ class StrategyInputs:
     """Whether offloaded state is kept in pinned memory, which needs a GPU."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Files:
     """The settings for accelerate, DeepSpeed and the trainer."""
 

@@ -47,8 +47,8 @@ def _spec(config: StrategyConfig) -> Strategy:
     if engine in STRATEGIES.own_names():
         return _of_stage(STRATEGIES.find(engine), stage)
     shared = False
-    # names that contain the stage come first, so that fewer modules are imported
-    for name in sorted(STRATEGIES.own_names(), key=lambda name: str(stage) not in name):
+    # names that hold the key and the stage come first, so that fewer modules are imported
+    for name in sorted(STRATEGIES.own_names(), key=lambda name: f"zero{stage}" not in name):
         spec = STRATEGIES.find(name)
         shared = shared or spec.engine == engine
         if spec.engine == engine and spec.zero_stage == stage:

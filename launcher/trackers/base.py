@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
 from launcher.environment import Variable
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.packages import Package
 
 Number = float | int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Tracked:
     """The facts about a run that a tracker receives on rank 0."""
 
@@ -30,7 +30,7 @@ class Tracked:
     """The trainer's arguments that are plain values, and the names of model and trainer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class TrackingStart:
     """How tracking began, as written to the event `tracking`."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from launcher.clusters.base import RunState
 from launcher.clusters.job import Job, JobRecord, Start
 from launcher.clusters.pure import Options
-from launcher.clusters.slurm import client, complete, environment, queue, shell, step
+from launcher.clusters.slurm import client, environment, shell, step
 from launcher.clusters.slurm.options import few_cores, no_memory
 from launcher.clusters.slurm.script import SlurmScript
 from launcher.errors import ClusterError
@@ -89,18 +89,26 @@ class Slurm(SlurmScript):
 
     def jobs_of(self, folder: Path) -> list[str] | None:
         """The ids that squeue lists."""
+        from launcher.clusters.slurm import queue  # by need, as below: a launch asks for no job
+
         return queue.jobs_of(folder, self.timeout_s)
 
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState | None]:
         """The states that squeue knows, then those that sacct knows."""
+        from launcher.clusters.slurm import queue
+
         return queue.states(job_ids, self.timeout_s)
 
     def reasons(self, job_ids: Sequence[str]) -> dict[str, str]:
         """The reasons that squeue gives."""
+        from launcher.clusters.slurm import queue
+
         return queue.reasons(job_ids, self.timeout_s)
 
     def expected_starts(self, job_ids: Sequence[str]) -> dict[str, float]:
         """The starts that squeue gives."""
+        from launcher.clusters.slurm import queue
+
         return queue.expected_starts(job_ids, self.timeout_s)
 
     def when_starts(self, jobs: Sequence[Options], folder: str, freed: int = 0) -> list[Start]:
@@ -152,10 +160,14 @@ class Slurm(SlurmScript):
 
     def record(self, job_id: str) -> JobRecord | None:
         """The record that scontrol shows."""
+        from launcher.clusters.slurm import queue
+
         return queue.record(job_id, self.timeout_s)
 
     def ends(self, job_id: str) -> float | None:
         """The time that squeue gives."""
+        from launcher.clusters.slurm import queue
+
         return queue.ends(job_id, self.timeout_s)
 
     def grace_s(self) -> float:
@@ -168,6 +180,8 @@ class Slurm(SlurmScript):
 
     def complete(self, job_id: str, code: int) -> None:
         """Calls slurm_complete_job, else scancel."""
+        from launcher.clusters.slurm import complete
+
         complete.complete(job_id, code, self.timeout_s)
 
     def hosts(self, nodes: str) -> list[str]:

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from launcher.clusters.job import Request
-from launcher.clusters.slurm.limits import check_time
 from launcher.clusters.slurm.output import DEFAULT, FLAGS, check_file
-from launcher.clusters.slurm.spelling import check_spelling
 from launcher.clusters.slurm.step import check_variables
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError, nearest
@@ -111,7 +109,10 @@ def job_options(request: Request) -> dict[str, str]:
     if "gres" in added:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
-    check_time(site.time_limits, options)
+    if site.time_limits:
+        from launcher.clusters.slurm.limits import check_time  # by need, as below: for what a site adds
+
+        check_time(site.time_limits, options)
     options.setdefault("comment", comment_of(request.run_dir))
     return options
 
@@ -161,6 +162,10 @@ def no_memory(options: Mapping[str, str], need_gib: int) -> str | None:
 
 def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
     options: dict[str, str] = {}
+    if not sbatch:
+        return options
+    from launcher.clusters.slurm.spelling import check_spelling
+
     for flag, value in sbatch.items():
         key = f"cluster.sbatch.{flag}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):

@@ -8,7 +8,6 @@ from launcher.clusters.job import CpuRequest, Request
 from launcher.clusters.pure import Options
 from launcher.clusters.slurm import output, step
 from launcher.clusters.slurm.options import KNOWN, comment_in, job_options
-from launcher.clusters.slurm.spelling import check_spelling
 from launcher.errors import PlanError, UsageError, unknown
 
 _NOT_SHAPE = ("comment", "job-name", *output.FLAGS)
@@ -129,6 +128,8 @@ def with_requeue(options: Mapping[str, str], allowed: bool) -> dict[str, str]:
 
 def cpu_options(request: CpuRequest) -> dict[str, str]:
     """The options: one task with some cores, the site's account, and what was typed."""
+    from launcher.clusters.slurm.spelling import check_spelling  # by need: a run has other options
+
     for flag, value in request.given.items():
         if flag not in KNOWN:
             raise UsageError(f"--option {flag}: {unknown('sbatch option', flag, KNOWN)}")

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launcher.clusters.job import Request
-from launcher.clusters.slurm.spelling import check_spelling
 from launcher.config import ContainerRuntime
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError, RunError, nearest
@@ -91,6 +90,10 @@ def _has(options: Sequence[str], name: str) -> bool:
 def site_options(srun: Mapping[str, Any]) -> list[str]:
     """srun's options from cluster.srun; PlanError for an option that the plan decides, and for an unknown option."""
     words: list[str] = []
+    if not srun:
+        return words
+    from launcher.clusters.slurm.spelling import check_spelling  # by need: for what a site adds
+
     for flag, value in srun.items():
         key = f"cluster.srun.{flag}"
         if not re.fullmatch(r"[a-z][a-z0-9-]*", flag):

@@ -6,16 +6,16 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from launcher import __version__, environment
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.git import Git, GitState
 from launcher.launching.freeze.keep import copy, keep
-from launcher.launching.freeze.look import MOST_FILES, look
+from launcher.launching.freeze.look import MOST_FILES, look, own_entries
 from launcher.launching.freeze.roots import KeptFolder, packages, sources
 from launcher.launching.kept import states
 from launcher.launching.secrets import conceal, secrets_of
@@ -31,7 +31,7 @@ _GIT_STATE = os.environ.pop(environment.GIT_STATE, None)
 """Taken out of the environment, which jobs inherit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Frozen:
     """The code of a run that is about to be launched, with its archives still in the cache."""
 
@@ -132,7 +132,8 @@ def _keep(
     """The root of a folder; its archive is added to `archives`. A folder that is too large is not kept."""
     folder = source.folder
     ignored = git.ignored() if source.kind == "work" else []
-    seen = look(folder, source.only, skipped, ignored)
+    listed = own_entries if source.kind == "program" else None
+    seen = look(folder, source.only, skipped, ignored, listed=listed)
     if seen.too_large:
         warn(
             f"freeze: {folder} holds more than {MOST_FILES:,} files or 512 MiB of code, so its code is not kept and must not "

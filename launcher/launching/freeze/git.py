@@ -3,9 +3,9 @@
 import os
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.look import has_secret_name
 from launcher.output import warn
 
@@ -34,7 +34,7 @@ _SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
 """A line of .gitmodules. Source: gitmodules(5)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class GitState:
     """The state of a working folder."""
 
@@ -58,10 +58,11 @@ class Git:
     def __init__(self, folder: Path, answer_s: float = _ANSWER_S) -> None:
         self.folder = folder
         self._answer_s = answer_s
-        inside = any((one / ".git").exists() for one in (folder, *folder.parents))
-        self._asked = self._ask(*_STATUS, "--", ".") if inside else None
+        top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
+        self._top = top or folder
+        self._asked = self._ask(*_STATUS, "--", ".") if top else None
         self._lines: list[bytes] | None = None
-        self._parts = {path: Git(folder / path, answer_s) for path in self._submodules()} if inside else {}
+        self._parts = {path: Git(folder / path, answer_s) for path in self._submodules()} if top else {}
 
     def ignored(self) -> list[bytes]:
         """Folders below this one that git ignores, in its submodules too."""
@@ -99,9 +100,9 @@ class Git:
     def _submodules(self) -> list[str]:
         """The submodules below this folder that are checked out, by their paths from it. git's own status says only whether
         something in one has changed."""
-        here, top = os.fsdecode(self._prefix()), self._top()
+        here = os.fsdecode(self._prefix())
         try:
-            listed = _SUBMODULE.findall((top / ".gitmodules").read_text(errors="surrogateescape"))
+            listed = _SUBMODULE.findall((self._top / ".gitmodules").read_text(errors="surrogateescape"))
         except OSError:
             return []
         below = [path.removeprefix(here) for path in listed if path.startswith(here) and path != here]
@@ -114,14 +115,8 @@ class Git:
 
     def _prefix(self) -> bytes:
         """The path of this folder from the top of the repository, with a slash at its end; empty for the top itself."""
-        top = self._top()
+        top = self._top
         return b"" if top == self.folder else os.fsencode(self.folder.relative_to(top)) + b"/"
-
-    def _top(self) -> Path:
-        """The top of the repository."""
-        return next(
-            (one for one in (self.folder, *self.folder.parents) if (one / ".git").exists()), self.folder
-        )
 
     def _ask(self, *words: str) -> "subprocess.Popen[bytes] | None":
         try:

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from launcher import environment
 from launcher.errors import ConfigError, RunError
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.look import FolderFiles
 from launcher.reading import object_in
 from launcher.run import write_text
@@ -37,7 +37,7 @@ _INDEX: Mapping[str, Any] = {
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Kept:
     """An archive in the cache."""
 

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cache
@@ -60,9 +60,10 @@ def look(
     skipped: Sequence[Path],
     ignored: Sequence[bytes],
     most_files: int = MOST_FILES,
+    listed: "Callable[[bytes], Iterable[os.DirEntry[bytes]]] | None" = None,
 ) -> FolderFiles:
     """The files of a folder, or of its parts `only`. `skipped` are folders beside the code, such as those of runs; of the
-    folders `ignored` (by git), only one with a Python file in it is looked at."""
+    folders `ignored` (by git), only one with a Python file in it is looked at. `listed` lists a folder: else os.scandir."""
     seen = FolderFiles()
     skip = {os.fsencode(path) for path in skipped}
     skip_ignored = {os.path.join(os.fsencode(root), path.rstrip(b"/")) for path in ignored}  # noqa: PTH118 - bytes
@@ -72,7 +73,7 @@ def look(
     pending = [(base, frozenset[tuple[int, int]]())]
     while pending:
         folder, above = pending.pop()
-        entries = _entries(folder, seen, below)
+        entries = _entries(folder, seen, below, listed or _scan)
         top = folder == base
         names = {entry.name for entry in entries}
         if not top and (names & _NO_PROJECT or names >= _RUN_DIR):
@@ -100,14 +101,30 @@ def look(
     return seen
 
 
-def _entries(folder: bytes, seen: FolderFiles, below: int) -> "list[os.DirEntry[bytes]]":
+def _entries(
+    folder: bytes, seen: FolderFiles, below: int, listed: "Callable[[bytes], Iterable[os.DirEntry[bytes]]]"
+) -> "list[os.DirEntry[bytes]]":
     try:
-        with os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(b".")]
+        return [entry for entry in listed(folder) if not entry.name.startswith(b".")]
     except OSError:
         seen.leave_out("unreadable", folder[below:])
         return []
-    return entries
+
+
+def _scan(folder: bytes) -> "list[os.DirEntry[bytes]]":
+    with os.scandir(folder) as found:
+        return list(found)
+
+
+@cache
+def own_entries(folder: bytes) -> "list[os.DirEntry[bytes]]":
+    """What is in a folder of the launcher itself, listed once; OSError if it cannot be listed.
+
+    A launch needs the state of these files twice: for the key under which a data check is remembered, and for the copy of the
+    code. An entry asks for the state of its file once. What this process found first counts for as long as it lives, because
+    that is the code which it runs.
+    """
+    return _scan(folder)
 
 
 def _is_dir(entry: "os.DirEntry[bytes]") -> bool:

@@ -5,16 +5,16 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import launcher
+from launcher.frozen_dataclass import frozen_dataclass
+from launcher.resources import PACKAGE, resource_dir
 
 _INSTALLED = ("site-packages", "dist-packages")
 _DISTRIBUTION = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(dist|egg)-info")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class KeptFolder:
     """A folder to keep."""
 
@@ -27,11 +27,10 @@ class KeptFolder:
 
 def sources(work_dir: Path, config_dir: str | None) -> list[KeptFolder]:
     """The folders in the order of imports: the launcher, the working folder, other folders of the user's, --config-dir."""
-    package = Path(launcher.__file__).resolve().parent
-    program, work = package.parent, work_dir.resolve()
+    program, work = PACKAGE.parent, work_dir.resolve()
     found: list[KeptFolder] = []
     if program != work:
-        parts = ("launcher", "hydra_plugins") if (package / "conf").is_dir() else (
+        parts = ("launcher", "hydra_plugins") if resource_dir("conf").parent == PACKAGE else (
             "launcher", "hydra_plugins", "conf", "slurm",
         )  # fmt: skip
         found.append(KeptFolder(kind="program", folder=program, only=parts))

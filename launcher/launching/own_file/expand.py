@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import OmegaConf
 
 from launcher.errors import ConfigError, UsageError, unknown
+from launcher.frozen_dataclass import frozen_dataclass
+from launcher.launching.typed import OWN_FILE
 from launcher.resources import resource_dir
 from launcher.run.find import as_name
 
@@ -16,11 +18,11 @@ if TYPE_CHECKING:  # most launches have no file
     from launcher.launching.own_file.requested import FileSettings, Setting
     from launcher.launching.own_file.source import SourceFile
 
-OPTION = "--config"
+OPTION = OWN_FILE
 _EXPERIMENT = re.compile(r"\+?experiment=(.*)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Expanded:
     """A command line without --config."""
 

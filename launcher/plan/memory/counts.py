@@ -1,11 +1,11 @@
 """Counts of a model and its adapter, which do not depend on the strategy."""
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from launcher.config import ArchitectureConfig, BlockConfig
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.adapter import Adapter, count_adapter, trained_tensors
 from launcher.plan.model import (
     block_norms,
@@ -17,7 +17,7 @@ from launcher.plan.model import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class ModelCounts:
     """Counts of a model and its adapter."""
 

@@ -1,8 +1,8 @@
 """The peak memory of a training step on one GPU as the sum of its terms, and host memory and disk space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.memory.activations import ACTIVATIONS
 from launcher.plan.memory.buffers import BUFFERS
 from launcher.plan.memory.context import CONTEXT
@@ -27,7 +27,7 @@ TERMS: tuple[Term, ...] = (
 """The terms of a GPU's peak memory, in the order in which they are counted and shown. Their sum is the total."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Memory:
     """GiB of one GPU at the peak of a training step."""
 
@@ -44,7 +44,7 @@ class Memory:
         return {**self.parts, "total": round(self.total, 3)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Room:
     """What a run needs besides its GPUs."""
 

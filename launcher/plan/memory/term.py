@@ -1,9 +1,9 @@
 """A term of the memory estimate: one kind of memory, how it is counted, and how the count was verified."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan.memory.load import Load
 from launcher.strategies.trained import Moment
 
@@ -11,7 +11,7 @@ ON_CPU_RANKS = "ranks on a CPU, to the byte"
 ON_FAKE_CUDA = "lifetimes on a fake CUDA device, no kernels"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen_dataclass
 class Term:
     """One kind of memory. A module of this package holds it, and estimate.py lists it."""
 
