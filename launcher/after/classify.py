@@ -45,7 +45,7 @@ class ClassScore(TypedDict):
     answered: int
     """Rows for which the model answers it."""
     right: int
-    """Rows of both kinds."""
+    """Rows that have it and for which the model answers it."""
     precision: float | None
     """right / answered; null if it is never answered."""
     recall: float | None

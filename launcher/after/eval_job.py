@@ -82,7 +82,7 @@ def _evaluate(run: RunDir, step: int, saved: str) -> int:
         )
     )
     if wanted.metric is not None and wanted.metric not in settled.scores:
-        reason = f"eval_job.metric={wanted.metric} is none of its figures: {', '.join(settled.scores)}"
+        reason = f"eval_job.metric={wanted.metric} is not one of its figures: {', '.join(settled.scores)}"
         run.note(EvalJobFailed(attempt=run.attempts(), step=step, reason=reason))
     return Exit.OK
 

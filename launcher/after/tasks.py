@@ -1,4 +1,4 @@
-"""The scores of a run and its base on tasks of lm-evaluation-harness, and what of the tasks is in the training data."""
+"""The scores of a run and its base on tasks of lm-evaluation-harness, and how much of the tasks is in the training data."""
 
 import importlib.util
 from collections.abc import Sequence

@@ -45,14 +45,12 @@ def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> d
 def describe(result: Mapping[str, Any]) -> str:
     """What was found or made as text."""
     whole = result["top_k"] >= result["vocabulary"]
-    rest = (
-        "all that there are" if whole else f"the others hold {percent(result['left_out'])} of the probability"
-    )
+    rest = "all there are" if whole else f"the others hold {percent(result['left_out'])} of the probability"
     return align(
         [
             ("teacher", f"{result['teacher']}, {'stored now' if result['made'] else 'already in the cache'}"),
             ("tokens", f"{result['tokens']:,} in {plural(result['rows'], 'sequence')}"),
-            ("words", f"the {result['top_k']:,} most likely of each token; {rest}"),
+            ("stored", f"the {result['top_k']:,} most likely next tokens at each token; {rest}"),
             ("next", f"launch with trainer.teacher_logits={result['folder']} in place of trainer.teacher"),
         ]
     )

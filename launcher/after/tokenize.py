@@ -202,7 +202,7 @@ def _size(one: TokenSet) -> str:
 
 
 def _lost(one: TokenSet) -> str:
-    """What of the data is not in the sequences."""
+    """Which part of the data is not in the sequences."""
     lost = (
         (one["left_out"], "row", "left out"),
         (one.get("cut", 0), "row", "cut"),

@@ -17,7 +17,7 @@ from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
-if TYPE_CHECKING:  # a launch finds nothing out about the site
+if TYPE_CHECKING:  # a launch does not probe the site
     from launcher.clusters.site_facts import Partition, SiteFact
 
 GRACE_S = 30.0
@@ -50,9 +50,9 @@ AGAIN = "type the command again: it finds the job, or queues it"
 class Refused(ClusterError):
     """The cluster refused a job: nothing was queued."""
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
         """Whether the same job may be accepted later, as when the controller cannot be reached or a limit of queued jobs is
         reached."""
 
@@ -204,7 +204,7 @@ class Cluster(PureCluster):
         """Seconds between SIGTERM and SIGKILL on this cluster."""
         return GRACE_S
 
-    def keeps_job_without_head(self) -> bool:
+    def keeps_job_without_batch_host(self) -> bool:
         """Whether a job of this cluster continues when the node that runs its script is lost, so that another node has to lead
         it. Then the job script also outlives its supervisor."""
         return False
@@ -224,7 +224,7 @@ class Cluster(PureCluster):
         return ["bash", "node.sh"]
 
     def step_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Variables for that command beside those of the job's script, which `environ` are."""
+        """Variables for that command in addition to `environ`, the variables of the job's script."""
         del environ
         return {}
 

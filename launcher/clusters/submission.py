@@ -97,7 +97,7 @@ def _check_file(run: RunDir) -> None:
 
 
 def _note_intent(run: RunDir, file: IO[str]) -> None:
-    """Writes the earlier jobs of the run."""
+    """Writes the intent: the earlier jobs of the run."""
     file.truncate(0)
     file.write(json.dumps({"before": sorted(_known(run))}) + "\n")
     file.flush()

@@ -11,11 +11,12 @@ from urllib.parse import quote
 from launcher import __version__
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.config.kept_yaml import read_words
+from launcher.config.kept_yaml import read_mapping, read_words
 from launcher.data.kept_report import read_reports
 from launcher.errors import Exit, RunError
 from launcher.output import print_json, print_text, warn
-from launcher.report.facts import RunFacts
+from launcher.report.curves import is_number
+from launcher.report.facts import RunFacts, at
 from launcher.report.html import MARK, known_secrets, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
@@ -192,7 +193,14 @@ def read_facts(run: RunDir) -> RunFacts:
         version=__version__,
         history=history if long else None,
         lines=long.lines if long else None,
+        gpu_memory_gib=_gpu_memory_gib(run),
     )
+
+
+def _gpu_memory_gib(run: RunDir) -> float | None:
+    """cluster.gpu_memory_gib in the run's config.yaml; None if it is not a number."""
+    size = at(_read(run.config, read_mapping), "cluster", "gpu_memory_gib")
+    return float(size) if is_number(size) else None
 
 
 VERB = Verb(

@@ -55,7 +55,7 @@ def shipped_dir() -> Path:
 
 
 def _shipped_with_sample(path: str, *, _parent_: Any) -> str | None:
-    """The shipped file if data.path is a shipped file too; None for data of one's own, which it would evaluate wrongly."""
+    """The shipped file if data.path is a shipped file too; None for the user's own data, which its rows do not resemble."""
     own = _parent_["sources"] or not is_shipped(_parent_["path"])
     return None if own else _shipped(path)
 

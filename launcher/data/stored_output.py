@@ -1,7 +1,7 @@
 """The stored output of a teacher: what its folder says about it, read without the training stack.
 
 A folder of the token cache holds it: commit.json with what it belongs to, `index.safetensors` with a digest of each row, and
-numbered files with the most likely tokens for each trained position.
+numbered files with the most likely next tokens at each trained token.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ COMMIT, INDEX = "commit.json", "index.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutput:
-    """What the output of a teacher was made with, and how much of it is stored."""
+    """What a teacher's stored output belongs to."""
 
     teacher: str
     """The teacher, as trainer.teacher named it."""
@@ -33,19 +33,19 @@ class StoredOutput:
     temperature: float
     """What the teacher's logits were divided by."""
     top_k: int
-    """How many of the most likely tokens are stored for each trained position."""
+    """How many of the most likely next tokens are stored at each trained token."""
     vocabulary: int
-    """Tokens of the vocabulary over which the probabilities are taken."""
+    """Size of the vocabulary to which the probabilities belong."""
     rows: int
     """Rows, of both sets; equal rows count once."""
     tokens: int
-    """Trained positions: the tokens of the rows that the loss counts."""
+    """Trained tokens: those that the loss counts."""
     left_out: float
-    """Mean probability of the tokens that are not stored; they count as one."""
+    """Mean probability of the next tokens that are not stored; they count as one outcome."""
 
     @property
     def outcomes(self) -> int:
-        """Number of probabilities of a position: one for each stored token, and one for all others unless all are stored."""
+        """Probabilities at each token: those of the stored next tokens, and one of all others unless all are stored."""
         return self.top_k + (self.top_k < self.vocabulary)
 
 

@@ -114,11 +114,11 @@ def stored_note(config: Config) -> list[str]:
         return []
     from launcher.data.stored_output import read_stored_output
 
-    stored = read_stored_output(folder)
-    left = f"; all other tokens, with {percent(stored.left_out)} of the probability, count as one"
+    taught = read_stored_output(folder)
+    left = f"; all others, with {percent(taught.left_out)} of the probability, count as one"
     return [
-        f"the stored output of {stored.teacher} has the {stored.top_k:,} most likely tokens at {stored.tokens:,} positions"
-        + (left if stored.top_k < stored.vocabulary else "")
+        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely next tokens at {taught.tokens:,} tokens"
+        + (left if taught.top_k < taught.vocabulary else "")
     ]
 
 

@@ -78,7 +78,7 @@ def look_at_run(run: RunDir) -> Decided:
         if not _OWN.fullmatch(target):
             raise RunError(
                 f"plugins.{key}._target_={target} of {run.config} is not a plugin of this project, and a verb that only reads "
-                "a run does not import it"
+                "a run does not import it; the owner of the run can run this command"
             )
     return read_run(run)
 

@@ -162,8 +162,11 @@ def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
             continue
         rows = _rows(printed)
         if code or rows is None:
+            what = (
+                f"ended there with exit code {code}" if code else "printed something else than statuses there"
+            )
             warn(
-                f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are unknown"
+                f"cluster.ssh={ssh}: `list` {what}, so the states of its runs are unknown; log in and run it there"
             )
             continue
         found |= {str(row["run_dir"]): row for row in rows}

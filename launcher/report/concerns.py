@@ -144,7 +144,10 @@ def _survived(facts: RunFacts) -> list[Notice]:
         lines = [f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items()]
         found.append(
             Notice(
-                tone=WARN, title="Slow hosts", text="Every rank waits for the slowest.", items=lines[:_HOSTS]
+                tone=WARN,
+                title="Slow hosts",
+                text="Every rank waits for the slowest.",
+                items=_first(lines, _HOSTS),
             )
         )
     return found
@@ -155,6 +158,12 @@ def _upper(text: str) -> str:
 
 
 def _distinct(lines: Sequence[str], most: int = 5) -> list[str]:
-    """The first distinct lines, each with the number of times it occurs."""
+    """The first distinct lines, each with the number of times it occurs, and how many more there are."""
     counts = Counter(lines)
-    return [line if count == 1 else f"{line} ({count} times)" for line, count in list(counts.items())[:most]]
+    told = [line if count == 1 else f"{line} ({count} times)" for line, count in counts.items()]
+    return _first(told, most)
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    """The first `most` lines, and a line with the number of the others."""
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]

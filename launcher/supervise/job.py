@@ -87,7 +87,7 @@ def take_over(run: SteadyRun, term: int, heartbeat: int | None) -> int:
 def _can_succeed(cluster: Cluster) -> bool:
     """Whether a supervisor can take over within a job. A task of an array belongs to its sweep's worker."""
     job = cluster.job(os.environ)
-    return cluster.keeps_job_without_head() and job is not None and job.index is None
+    return cluster.keeps_job_without_batch_host() and job is not None and job.index is None
 
 
 def _earlier(run: RunDir, lease: Lease) -> str | None:

@@ -26,7 +26,7 @@ from launcher.train.methods.parts import RowParts, module_of
 from launcher.train.methods.sft import takes_lengths
 from launcher.train.methods.teacher import check_vocabulary, teacher_model
 from launcher.train.model import source_of
-from launcher.train.predicted import top_words
+from launcher.train.predicted import top_tokens
 from launcher.train.sequence.peers import shift
 from launcher.train.stored_teacher import Writer, distinct, trained_tokens
 
@@ -159,7 +159,7 @@ def _store(
         }
         with head.only(kept.to(teacher.device)):
             logits = teacher(**moved, use_cache=False).logits[0]
-        ids, log_probs = top_words(logits, about.top_k, about.vocabulary, about.temperature)
+        ids, log_probs = top_tokens(logits, about.top_k, about.vocabulary, about.temperature)
         if about.top_k < about.vocabulary:
             left_out += float(log_probs[:, -1].double().exp().sum())
         counts = [trained_tokens(row) for row in rows]

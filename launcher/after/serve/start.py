@@ -191,7 +191,7 @@ def _run(
         requests.join()
     if not got:
         raise requests.failure or WorkFailed(
-            "the web server could not start, or ended by itself", Exit.FAILED
+            "the web server could not start, or ended by itself; the lines above say why", Exit.FAILED
         )
     say(f"the server has ended; requests answered: {requests.answered}")
     return Exit.TERMINATED if signal.SIGTERM in got else Exit.INTERRUPTED

@@ -174,7 +174,7 @@ class Slurm(SlurmScript):
         """KillWait."""
         return client.kill_wait_s(self.timeout_s)
 
-    def keeps_job_without_head(self) -> bool:
+    def keeps_job_without_batch_host(self) -> bool:
         """A job of several nodes is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
         return self.queued
 

@@ -76,7 +76,8 @@ def job_options(request: Request) -> dict[str, str]:
     resources, site = request.resources, request.site
     if site.options:
         raise PlanError(
-            f"cluster.options.{next(iter(site.options))} is for another scheduler; Slurm's options are set by cluster.sbatch.*"
+            f"cluster.options.{next(iter(site.options))} is for another scheduler; take it out, and set Slurm's options with "
+            "cluster.sbatch.*"
         )
     check_variables(site.env)
     options = {

@@ -18,7 +18,7 @@ _TOP_K = 64
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top-k", type=positive, default=_TOP_K, metavar="K",
-        help=f"most likely tokens that are stored for each trained position; all others count as one (default: {_TOP_K})",
+        help=f"how many of the most likely next tokens are stored at each token; all others count as one (default: {_TOP_K})",
     )  # fmt: skip
 
 
@@ -35,7 +35,8 @@ def _run(options: argparse.Namespace) -> int:
 VERB = Verb(
     line="store a teacher's predictions for the rows of a distillation, so that its runs load no teacher",
     about="It takes the arguments of the launch. The teacher runs here, once over the rows of both sets, "
-    "on the GPUs of this machine or else on its CPUs; the most likely tokens of each trained position are stored. "
+    "on the GPUs of this machine or else on its CPUs; at each trained token it stores the most likely next tokens and their "
+    "probabilities. "
     "The folder is in cache_dir; trainer.teacher_logits=FOLDER takes it in place of trainer.teacher.",
     example="data teach +experiment=llama8b_lora trainer=distill trainer.teacher=my/teacher data.path=chats.jsonl\n"
     "data teach --config my_run.yaml --top-k 128",

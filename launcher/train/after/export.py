@@ -107,8 +107,8 @@ def write(
 
 
 def _write_config(model: Any, folder: Path) -> None:
-    """Writes the model's config.json beside an adapter, because only that has its classes and its stretched positions; without
-    the quantisation of its base, which the reader chooses."""
+    """Writes the model's config.json beside an adapter, because no other file of an adapter holds its classes and its RoPE
+    scaling. The quantisation of the base is left out: whoever loads the adapter chooses it."""
     config = copy.deepcopy(model.get_base_model().config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config

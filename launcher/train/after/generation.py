@@ -38,14 +38,14 @@ class Generated:
 
 
 class UpToStop:
-    """Hands text on up to the first of the stop texts. The end of a piece that could begin one is held back."""
+    """Passes on the text before the first stop text. The end of the text is held back while it could begin a stop text."""
 
     def __init__(self, stop: Sequence[str], say: Callable[[str], None]) -> None:
         self.found = False
         self._stop, self._say, self._held = tuple(stop), say, ""
 
     def add(self, piece: str, *, last: bool) -> None:
-        """Hands on what is certain of the text so far; with `last` all of it."""
+        """Passes on the part of the text that cannot belong to a stop text; with `last` all of it."""
         if self.found:
             return
         text = self._held + piece

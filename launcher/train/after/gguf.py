@@ -106,7 +106,7 @@ def _check(file: Path, model: Path, kind: str, decided: Decided) -> dict[str, An
     if logits is not None and logits > limit:
         raise RunError(
             f"the logits of the GGUF file differ from the model's by {logits:.2g} of their norm, and rounding to {kind} "
-            f"explains only {limit:g}; nothing was kept: is the converter of the version that this model needs?"
+            f"explains only {limit:g}; nothing was kept; use a converter of a version that knows this model"
         )
     if logits is None:
         _check_tensors(found)
@@ -119,13 +119,13 @@ def _check_tensors(found: Tensors) -> None:
     """RunError for a model that transformers cannot open as GGUF, if a tensor is missing or has other values."""
     if found.values < found.expected:
         raise RunError(
-            f"the GGUF file holds {found.values:,} values, but the model {found.expected:,}; nothing was kept: is the "
-            "converter of the version that this model needs?"
+            f"the GGUF file holds {found.values:,} values, but the model {found.expected:,}; nothing was kept; use a converter "
+            "of a version that knows this model"
         )
     if found.wrong:
         raise RunError(
-            f"{found.wrong[0]} in the GGUF file differs from the tensor in the model; nothing was kept: is the converter of "
-            "the version that this model needs?"
+            f"{found.wrong[0]} in the GGUF file differs from the tensor in the model; nothing was kept; use a converter of a "
+            "version that knows this model"
         )
 
 

@@ -15,7 +15,7 @@ from launcher.train.after.opened import Opened, open_run
 _BATCH = 8
 _DRAWS = 1000
 """Draws of the bootstrap for metrics whose standard error has no formula."""
-_BESIDE = ("alias", "name", "sample_len", "sample_count")
+_NOT_METRICS = ("alias", "name", "sample_len", "sample_count")
 """Keys of a task's results that are not metrics."""
 
 
@@ -123,7 +123,7 @@ def _rows(tuned: dict[str, Any], base: dict[str, Any] | None) -> Iterator[dict[s
     for name, results in {**tuned["results"], **tuned.get("groups", {})}.items():
         for key, value in results.items():
             metric, _, how = key.partition(",")
-            if key in _BESIDE or metric.endswith("_stderr") or not isinstance(value, int | float):
+            if key in _NOT_METRICS or metric.endswith("_stderr") or not isinstance(value, int | float):
                 continue
             error = f"{metric}_stderr,{how}"
             other = {} if base is None else {**base["results"], **base.get("groups", {})}[name]

@@ -121,12 +121,12 @@ def rendered(tokenizer: Any, messages: list[dict[str, Any]], tools: list[Any]) -
     if tools and bare == text:
         raise _Refused("the chat template of this model renders no tools; leave them out", param="tools")
     if missing := left_out(turns, text):
-        raise _Refused(f"{missing} is not in the prompt that the chat template of this model renders")
+        raise _Refused(f"the chat template of this model does not render {missing}; leave it out")
     return text
 
 
 def _new_tokens(length: int, wanted: int | None, longest: int, most: int | None) -> int:
-    """Most tokens of the answer; _Refused if they do not fit into the model's context behind a prompt of `length` tokens."""
+    """Most tokens of the answer; _Refused if they do not fit into the model's context after a prompt of `length` tokens."""
     if most and length + (wanted or 1) > most:
         raise _Refused(
             f"the messages have {length} tokens, and with {wanted or 1} for the answer they exceed the {most} of this model's "

@@ -86,7 +86,9 @@ def _wanted(example: Example, numbers: dict[str, int], classes: Classes, where: 
     if classes.multi_label:
         return [int(name in labels) for name in numbers]
     if len(labels) != 1:
-        raise DataError(f"{where}: the row has {len(labels)} classes, and this model sorts each row into one")
+        raise DataError(
+            f"{where}: the row has {len(labels)} classes, and this model gives each row one; leave one class in the row"
+        )
     return [numbers[labels[0]]]
 
 

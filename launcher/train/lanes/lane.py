@@ -1,7 +1,7 @@
 """One trial on a shared base model: its adapter, optimizer, schedule, order of data, records and checkpoints.
 
-All of it is what a lone run of the trial has, made by the same code from the trial's own run dir, so that the checkpoints of
-both can be exchanged. Only the base model's tensors, and the loop, belong to the group.
+All of it is the same as in a run of the trial alone, made by the same code from the trial's own run dir, so that each can
+resume from the checkpoints of the other. Only the base model's tensors, and the loop, belong to the group.
 """
 
 import random
@@ -41,7 +41,7 @@ _TRAINING = ("first step", "step", "save", "eval")
 class LaneHeartbeat(Heartbeat):
     """A lane's reports, which become those of the group's rank.
 
-    Other phases than those of training are reported as a save, in which a rank can be told to shut down: the other lanes train.
+    Phases other than training are reported as `save`, in which a rank can be told to shut down, because the other lanes train.
     """
 
     def __init__(self, group: Heartbeat) -> None:

@@ -20,7 +20,7 @@ from launcher.train.methods import sft
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.sft import rows
 from launcher.train.methods.teacher import load_teacher
-from launcher.train.predicted import Logits, Predicted, TopWords
+from launcher.train.predicted import Logits, Predicted, TopTokens
 from launcher.train.sequence.peers import shift
 from launcher.train.stored_teacher import StoredCollator, StoredRows, from_batch
 from launcher.train.strategies.base import on_rank
@@ -113,8 +113,8 @@ class StoredTeacher:
         self._vocabulary = vocabulary
 
     def predict(self, inputs: dict[str, Any], kept: torch.Tensor) -> Predicted:
-        """The stored tokens."""
-        return TopWords(*from_batch(inputs), self._vocabulary)
+        """The stored predictions."""
+        return TopTokens(*from_batch(inputs), self._vocabulary)
 
 
 def mix_of(trainer: TrainerConfig) -> Mix:
@@ -137,7 +137,8 @@ def make(parts: Parts) -> Any:
 
 
 def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
-    """The stored output, after the trainer's collator reads it; ConfigError or DataError if it is not that of this run."""
+    """The stored output, after the trainer's collator was made to read it; ConfigError or DataError if it is not that of this
+    run."""
     taught = read_stored_output(str(Path(parts.facts.work_dir, folder)))
     check_stored_output(parts.config, taught)
     if taught.tokenizer != tokenizer_digest(parts.tokenizer):
@@ -148,8 +149,8 @@ def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
     rows_in = parts.model.config.get_text_config().vocab_size
     if rows_in < taught.vocabulary:
         raise ConfigError(
-            f"trainer.teacher_logits={folder} is over {taught.vocabulary:,} tokens, and the model's head has {rows_in:,}; "
-            "run `python -m launcher data teach` again with this model"
+            f"trainer.teacher_logits={folder} has a vocabulary of {taught.vocabulary:,} tokens, and the model's head only "
+            f"{rows_in:,}; run `python -m launcher data teach` again with this model"
         )
     stored = StoredRows(str(Path(parts.facts.work_dir, folder)), taught)
     for dataset in (trainer.train_dataset, trainer.eval_dataset):
