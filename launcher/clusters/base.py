@@ -113,7 +113,7 @@ class Cluster(PureCluster):
 
     def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
-        from launcher.run.script import start_script  # by need: a queue starts the others
+        from launcher.run.script import start_script  # imported here: a queue starts the others
 
         return start_script(run)
 
@@ -180,8 +180,9 @@ class Cluster(PureCluster):
         del partition, clusters
         raise self._not_a_site()
 
-    def largest_array(self) -> int:
-        """The exclusive upper bound of the indices of a job array."""
+    def largest_array(self, clusters: str = "") -> int:
+        """The exclusive upper bound of the indices of a job array, on these clusters of the site or on that of this machine."""
+        del clusters
         return 1 << 30
 
     # The supervisor and its nodes: the job that they are in
@@ -200,8 +201,9 @@ class Cluster(PureCluster):
         record = self.record(job_id)
         return record.ends if record else None
 
-    def grace_s(self) -> float:
-        """Seconds between SIGTERM and SIGKILL on this cluster."""
+    def grace_s(self, clusters: str = "") -> float:
+        """Seconds between SIGTERM and SIGKILL on this cluster, or on these clusters of the site."""
+        del clusters
         return GRACE_S
 
     def keeps_job_without_batch_host(self) -> bool:

@@ -113,7 +113,7 @@ def find_either(runs_dir: Path, reference: str | None) -> RunDir | SweepDir:
 
 def sweep_page(sweep: SweepDir, out: Path) -> Page:
     """The page of a sweep, with links to its trials' run dirs as seen from the folder of `out`."""
-    # by need: they import numpy and Hydra, which the report of a run does not use
+    # imported here: these modules import numpy and Hydra, which the report of a run does not use
     from launcher.report.sweep_page import make_sweep_page
     from launcher.sweep.read import read_sweep
 

@@ -69,7 +69,7 @@ def read_config(path: str) -> Config:
     """The Config in a run dir's config.yaml, checked against the schema again; RunError if this version cannot read it."""
     from omegaconf import OmegaConf
 
-    from launcher.config.kept_yaml import refused  # by need: a launch reads none back
+    from launcher.config.kept_yaml import refused  # imported here: a launch reads none back
 
     with refused(path):
         text = io.StringIO(read_text(Path(path)))

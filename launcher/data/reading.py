@@ -40,7 +40,10 @@ class Reading:
         another one."""
         if not (self.columns or self.drop or self.keep):
             return row, []
-        from launcher.data.within import column_of, dig  # by need, as below: every launch imports this module
+        from launcher.data.within import (
+            column_of,
+            dig,
+        )  # imported here, as below: every launch imports this module
 
         taken = {theirs: ours for ours, theirs in self.columns if theirs in row}
         renamed: dict[str, Any] = {}

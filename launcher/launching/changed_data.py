@@ -95,7 +95,7 @@ def _joined(values: list[str]) -> str:
 def check_data_is_same(run: RunDir, facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> None:
     """RunError if the training data differs from that of the run's last plan and a checkpoint has a position in it; a warning
     for other changes."""
-    from launcher.checkpoint.folders import committed  # by need: a new run has no checkpoint
+    from launcher.checkpoint.folders import committed  # imported here: a new run has no checkpoint
 
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
     before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, at)

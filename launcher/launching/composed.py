@@ -63,7 +63,7 @@ def composed_of(cfg: DictConfig) -> Composed:
     if any(is_own(one.schema) for one in settings.runtime.config_sources):
         from launcher.launching.plain_words import (
             refuse_numbers,
-        )  # by need: most launches have no file of their own
+        )  # imported here: most launches have no file of their own
 
         refuse_numbers(settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")

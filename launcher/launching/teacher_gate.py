@@ -72,7 +72,7 @@ def _check_vocabulary(told: str, config: Config, folder: Path, chat: ChatFormat 
     own = folder_of(config)
     if not (folder / _FILE).is_file():
         return
-    from launcher.data.vocabulary import (  # by need, as below: few runs have a teacher
+    from launcher.data.vocabulary import (  # imported here, as below: few runs have a teacher
         first_difference,
         read_vocabulary,
     )

@@ -57,7 +57,7 @@ def make_generation(
     wanted = config.generation
     if wanted.mode is GenerationMode.none:
         return None
-    # by need: only methods that generate have such a server
+    # imported here: only methods that generate have such a server
     from launcher.plan.memory.server import answer_bytes, server_weight_bytes
     from launcher.plan.server_command import ON_SERVER, server_command, server_environment
 

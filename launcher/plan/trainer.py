@@ -129,7 +129,9 @@ def trainer_args(
             args[name] = True
     if not config.trainer.args:
         return args
-    from launcher.plan.passed_on import passed_on  # by need: it knows every field of transformers' arguments
+    from launcher.plan.passed_on import (
+        passed_on,
+    )  # imported here: it knows every field of transformers' arguments
 
     return args | passed_on(config)
 

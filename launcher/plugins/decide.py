@@ -34,7 +34,7 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
 
     chosen = None
     if AUTO in (config.strategy.engine, config.batch.micro_batch_size):
-        from launcher.plan.auto import settle  # by need: most runs leave neither to the planner
+        from launcher.plan.auto import settle  # imported here: most runs leave neither to the planner
 
         config, chosen = settle(config, facts, make)
     plan = make(config)

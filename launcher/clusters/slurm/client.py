@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.clusters.base import AGAIN, GRACE_S, Refused
-from launcher.clusters.slurm.shell import directives, for_questions, for_sbatch
+from launcher.clusters.slurm.shell import clusters_of, directives, for_questions, for_sbatch
 from launcher.errors import ClusterError
 
 TIMEOUT_S = 30.0
@@ -94,14 +94,21 @@ def is_configured() -> bool:
     return done is None or "configuration source" not in done.stderr + done.stdout
 
 
-def largest_array(timeout_s: float) -> int:
+def on(clusters: str) -> list[str]:
+    """The option that asks these clusters; without a name, those to which sbatch submits in this shell. In a job it is none:
+    the job's own cluster answers."""
+    named = clusters or ("" if "SLURM_JOB_ID" in os.environ else clusters_of({}, os.environ))
+    return [f"--clusters={named}"] if named else []
+
+
+def largest_array(timeout_s: float, clusters: str = "") -> int:
     """MaxArraySize, the exclusive upper bound of an array's indices. 1001, Slurm's default, if Slurm does not answer."""
-    return int(_number("MaxArraySize", timeout_s) or 1001)
+    return int(_number("MaxArraySize", timeout_s, clusters) or 1001)
 
 
-def kill_wait_s(timeout_s: float) -> float:
+def kill_wait_s(timeout_s: float, clusters: str = "") -> float:
     """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, if Slurm does not answer."""
-    return float(_number("KillWait", timeout_s) or GRACE_S)
+    return float(_number("KillWait", timeout_s, clusters) or GRACE_S)
 
 
 def cred_expire_s(timeout_s: float) -> float:
@@ -120,9 +127,9 @@ def settings(timeout_s: float, where: Sequence[str] = ()) -> dict[str, str]:
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
-def _number(name: str, timeout_s: float) -> str | None:
+def _number(name: str, timeout_s: float, clusters: str) -> str | None:
     """The number that a setting begins with; None for no answer."""
-    found = re.match(r"\d+", settings(timeout_s).get(name, ""))
+    found = re.match(r"\d+", settings(timeout_s, on(clusters)).get(name, ""))
     return found[0] if found else None
 
 

@@ -111,7 +111,7 @@ def job_options(request: Request) -> dict[str, str]:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
     if site.time_limits:
-        from launcher.clusters.slurm.limits import check_time  # by need, as below: for what a site adds
+        from launcher.clusters.slurm.limits import check_time  # imported here, as below: for what a site adds
 
         check_time(site.time_limits, options)
     options.setdefault("comment", comment_of(request.run_dir))
