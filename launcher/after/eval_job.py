@@ -70,9 +70,9 @@ def _evaluate(run: RunDir, step: int, saved: str) -> int:
     named = {score_name(one): one for one in scores}
     settled = Settled(
         saved=saved,
-        scores={name: one["tuned"] for name, one in named.items()},
+        scores={name: one.tuned for name, one in named.items()},
         higher_is_better={
-            name: higher for name, one in named.items() if (higher := one["higher_is_better"]) is not None
+            name: one.higher_is_better for name, one in named.items() if one.higher_is_better is not None
         },
     )
     write_settled(run, step, settled)

@@ -14,7 +14,8 @@ from launcher.data.stored_output import StoredOutput
 from launcher.errors import ConfigError
 from launcher.plan import Facts
 from launcher.plugins.decide import facts_from
-from launcher.train.after.__main__ import Say
+from launcher.protocol.work.requests import StoreTeacher
+from launcher.protocol.work.results import Say, TaughtFolder, WorkProgress
 from launcher.train.data.ahead import Ahead, read_text, run_tokenizer
 from launcher.train.data.cache import Progress, TokenCache
 from launcher.train.data.encoders import Encoders
@@ -33,17 +34,16 @@ from launcher.train.stored_teacher import Writer, distinct, trained_tokens
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """What was found or made: the folder, and what it says of itself."""
-    config, facts = read_text(request["config"]), facts_from(request["facts"])
-    say(progress={"what": "loading the tokenizer"})
+def answer(request: StoreTeacher, say: Say) -> TaughtFolder:
+    """The folder that was found or made."""
+    config, facts = read_text(request.config), facts_from(request.facts)
+    say(WorkProgress(what="loading the tokenizer"))
     tokenizer = run_tokenizer(config, facts)
     check_renders(facts, tokenizer, config)
     model = teacher_model(config)
     check_vocabulary(model, tokenizer, facts, config.seed)
-    ahead = Ahead(
-        facts.cache_dir, Encoders(request["workers"]), say, {"train": facts.rows, "eval": facts.eval_rows}
-    )
+    totals = {"train": facts.rows, "eval": facts.eval_rows}
+    ahead = Ahead(facts.cache_dir, Encoders(request.workers), say, totals)
     parts = RowParts(config=config, facts=facts, tokenizer=tokenizer, shared=ahead)
     sets = [Rows(one) for one in module_of(config.trainer.kind).rows(parts) if one is not None]
     where, revision = source_of(model, facts, config.seed, pinned=False)
@@ -55,7 +55,7 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
         packing=config.trainer.packing,
         assistant_only_loss=config.trainer.assistant_only_loss,
         temperature=1.0 if config.trainer.temperature is None else config.trainer.temperature,
-        top_k=min(request["top_k"], vocabulary),
+        top_k=min(request.top_k, vocabulary),
         vocabulary=vocabulary,
         rows=0,
         tokens=0,
@@ -71,17 +71,17 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     }
 
     def make(folder: Path, progress: Progress) -> dict[str, Any]:
-        say(progress={"what": "loading the teacher"})
+        say(WorkProgress(what="loading the teacher"))
         teacher = open_teacher(config, model, where, revision)
-        batches = _batches(sets, request["micro_batch_size"], progress)
+        batches = _batches(sets, request.micro_batch_size, progress)
         return dataclasses.asdict(_store(teacher, folder, batches, tokenizer, about))
 
     def tell(count: int) -> None:
         total = sum(len(one) for one in sets)
-        say(progress={"what": "the teacher predicts", "done": count, "total": total})
+        say(WorkProgress(what="the teacher predicts", done=count, total=total))
 
     found = TokenCache(facts.cache_dir).find_or_make(words, make, tell)
-    return {**found.facts, "folder": str(found.folder), "made": found.made}
+    return TaughtFolder(folder=str(found.folder), made=found.made)
 
 
 def heads(config: Config, model: ModelConfig, facts: Facts) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import argparse
 from datetime import datetime
 
-from launcher.after.teach import TaughtFolder, describe, teach
+from launcher.after.teach import describe, printed, teach
 from launcher.after.tokenize import plan_tokens
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
@@ -11,6 +11,7 @@ from launcher.data.stored_output import StoredOutput
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.output import print_json, print_text
+from launcher.protocol.work.results import TaughtFolder
 
 _TOP_K = 64
 
@@ -28,7 +29,7 @@ def _run(options: argparse.Namespace) -> int:
     for one in compose(options.overrides):
         composed, plan = plan_tokens(one, moment)
         result = teach(composed, plan, options.top_k, quiet=options.json)
-        print_json(result) if options.json else print_text(describe(result), flush=True)
+        print_json(printed(*result)) if options.json else print_text(describe(*result), flush=True)
     return Exit.OK
 
 

@@ -20,7 +20,6 @@ from launcher.plugins.base import apply
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.run.events.ranks import Working
-from launcher.run.events.results import Exported
 from launcher.run.lanes import LaneOrder
 from launcher.train.after.export import export
 from launcher.train.checkpoint.selection import CheckpointSelection
@@ -144,7 +143,8 @@ class Lane:
                 self.trainer.evaluate()
             self.run.note(Working(attempt=attempt, on="export"))
             found = export(self.run, self.decided, self.trainer, self.tokenizer, self._load_back)
-            self.run.note(Exported(attempt=attempt, path=str(self.run.export), step=self.step, **found))
+            assert found is not None  # a lane has one rank
+            self.run.note(found.event(self.run, attempt, self.step))
             self.tracking.finish()
 
     def save(self, why: str) -> None:
