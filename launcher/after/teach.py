@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from launcher.after.tokenize import cores, make_cache, ranks_python, shown
 from launcher.after.worker import worker
-from launcher.data.taught import Taught, read_taught
+from launcher.data.stored_output import StoredOutput, read_stored_output
 from launcher.errors import ConfigError
 from launcher.launching.composed import Composed
 from launcher.methods.registry import find_method
@@ -18,7 +18,9 @@ from launcher.protocol.work.results import TaughtFolder
 from launcher.units import percent, plural
 
 
-def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> tuple[TaughtFolder, Taught]:
+def teach(
+    composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool
+) -> tuple[TaughtFolder, StoredOutput]:
     """The folder, and what it says of itself; ConfigError for a run that loads no teacher."""
     config = composed.config
     if find_method(config.trainer.kind).teacher_of(config) is None:
@@ -36,15 +38,15 @@ def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> t
     )
     with worker(request, ranks_python(config, plan), config.cluster.env) as work, shown(quiet) as show:
         stored = work.result(TaughtFolder, show)
-    return stored, read_taught(stored.folder)
+    return stored, read_stored_output(stored.folder)
 
 
-def printed(folder: TaughtFolder, taught: Taught) -> dict[str, Any]:
+def printed(folder: TaughtFolder, taught: StoredOutput) -> dict[str, Any]:
     """The fields of both, for --json."""
     return {**asdict(taught), **asdict(folder)}
 
 
-def describe(folder: TaughtFolder, taught: Taught) -> str:
+def describe(folder: TaughtFolder, taught: StoredOutput) -> str:
     """What was found or made as text."""
     whole = taught.top_k >= taught.vocabulary
     rest = "all there are" if whole else f"the others hold {percent(taught.left_out)} of the probability"

@@ -32,7 +32,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="P",
-        help="where a row can have several classes: the least probability of one that it gets (default: 0.5)",
+        help="if a row can have several classes: the least probability with which it gets a class (default: 0.5)",
     )
     add_checkpoint(parser)
 
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     elif options.out:
         say(f"{done:,} rows are sorted in {options.out}")
     if cut:
-        say(f"{cut:,} rows are longer than model.max_length and were read up to it")
+        say(f"{cut:,} rows are longer than model.max_length, and only their beginning was read")
     return Exit.OK
 
 

@@ -30,9 +30,9 @@ from launcher.units import mebibytes
 
 NAME = "report.html"
 _SAMPLED = 2000
-"""Logged lines that are drawn of a run whose metrics.jsonl is not parsed as a whole."""
+"""How many logged lines are drawn for a run whose metrics.jsonl is too long to be parsed as a whole."""
 _BEGINNING = 4096
-"""Number of first characters in which a report contains its mark."""
+"""A report has its mark within this many characters from its beginning."""
 
 
 class Written(TypedDict):

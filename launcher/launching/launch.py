@@ -38,7 +38,7 @@ class PlannedRun:
     run: RunDir
     plan: LaunchPlan
     warnings: tuple[str, ...] | None = None
-    """What was printed of it; None before."""
+    """The warnings that were printed about it; None until they are printed."""
 
 
 class LaunchReport(TypedDict):

@@ -205,6 +205,10 @@ class Place:
                     cluster.complete(self.job.id, code)
                     say(f"job {self.job.id} is ended with exit code {code}")
             time.sleep(_LOOK_S)
+        say(
+            f"job {self.job.id} could not be ended within {_END_TRIES_S:.0f} s and still holds its nodes; type "
+            f"python -m launcher cancel {self.run.name}"
+        )
 
     def _other_shape(self, cluster: Cluster, bad: int) -> OtherShape | None:
         """Another shape for the run, whose files are then written; None if the run keeps its shape, as a task of an array does.

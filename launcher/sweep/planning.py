@@ -156,7 +156,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     )
     spec["request"] = _request(prepared)
     for warning in (
-        *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *what_it_trains(config, plan, default_data=first.uses_default_data),
         *replaceable(config),
         *data_warnings(check_data(config)),
     ):

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from launcher.data.mask import IGNORED
-from launcher.data.taught import INDEX, Taught
+from launcher.data.stored_output import INDEX, StoredOutput
 from launcher.errors import DataError
 
 _FILE = 1 << 28
@@ -78,7 +78,7 @@ class Writer:
 class StoredRows:
     """The output of rows in a folder. A process opens its files when it first reads them."""
 
-    def __init__(self, folder: str, taught: Taught) -> None:
+    def __init__(self, folder: str, taught: StoredOutput) -> None:
         self.folder, self.taught = Path(folder), taught
         index = load_file(self.folder / INDEX)
         self._digests, self._places = index["digests"], index["places"]

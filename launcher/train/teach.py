@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from launcher.config import Config, ModelConfig, Precision
-from launcher.data.taught import Taught
+from launcher.data.stored_output import StoredOutput
 from launcher.errors import ConfigError
 from launcher.plan import Facts
 from launcher.plugins.decide import facts_from
@@ -48,7 +48,7 @@ def answer(request: StoreTeacher, say: Say) -> TaughtFolder:
     sets = [Rows(one) for one in module_of(config.trainer.kind).rows(parts) if one is not None]
     where, revision = source_of(model, facts, config.seed, pinned=False)
     vocabulary = min(heads(config, model, facts))
-    about = Taught(
+    about = StoredOutput(
         teacher=model.name_or_path,
         tokenizer=tokenizer_digest(tokenizer),
         max_length=config.model.max_length,
@@ -143,8 +143,8 @@ def _store(
     folder: Path,
     batches: Iterator[list[tuple[int, dict[str, Any]]]],
     tokenizer: Any,
-    about: Taught,
-) -> Taught:
+    about: StoredOutput,
+) -> StoredOutput:
     """What is stored, after the files are written."""
     writer, head = Writer(folder), KeptPositions(teacher)
     collate = Collator(tokenizer.pad_token_id, varlen=takes_lengths(teacher))

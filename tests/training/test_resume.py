@@ -310,4 +310,4 @@ def test_a_rank_refuses_other_rows_at_an_address_once_a_checkpoint_has_a_place_i
     assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9], run.logs()
     rows.write_text(rows.read_text().replace("store", "stars"))
     assert warm.run(run.path)["codes"] == [Exit.REFUSED]
-    assert f"local://{rows} is not what it was at the launch" in run.logs()
+    assert f"local://{rows} has changed since the launch" in run.logs()

@@ -7,7 +7,7 @@ from launcher.after.teach import describe, printed, teach
 from launcher.after.tokenize import plan_tokens
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
-from launcher.data.taught import Taught
+from launcher.data.stored_output import StoredOutput
 from launcher.errors import Exit
 from launcher.launching.compose import compose
 from launcher.output import print_json, print_text
@@ -43,7 +43,7 @@ VERB = Verb(
     "data teach --config my_run.yaml --top-k 128",
     add=_add,
     run=_run,
-    prints=(TaughtFolder, Taught),
+    prints=(TaughtFolder, StoredOutput),
     overrides=True,
     runs_dir=False,
 )

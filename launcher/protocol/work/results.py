@@ -157,7 +157,7 @@ class Tokenized(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaughtFolder(Message):
-    """Where the stored output of a teacher is; launcher.data.taught.Taught says what it is of."""
+    """Where the stored output of a teacher is; launcher.data.stored_output.StoredOutput says what it belongs to."""
 
     folder: str
     """Absolute path of its folder: the value of trainer.teacher_logits."""

@@ -9,7 +9,7 @@ from trl import SFTConfig
 
 from launcher.config import TrainerConfig
 from launcher.data.mask import IGNORED
-from launcher.data.taught import check_taught, read_taught
+from launcher.data.stored_output import check_stored_output, read_stored_output
 from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.train.data.rows import Rows
@@ -139,8 +139,8 @@ def make(parts: Parts) -> Any:
 def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
     """The stored output, after the trainer's collator was made to read it; ConfigError or DataError if it is not that of this
     run."""
-    taught = read_taught(str(Path(parts.facts.work_dir, folder)))
-    check_taught(parts.config, taught)
+    taught = read_stored_output(str(Path(parts.facts.work_dir, folder)))
+    check_stored_output(parts.config, taught)
     if taught.tokenizer != tokenizer_digest(parts.tokenizer):
         raise ConfigError(
             f"trainer.teacher_logits={folder} was stored with another tokenizer or chat template than that of this run; run "

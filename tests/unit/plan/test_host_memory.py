@@ -139,7 +139,7 @@ def test_the_processes_of_reward_functions_are_counted_for_every_rank(compose, p
     beside, within = plan(*REWARDED), plan(*REWARDED, "trainer.reward_timeout_s=0")
     assert beside.room.host_gib - within.room.host_gib == pytest.approx(4 * 2 * CHILD / GIB, abs=0.02)
     told = dict(estimate_lines(compose(*REWARDED), beside))["needs"]
-    assert "(with 2 processes beside each rank, without what their functions load)" in told
+    assert "(with 2 processes beside each rank, but without the memory that their functions take)" in told
     alone = compose(*REWARDED, "trainer.reward_timeout_s=0")
     assert "beside" not in dict(estimate_lines(alone, within))["needs"]
 
