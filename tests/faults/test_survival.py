@@ -512,6 +512,7 @@ def supervisor_pid(lab: Lab, host: str) -> str:
     return lab.on(host, "pgrep", "-f", "launcher.supervise [.]").stdout.split()[0]
 
 
+@pytest.mark.long
 def test_a_killed_supervisor_is_started_again_and_its_agents_follow_it(lab, start, whole):
     run = start()
     job, host = lab.job(run), lab.hosts(run)[0]
