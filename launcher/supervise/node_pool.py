@@ -36,6 +36,8 @@ Answer = TypeVar("Answer", bound=Message)
 _KEPT = 20
 _NAMED = 8
 """Unfit nodes that a reason names; the events name each."""
+_EXIT_CODE = re.compile(r"srun: error: \S+: tasks? \S+: Exited with exit code \d+")
+"""Matches a line of srun without a cause: that is said before by what it started, such as a container's program."""
 _TRANSIENT = re.compile(
     r"(?i)node failure|communication connection failure|launch for .* failed on node|nodes are busy|socket timed out|timeout|"
     r"unable to contact|job credential|i/o error|cancelled|force terminated|step killed|connection refused"
@@ -260,12 +262,11 @@ class StepOutput:
         """The command's own message on one line, the newest words last; empty if it wrote nothing. Call it once it has
         ended."""
         self._thread.join(1.0)
-        own = [
-            line
-            for line in self._lines
-            if re.match(r"(srun|slurmstepd|launcher|bash|node\.sh|execve)\b", line)
-        ]
-        return "; ".join(dict.fromkeys(own or list(self._lines)[-1:]))
+        lines = list(self._lines)
+        codes = [line for line in lines if _EXIT_CODE.fullmatch(line)]
+        rest = [line for line in lines if line not in codes]
+        own = [line for line in rest if re.match(r"(srun|slurmstepd|launcher|bash|node\.sh|execve)\b", line)]
+        return "; ".join(dict.fromkeys([*(own or rest[-1:]), *codes]))
 
     def is_transient(self) -> bool:
         """Whether the command names a fault of a node or of the network."""

@@ -28,6 +28,18 @@ def output(text: str) -> StepOutput:
         ("srun: error: Task launch for StepId=3.0 failed on node n2: Communication connection failure\n", None, True),
         ("srun: error: Node failure on n2\n", None, True),
         ("only a banner\nthe last line", "the last line", False),
+        (
+            "a module was loaded\nch-run[347]: error: can't bind: destination not found: /image/dev (ch_core.c:111)\n"
+            "srun: error: n1: task 0: Exited with exit code 1\n",
+            "ch-run[347]: error: can't bind: destination not found: /image/dev (ch_core.c:111); "
+            "srun: error: n1: task 0: Exited with exit code 1",
+            False,
+        ),
+        (
+            "srun: error: n[1-2]: tasks 0-1: Exited with exit code 1\n",
+            "srun: error: n[1-2]: tasks 0-1: Exited with exit code 1",
+            False,
+        ),
         ("", "", False),
     ],
 )  # fmt: skip
