@@ -14,7 +14,7 @@ _INTERRUPTED = 130
 
 def main(arguments: list[str]) -> int:
     """The exit code. A refusal is one line on stderr."""
-    # composing makes about 100,000 objects that stay alive; collections that look at them would take a tenth of a launch
+    # composing makes about 100,000 objects that stay alive; garbage collections of them would take a tenth of a launch
     gc.set_threshold(200_000, 20, 20)
     try:
         return _run(arguments)
@@ -32,10 +32,10 @@ def _run(arguments: list[str]) -> int:
     from launcher.cli.run import refuse, run
     from launcher.errors import LauncherError
 
-    _settle_surroundings()
+    _repair_environment()
     try:
         code = _until_exit(run, arguments)
-        sys.stdout.flush()  # here a failure is told in a line
+        sys.stdout.flush()  # a failure here becomes one line; at the interpreter's exit it would be a traceback
         return code
     except LauncherError as error:
         if _by_interrupt(error):
@@ -44,11 +44,12 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return _pipe_closed()
     except OSError as error:
-        return _not_to_be_used(error, arguments)
+        return _refuse_file(error, arguments)
     except MemoryError:
         from launcher.errors import RunError
 
-        return refuse(RunError("this machine has not enough memory for that; use one with more"), arguments)
+        said = "this machine does not have enough memory for this command; use a machine with more"
+        return refuse(RunError(said), arguments)
 
 
 def _until_exit(run: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -149,8 +150,8 @@ def _pipe_closed() -> int:
     return Exit.PIPE_CLOSED
 
 
-def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
-    """Refuses, for a file that cannot be read or written, and names it; raises any other error again."""
+def _refuse_file(error: OSError, arguments: list[str]) -> int:
+    """Refuses a command that cannot read or write a file, and names the file; raises any other error again."""
     import errno
     import os
 
@@ -162,7 +163,7 @@ def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
         said = f"a file system does not answer ({error.strerror}); type the command again when it does"
         return refuse(RunError(said), arguments)
     if error.filename is None and not full:
-        if not _is_there():
+        if not _has_working_directory():
             return refuse(RunError("the current folder no longer exists; cd to another one"), arguments)
         raise error
     if not full:
@@ -180,12 +181,12 @@ def _not_to_be_used(error: OSError, arguments: list[str]) -> int:
     return Exit.REFUSED
 
 
-def _settle_surroundings() -> None:
-    """Makes up for what the caller has left out or chosen oddly: closed streams, characters, the home folder, the hub."""
+def _repair_environment() -> None:
+    """Opens closed standard streams, sets the encoding of stdout and a missing HOME, and protects the hub's token."""
     import os
 
     for name in ("stdin", "stdout", "stderr"):
-        # closed, as by `>&-`: the next file that is opened would get its number, and children would write into it
+        # a stream was closed, as by `>&-`: the next opened file would get its number, and children would write into it
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
     _show_every_character()
@@ -215,12 +216,12 @@ def _show_every_character() -> None:
         if sys.flags.utf8_mode and out.isatty():
             import locale
 
-            known = locale.nl_langinfo(locale.CODESET)  # the terminal's, whatever files are written in
+            known = locale.nl_langinfo(locale.CODESET)  # the terminal's encoding; files are in UTF-8
             if known not in ("UTF-8", "ANSI_X3.4-1968"):
                 out.reconfigure(encoding=known)
 
 
-def _is_there() -> bool:
+def _has_working_directory() -> bool:
     """Whether the working directory exists."""
     from pathlib import Path
 

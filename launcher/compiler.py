@@ -1,7 +1,7 @@
 """Whether this machine can compile the operators of DeepSpeed that a run uses.
 
-torch.utils.cpp_extension compiles them when they are first used, and looks at its sources with compiler and ninja at every
-later start too. Operators that were compiled when DeepSpeed was installed (DS_BUILD_CPU_ADAM=1) need neither.
+torch.utils.cpp_extension compiles them when they are first used. At every later start it checks them again, which also needs
+the compiler and ninja. Operators that were compiled when DeepSpeed was installed (DS_BUILD_CPU_ADAM=1) need neither.
 """
 
 import ast

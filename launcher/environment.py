@@ -244,7 +244,7 @@ HF_TOKEN = _listed(
 )
 HF_HUB_DISABLE_IMPLICIT_TOKEN = _listed(
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
-    "1: the hub's library sends no token unasked. Set where HF_ENDPOINT is plain http to another host.",
+    "1: the hub's library sends a token only where it is told to. Set if HF_ENDPOINT is plain http to another host.",
     set_by="launch, fetch, agent",
     read_by="huggingface_hub",
 )

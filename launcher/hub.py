@@ -109,7 +109,7 @@ def is_open(hub: str) -> bool:
 
 
 def hides_token(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables with which the hub's library sends no token unasked, where it would go unencrypted; else none.
+    """Variables that keep the hub's library from sending a token unencrypted, which it would do by default; else none.
 
     Source: huggingface_hub 1.x, utils/_headers.py, get_token_to_send.
     """
@@ -209,5 +209,8 @@ def why_unknown(hub: str, environ: Mapping[str, str]) -> str:
 
 
 def _is_plain(host: str) -> bool:
-    """Whether the name is as a name server is asked for it. Source: RFC 1035, section 2.3.4."""
+    """Whether the name is ASCII with labels of 1 to 63 characters, so that a name server can be asked for it as it is.
+
+    Source: RFC 1035, section 2.3.4.
+    """
     return host.isascii() and all(0 < len(label) < 64 for label in host.split("."))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDE = 160
-"""Columns of a table that no terminal shows."""
+"""Width of a table in characters if there is no terminal."""
 
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -42,7 +42,7 @@ def fields(value: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value as --json prints it: of objects, texts, numbers and null alone."""
+    """The value as --json prints it: made only of objects, lists, texts, numbers, true, false and null."""
     if isinstance(value, Mapping):
         return {name: plain(item) for name, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
@@ -72,20 +72,20 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_text(text: str = "", *, end: str = "\n", file: TextIO | None = None, flush: bool = False) -> None:
-    """Prints for a person, on stdout or on `file`. A name or a text of somebody else's is in most of what is printed, so what a
-    terminal would obey is shown instead."""
+    """Prints for a person, on stdout or on `file`. Most output has names or texts of other people in it, so the characters that
+    control a terminal are shown as escapes."""
     print(visible(text), end=end, file=file, flush=flush)
 
 
 def say(text: str) -> None:
-    """Prints one line on stderr, with the program's name; nothing where stderr is full or its reader has gone, since what is
-    said there is never what was asked for."""
+    """Prints one line on stderr, with the program's name. If stderr is full or its reader has gone, the line is lost and the
+    command continues, because its result is never on stderr."""
     try:
         print(f"launcher: {visible(text)}", file=sys.stderr, flush=True)
     except OSError:
         with contextlib.suppress(
             OSError
-        ):  # else what is left in its buffer would fail again at the interpreter's end
+        ):  # otherwise the rest of its buffer would fail again at the interpreter's end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
@@ -106,7 +106,7 @@ def wide_console() -> "Console":
 
 
 def make_console(**options: Any) -> "Console":
-    """A rich console that shows what a terminal would obey, except for rich's own colours and movements."""
+    """A rich console that shows control characters as escapes, except those that rich writes for colours and the cursor."""
     from rich.console import Console, ConsoleOptions, RenderableType  # imported here: few commands need it
     from rich.segment import Segment
 

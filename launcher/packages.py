@@ -1,4 +1,4 @@
-"""Python packages that a part of a run needs beside the installed ones, and which of them are missing here."""
+"""Python packages that a part of a run needs, and which of them are missing here."""
 
 import importlib.util
 from collections.abc import Iterable

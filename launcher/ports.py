@@ -37,7 +37,7 @@ def _choose_of(first: int, last: int) -> int:
             continue
         return port
     raise RunError(
-        f"cluster.ports={first}-{last}: no port of these is free on {socket.gethostname()}; allow more of them"
+        f"cluster.ports={first}-{last}: none of these ports is free on {socket.gethostname()}; allow more ports"
     )
 
 

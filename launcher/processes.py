@@ -12,7 +12,7 @@ def death_with_parent() -> Callable[[], None]:
 
     What it needs is loaded here, before the fork. Source: prctl(2), PR_SET_PDEATHSIG.
     """
-    import ctypes  # by need: every command imports this module
+    import ctypes  # imported here: every command imports this module
 
     prctl = ctypes.CDLL(None).prctl
     return lambda: prctl(1, signal.SIGKILL)
@@ -21,8 +21,8 @@ def death_with_parent() -> Callable[[], None]:
 def start_in_utf8() -> None:
     """Starts this process again in Python's UTF-8 mode, which its children then have too; does nothing in that mode.
 
-    In a locale of another encoding Python would read and write files in it, and take the names of files for other texts than
-    the nodes do. Source: PEP 540.
+    In a locale with another encoding, Python would read and write files in that encoding, and decode file names differently
+    from the nodes. Source: PEP 540.
     """
     known = sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8"
     if known or not sys.executable or any(word.endswith("utf8=0") for word in sys.orig_argv):

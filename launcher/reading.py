@@ -96,7 +96,8 @@ def read_json(path: Path) -> Any:
 
 
 def object_in(path: Path) -> dict[str, Any] | None:
-    """The JSON object of a file that can be done without, as a cache's or a model's; None without one, or for anything else."""
+    """The JSON object in an optional file, such as one of a cache or a model; None if there is no such file, if it cannot be
+    read, or if it holds anything else."""
     try:
         value = _value(path)
     except (OSError, RunError):

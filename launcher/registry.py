@@ -3,7 +3,6 @@
 import functools
 import importlib
 import os
-import pkgutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -106,8 +105,13 @@ class Registry(Generic[T]):
 @functools.cache
 def _modules_of(package: str) -> tuple[str, ...]:
     """Sorted names of a package's modules. Its folder is read once, so that a plan does not read it again."""
-    folder = importlib.import_module(package).__path__
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(folder)))
+    folders = importlib.import_module(package).__path__
+    with os.scandir(folders[0]) as found:  # pkgutil would list each folder in it too
+        entries = [
+            one for one in found if one.name.endswith(".py") or (one.is_dir() and one.name.isidentifier())
+        ]
+    names = {one.name.removesuffix(".py") for one in entries}
+    return tuple(sorted(name for name in names if not name.startswith("__")))
 
 
 @functools.lru_cache(maxsize=64)

@@ -12,3 +12,8 @@ def resource_dir(name: str) -> Path:
     """The folder `name` (conf or slurm) of this installation."""
     shipped = PACKAGE / name
     return shipped if shipped.is_dir() else PACKAGE.parent / name
+
+
+def shipped_models() -> list[str]:
+    """The sorted names of the models of conf/model."""
+    return sorted(file.stem for file in (resource_dir("conf") / "model").glob("*.yaml"))

@@ -5,14 +5,15 @@ import importlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from launcher.after.choose import chosen_checkpoint, exported
+from launcher.after.choose import choose_model
 from launcher.after.worker import ModelProcess, showing, worker
 from launcher.errors import UsageError
 from launcher.output import print_text
-from launcher.run import RunDir, find_run
-from launcher.run.owner import check_trusted
+from launcher.protocol.work.chats import AnswerDone, AnswerPiece, AskChat, ModelReady
+from launcher.protocol.work.requests import ModelChoice, OpenChat
+from launcher.protocol.work.results import WorkProgress
 
 HELP = "Ctrl-D ends, Ctrl-C ends an answer, /new begins a new chat"
 Turn = dict[str, str]
@@ -58,6 +59,12 @@ class ChatSettings:
         if self.base and self.checkpoint:
             raise UsageError("--base and --checkpoint name two different models; give one of them")
 
+    def model(self, runs_dir: Path, name: str | None) -> ModelChoice:
+        """The model, of a run or of an export; RunError if it has none."""
+        return choose_model(
+            runs_dir, name, checkpoint=self.checkpoint, base=self.base, trust_run=self.trust_run
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Chat:
@@ -68,18 +75,18 @@ class Chat:
 
     def ask(self, messages: list[Turn], *, aloud: bool) -> Answer:
         """The answer, with its tokens and seconds; with `aloud` it is printed as it arrives. Ctrl-C ends it early."""
-        self._worker.send({"messages": messages})
+        self._worker.send(AskChat(messages=tuple(messages)))
         while True:
             try:
                 reply = next(
                     self._worker.replies()
                 )  # a new generator for each reply, because Ctrl-C ends the current one
-                if "done" in reply:
+                if isinstance(reply, AnswerDone):
                     if aloud:
                         print_text(flush=True)
-                    return reply["done"]
-                if aloud and "text" in reply:
-                    print_text(reply["text"], end="", flush=True)
+                    return {"answer": reply.text, "tokens": reply.tokens, "seconds": reply.seconds}
+                if aloud and isinstance(reply, AnswerPiece):
+                    print_text(reply.text, end="", flush=True)
             except KeyboardInterrupt:
                 self._worker.interrupt()
 
@@ -105,34 +112,21 @@ class Chat:
 @contextlib.contextmanager
 def chatting(runs_dir: Path, name: str | None, request: ChatSettings) -> Generator[Chat]:
     """The loaded model of a run or of an export; it is unloaded at the end of the block."""
-    with worker(model_request("chat", runs_dir, name, request)) as work:
+    chat = OpenChat(
+        model=request.model(runs_dir, name),
+        max_new_tokens=request.max_new_tokens,
+        temperature=request.temperature,
+    )
+    with worker(chat) as work:
         yield Chat(wait_until_ready(work), work)
-
-
-def model_request(verb: str, runs_dir: Path, name: str | None, settings: ChatSettings) -> dict[str, Any]:
-    """The request to the process that answers with the model of a run or of an export; RunError if it has none."""
-    folder = exported(name)
-    request: dict[str, Any] = {
-        "verb": verb, "run_dir": "", "folder": str(folder) if folder else None, "checkpoint": None, "base": settings.base,
-        "max_new_tokens": settings.max_new_tokens, "temperature": settings.temperature,
-    }  # fmt: skip
-    if folder is None:
-        run: RunDir = find_run(runs_dir, name)
-        check_trusted(run, settings.trust_run)
-        request["run_dir"] = str(run.path)
-        if not settings.base and (checkpoint := chosen_checkpoint(run, settings.checkpoint)):
-            request["checkpoint"] = str(checkpoint)
-    elif settings.base or settings.checkpoint:
-        raise UsageError(f"{folder} is an export; --base and --checkpoint need a run")
-    return request
 
 
 def wait_until_ready(work: ModelProcess) -> str:
     """The device of the model, once it is loaded."""
     with showing() as show:
         for reply in work.replies():
-            if "progress" in reply:
-                show(reply["progress"])
-            if "ready" in reply:
-                return str(reply["ready"])
+            if isinstance(reply, WorkProgress):
+                show(reply)
+            if isinstance(reply, ModelReady):
+                return reply.device
     raise AssertionError("the worker exited with 0 but was never ready")

@@ -6,7 +6,9 @@ from launcher.checkpoint.folders import Broken, committed, look
 from launcher.checkpoint.manifest import folder_name
 from launcher.clusters.base import RunState
 from launcher.errors import RunError, UsageError
-from launcher.run import RunDir
+from launcher.protocol.work.requests import ModelChoice
+from launcher.run import RunDir, find_run
+from launcher.run.owner import check_trusted
 from launcher.status.state import is_over, read_status
 
 _ENDED = {
@@ -77,6 +79,23 @@ def find_checkpoint(run: RunDir, wanted: str) -> Path:
             return folder
     steps = ", ".join(str(found.manifest.step) for found in reversed(known)) or "none"
     raise RunError(f"{run.name} has no checkpoint {wanted}; committed steps: {steps}")
+
+
+def choose_model(
+    runs_dir: Path, name: str | None, *, checkpoint: str | None, base: bool, trust_run: bool
+) -> ModelChoice:
+    """The model of a run or of an export; RunError if it has none, UsageError for weights that an export does not have."""
+    folder = exported(name)
+    if folder is not None:
+        if base or checkpoint:
+            raise UsageError(f"{folder} is an export; {'--base' if base else '--checkpoint'} needs a run")
+        return ModelChoice(run_dir="", folder=str(folder), checkpoint=None, base=False)
+    run = find_run(runs_dir, name)
+    check_trusted(run, trust_run)
+    chosen = None if base else chosen_checkpoint(run, checkpoint)
+    return ModelChoice(
+        run_dir=str(run.path), folder=None, checkpoint=str(chosen) if chosen else None, base=base
+    )
 
 
 def exported(name: str | None) -> Path | None:

@@ -70,9 +70,9 @@ def _evaluate(run: RunDir, step: int, saved: str) -> int:
     named = {score_name(one): one for one in scores}
     settled = Settled(
         saved=saved,
-        scores={name: one["tuned"] for name, one in named.items()},
+        scores={name: one.tuned for name, one in named.items()},
         higher_is_better={
-            name: higher for name, one in named.items() if (higher := one["higher_is_better"]) is not None
+            name: one.higher_is_better for name, one in named.items() if one.higher_is_better is not None
         },
     )
     write_settled(run, step, settled)
@@ -82,7 +82,7 @@ def _evaluate(run: RunDir, step: int, saved: str) -> int:
         )
     )
     if wanted.metric is not None and wanted.metric not in settled.scores:
-        reason = f"eval_job.metric={wanted.metric} is none of its figures: {', '.join(settled.scores)}"
+        reason = f"eval_job.metric={wanted.metric} is not one of its figures: {', '.join(settled.scores)}"
         run.note(EvalJobFailed(attempt=run.attempts(), step=step, reason=reason))
     return Exit.OK
 

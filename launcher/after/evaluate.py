@@ -1,35 +1,14 @@
 """A comparison of the base model with the trained one on a data file, or of a classifier with a constant answer."""
 
 from pathlib import Path
-from typing import TypedDict
 
 from launcher.after.choose import chosen_checkpoint
-from launcher.after.classify import ClassifierScores, is_classifier, judge
+from launcher.after.classify import is_classifier, judge
 from launcher.after.worker import showing, worker
 from launcher.errors import DataError, UsageError, unknown
+from launcher.protocol.work.requests import CompareWithBase
+from launcher.protocol.work.scores import BaseComparison, ClassifierScores
 from launcher.run import RunDir
-
-
-class BaseComparison(TypedDict):
-    """The base model and the trained one on the same rows."""
-
-    run: str
-    """name/date_time."""
-    data: str
-    """Absolute path of the data file."""
-    rows: int
-    """Rows that were evaluated."""
-    left_out: int
-    """Rows that were left out because they have no trained token."""
-    tokens: int
-    """Trained tokens of these rows, over which the loss is a mean."""
-    questions: int | None
-    """Chats whose last answer was generated for exact_match; null without that metric."""
-    base: dict[str, float | None]
-    """Metrics of the base model: loss, perplexity, exact_match (a share); null where no row has a question and an answer."""
-    tuned: dict[str, float | None]
-    """The same metrics of the trained model."""
-
 
 METRICS = ("loss", "exact_match")
 
@@ -53,22 +32,15 @@ def evaluate(
             )
         return judge(run, data, max_rows=max_rows, checkpoint=checkpoint)
     chosen = chosen_checkpoint(run, checkpoint)
-    request = {
-        "verb": "evaluate", "run_dir": str(run.path), "data": str(data.absolute()), "max_rows": max_rows,
-        "metrics": names, "checkpoint": str(chosen) if chosen else None,
-    }  # fmt: skip
+    request = CompareWithBase(
+        run_dir=str(run.path),
+        checkpoint=str(chosen) if chosen else None,
+        data=str(data.absolute()),
+        max_rows=max_rows,
+        metrics=tuple(names),
+    )
     with worker(request) as work, showing() as show:
-        result = work.result(show)
-    return {
-        "run": run.name,
-        "data": result["data"],
-        "rows": result["rows"],
-        "left_out": result["left_out"],
-        "tokens": result["tokens"],
-        "questions": result["questions"],
-        "base": result["base"],
-        "tuned": result["tuned"],
-    }
+        return work.result(BaseComparison, show)
 
 
 def check_metrics(names: list[str]) -> None:

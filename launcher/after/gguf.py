@@ -4,7 +4,6 @@ import importlib.util
 import shutil
 import sys
 from pathlib import Path
-from typing import TypedDict, cast
 
 from launcher.after.choose import chosen_checkpoint
 from launcher.after.export import check_free
@@ -13,6 +12,8 @@ from launcher.config import read_config
 from launcher.errors import PackageError, RunError, UsageError
 from launcher.methods.registry import find_method
 from launcher.output import align
+from launcher.protocol.work.requests import MakeGguf
+from launcher.protocol.work.results import ExportedGguf
 from launcher.run import RunDir
 from launcher.units import mebibytes, plural
 
@@ -25,34 +26,6 @@ QUANTISED = (
 _SCRIPTS = ("convert_hf_to_gguf.py", "convert-hf-to-gguf")
 """The name of the converter in llama.cpp's folder, and the command that its package installs."""
 _QUANTIZER = "llama-quantize"
-
-
-class ExportedGguf(TypedDict):
-    """A run's model as a GGUF file, read back and compared."""
-
-    run: str
-    """name/date_time."""
-    path: str
-    """Absolute path of the folder: the file and its card."""
-    file: str
-    """Absolute path of the GGUF file."""
-    type: str
-    """The requested type."""
-    step: int | None
-    """The step of the weights; null if it is not known."""
-    bytes: int
-    """Size of the file."""
-    tensors: int
-    """Tensors in the file."""
-    tensors_compared: int
-    """Tensors whose values were compared with the model's."""
-    difference: float | None
-    """The largest difference of such a tensor, relative to its size; null if none could be compared by its name."""
-    logits_difference: float | None
-    """Difference of the logits of the file, opened by transformers, from those of the model; null if transformers cannot open
-    its architecture, or the host has too little memory."""
-    warning: str | None
-    """What the user should know, in one sentence; null for nothing."""
 
 
 def export_gguf(
@@ -71,12 +44,17 @@ def export_gguf(
     name = "_".join(["gguf", type, *([chosen.name] if chosen else [])])
     target = (to or run.path / "export" / name).absolute()
     check_free(target, force)
-    request = {
-        "verb": "gguf", "run_dir": str(run.path), "to": str(target), "type": type, "converter": command,
-        "quantizer": quantizer, "checkpoint": str(chosen) if chosen else None, "force": force,
-    }  # fmt: skip
+    request = MakeGguf(
+        run_dir=str(run.path),
+        checkpoint=str(chosen) if chosen else None,
+        to=str(target),
+        type=type,
+        converter=tuple(command),
+        quantizer=quantizer,
+        force=force,
+    )
     with worker(request) as work, showing() as show:
-        return cast("ExportedGguf", work.result(show))
+        return work.result(ExportedGguf, show)
 
 
 def find_converter(given: Path | None) -> list[str]:
@@ -118,19 +96,19 @@ def _find_quantizer(given: Path | None, type: str) -> str:
 
 def describe_gguf(result: ExportedGguf) -> str:
     """The written file and its check as text."""
-    step = "" if result["step"] is None else f" of step {result['step']}"
-    checks = [f"read back: {plural(result['tensors'], 'tensor')}"]
-    if result["difference"] is not None:
+    step = "" if result.step is None else f" of step {result.step}"
+    checks = [f"read back: {plural(result.tensors, 'tensor')}"]
+    if result.difference is not None:
         checks.append(
-            f"the values of {result['tensors_compared']} differ by at most {result['difference']:.2g} of their size"
+            f"the values of {result.tensors_compared} differ by at most {result.difference:.2g} of their size"
         )
-    if result["logits_difference"] is not None:
-        checks.append(f"the logits by {result['logits_difference']:.2g}")
+    if result.logits_difference is not None:
+        checks.append(f"the logits by {result.logits_difference:.2g}")
     return align(
         [
-            ("gguf", result["file"]),
-            ("holds", f"the model{step}, {result['type']}, {mebibytes(result['bytes'])}"),
+            ("gguf", result.file),
+            ("holds", f"the model{step}, {result.type}, {mebibytes(result.bytes)}"),
             ("checked", ", ".join(checks)),
-            ("next", f"llama-cli -m {result['file']}"),
+            ("next", f"llama-cli -m {result.file}"),
         ]
     )

@@ -1,10 +1,10 @@
-"""The scores of a run and its base on tasks of lm-evaluation-harness, and what of the tasks is in the training data."""
+"""The scores of a run and its base on tasks of lm-evaluation-harness, and how much of the tasks is in the training data."""
 
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict
 
 from launcher.after.choose import chosen_checkpoint
 from launcher.after.classify import is_classifier
@@ -17,48 +17,14 @@ from launcher.data.reading import reading_of
 from launcher.errors import DataError, PackageError, UsageError
 from launcher.hub import HUB
 from launcher.plugins.decide import facts_from
+from launcher.protocol.work.requests import ScoreOnTasks
+from launcher.protocol.work.scores import TaskRows, TaskScore, TasksScored
 from launcher.run import RunDir
 from launcher.run.events.launching import TasksEvaluated
 from launcher.run.events.results import Exported
 from launcher.run.metrics import TASKS
 
 _YAML = (".yaml", ".yml")
-
-
-class TaskScore(TypedDict):
-    """One metric of a task, or of a group of tasks."""
-
-    task: str
-    """The task or the group."""
-    metric: str
-    """The metric, as the task names it."""
-    filter: str
-    """How the answer was taken out of the generated text; none for a metric without that."""
-    tuned: float
-    """The value of the trained model."""
-    tuned_stderr: float | None
-    """Its standard error; null if lm-eval gives none."""
-    base: float | None
-    """The value of the base model; null with --no-base."""
-    base_stderr: float | None
-    """Its standard error."""
-    higher_is_better: bool | None
-    """Whether a higher value is better; null if the task does not say."""
-
-
-class TaskRows(TypedDict):
-    """The documents of a task."""
-
-    task: str
-    """Its name."""
-    rows: int
-    """Documents that were evaluated."""
-    few_shot: int
-    """Solved examples in front of each."""
-    version: str
-    """The version that the task gives itself."""
-    in_training: int | None
-    """Documents that share 13 consecutive words with a training row; null if the training data was not compared."""
 
 
 class TaskScores(TypedDict):
@@ -132,41 +98,46 @@ def evaluate_tasks(run: RunDir, settings: TaskSettings) -> TaskScores:
             f"--tasks: {run.name} is a classifier, and tasks need a model that answers; use --data FILE"
         )
     chosen = chosen_checkpoint(run, settings.checkpoint)
-    request = {
-        "verb": "tasks", "run_dir": str(run.path), "checkpoint": str(chosen) if chosen else None, "base": settings.base,
-        "tasks": list(settings.tasks), "few_shot": settings.few_shot, "max_rows": settings.max_rows, "chat": settings.chat,
-    }  # fmt: skip
+    request = ScoreOnTasks(
+        run_dir=str(run.path),
+        checkpoint=str(chosen) if chosen else None,
+        tasks=tuple(settings.tasks),
+        base=settings.base,
+        chat=settings.chat,
+        few_shot=settings.few_shot,
+        max_rows=settings.max_rows,
+    )
     with worker(request) as work, showing() as show:
-        found = work.result(show)
-    shared, why = _in_training(run, cast("dict[str, list[str]]", found["texts"]))
+        found = work.result(TasksScored, show)
+    shared, why = _in_training(run, found.texts)
     result: TaskScores = {
         "run": run.name,
         "checkpoint": chosen.name if chosen else None,
         "chat": settings.chat,
-        "scores": found["scores"],
-        "tasks": [_with_overlap(one, shared) for one in found["tasks"]],
+        "scores": list(found.scores),
+        "tasks": [replace(one, in_training=shared.get(one.task)) for one in found.tasks],
         "not_compared": why,
-        "lm_eval": found["lm_eval"],
+        "lm_eval": found.lm_eval,
     }
     run.note(
         TasksEvaluated(
             attempt=run.attempts(),
             checkpoint=result["checkpoint"],
             chat=settings.chat,
-            scores=cast("Any", result["scores"]),
-            tasks=cast("Any", result["tasks"]),
+            scores=[asdict(one) for one in result["scores"]],
+            tasks=[asdict(one) for one in result["tasks"]],
             lm_eval=result["lm_eval"],
         )
     )
     step = int(chosen.name.rpartition("_")[2]) if chosen else _trained_steps(run)
     if step is not None:
-        track_scores(run, step, {f"{TASKS}{score_name(one)}": one["tuned"] for one in result["scores"]})
+        track_scores(run, step, {f"{TASKS}{score_name(one)}": one.tuned for one in found.scores})
     return result
 
 
 def score_name(one: TaskScore) -> str:
     """TASK/METRIC, with the filter if there is one."""
-    return f"{one['task']}/{one['metric']}" + ("" if one["filter"] == "none" else f",{one['filter']}")
+    return f"{one.task}/{one.metric}" + ("" if one.filter == "none" else f",{one.filter}")
 
 
 def _trained_steps(run: RunDir) -> int | None:
@@ -175,17 +146,7 @@ def _trained_steps(run: RunDir) -> int | None:
     return exported[-1].step if exported else None
 
 
-def _with_overlap(one: dict[str, Any], shared: dict[str, int]) -> TaskRows:
-    return {
-        "task": one["task"],
-        "rows": one["rows"],
-        "few_shot": one["few_shot"],
-        "version": one["version"],
-        "in_training": shared.get(one["task"]),
-    }
-
-
-def _in_training(run: RunDir, texts: dict[str, list[str]]) -> tuple[dict[str, int], str | None]:
+def _in_training(run: RunDir, texts: Mapping[str, Sequence[str]]) -> tuple[dict[str, int], str | None]:
     """Task -> the number of its documents that share words with the training rows; or why that is not known."""
     facts, config = facts_from(run.read_json(run.plan).get("facts")), read_config(str(run.config))
     paths = facts.data_sources or (facts.data_path,)

@@ -1,31 +1,27 @@
 """Stores a teacher's predictions for the rows of a run: the request to the process that has the training stack."""
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from dataclasses import asdict
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from launcher.after.tokenize import cores, make_cache, ranks_python, shown
 from launcher.after.worker import worker
+from launcher.data.stored_output import StoredOutput, read_stored_output
 from launcher.errors import ConfigError
 from launcher.launching.composed import Composed
 from launcher.methods.registry import find_method
 from launcher.output import align
 from launcher.plan import LaunchPlan
+from launcher.protocol.work.requests import StoreTeacher
+from launcher.protocol.work.results import TaughtFolder
 from launcher.units import percent, plural
 
 
-class TaughtFolder(TypedDict):
-    """Where the stored output of a teacher is; launcher.data.taught.Taught says what it is of."""
-
-    folder: str
-    """Absolute path of its folder: the value of trainer.teacher_logits."""
-    made: bool
-    """Whether this command made it; false if it was in the cache."""
-
-
-def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> dict[str, Any]:
-    """The fields of TaughtFolder and Taught; ConfigError for a run that loads no teacher."""
+def teach(
+    composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool
+) -> tuple[TaughtFolder, StoredOutput]:
+    """The folder, and what it says of itself; ConfigError for a run that loads no teacher."""
     config = composed.config
     if find_method(config.trainer.kind).teacher_of(config) is None:
         raise ConfigError(
@@ -33,26 +29,32 @@ def teach(composed: Composed, plan: LaunchPlan, top_k: int, *, quiet: bool) -> d
             "without trainer.teacher_logits"
         )
     make_cache(config, plan.facts.cache_dir)
-    request: dict[str, Any] = {
-        "verb": "teach", "run_dir": "", "workers": cores(), "top_k": top_k,
-        "micro_batch_size": plan.batch.micro_batch_size, "facts": plan.to_dict()["facts"],
-        "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
-    }  # fmt: skip
-    with worker(request, ranks_python(config, plan), config.cluster.env) as work, shown(quiet) as show:
-        return work.result(show)
-
-
-def describe(result: Mapping[str, Any]) -> str:
-    """What was found or made as text."""
-    whole = result["top_k"] >= result["vocabulary"]
-    rest = (
-        "all that there are" if whole else f"the others hold {percent(result['left_out'])} of the probability"
+    request = StoreTeacher(
+        config=OmegaConf.to_yaml(composed.cfg, resolve=True),
+        facts=plan.to_dict()["facts"],
+        workers=cores(),
+        top_k=top_k,
+        micro_batch_size=plan.batch.micro_batch_size,
     )
+    with worker(request, ranks_python(config, plan), config.cluster.env) as work, shown(quiet) as show:
+        stored = work.result(TaughtFolder, show)
+    return stored, read_stored_output(stored.folder)
+
+
+def printed(folder: TaughtFolder, taught: StoredOutput) -> dict[str, Any]:
+    """The fields of both, for --json."""
+    return {**asdict(taught), **asdict(folder)}
+
+
+def describe(folder: TaughtFolder, taught: StoredOutput) -> str:
+    """What was found or made as text."""
+    whole = taught.top_k >= taught.vocabulary
+    rest = "all there are" if whole else f"the others hold {percent(taught.left_out)} of the probability"
     return align(
         [
-            ("teacher", f"{result['teacher']}, {'stored now' if result['made'] else 'already in the cache'}"),
-            ("tokens", f"{result['tokens']:,} in {plural(result['rows'], 'sequence')}"),
-            ("words", f"the {result['top_k']:,} most likely of each token; {rest}"),
-            ("next", f"launch with trainer.teacher_logits={result['folder']} in place of trainer.teacher"),
+            ("teacher", f"{taught.teacher}, {'stored now' if folder.made else 'already in the cache'}"),
+            ("tokens", f"{taught.tokens:,} in {plural(taught.rows, 'sequence')}"),
+            ("stored", f"the {taught.top_k:,} most likely next tokens at each token; {rest}"),
+            ("next", f"launch with trainer.teacher_logits={folder.folder} in place of trainer.teacher"),
         ]
     )

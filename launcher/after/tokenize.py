@@ -5,15 +5,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypedDict, cast
 
 from omegaconf import OmegaConf
 
-from launcher.after.worker import worker
+from launcher.after.worker import Show, worker
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError, RunError
 from launcher.launching.composed import Composed
@@ -26,61 +25,13 @@ from launcher.plan.containers import TEMPLATES
 from launcher.plan.place import container_command
 from launcher.plugins.base import make_plugins
 from launcher.plugins.decide import decide
+from launcher.protocol.work.requests import MakeTokens
+from launcher.protocol.work.results import Tokenized, TokenSet, WorkProgress
 from launcher.run import new_run_dir
 from launcher.units import duration, plural
 
 _SAY_S = 30.0
 """Seconds between two lines of progress if stderr is not a terminal, such as in the log of a job."""
-
-
-class _Found(TypedDict):
-    set: str
-    """train or eval."""
-    folder: str
-    """Absolute path of its folder in the cache."""
-    tokenized: bool
-    """Whether this command made it; false if it was in the cache."""
-    seconds: float
-    """Seconds that it took."""
-    rows: int
-    """Sequences, after packing."""
-    examples: int
-    """Examples that were read."""
-    left_out: int
-    """Examples that were left out, because no token that is trained on lies within model.max_length."""
-
-
-class TokenSet(_Found, total=False):
-    """The tokens of the training set or of the evaluation set; for a method that compares answers, without the counts from
-    `documents` on."""
-
-    documents: int
-    """Texts in the sequences."""
-    tokens: int
-    """Tokens of all sequences."""
-    trained_tokens: int
-    """Tokens that the loss counts."""
-    longest: int
-    """Tokens of the longest sequence."""
-    filled: float
-    """Share of tokens, as opposed to padding, if all sequences are padded to the longest."""
-    cut: int
-    """Examples that were cut at the end."""
-    split: int
-    """Plain texts that became several sequences."""
-    lengths: dict[str, int]
-    """Examples by their length in tokens before the cut."""
-
-
-class Tokenized(TypedDict):
-    """The tokens of a run's data, in the cache where the run looks for them."""
-
-    cache: str
-    """Absolute path of the folder of all tokens."""
-    workers: int
-    """Number of processes that made the tokens."""
-    sets: list[TokenSet]
-    """The training set, and the evaluation set if there is one."""
 
 
 def plan_tokens(composed: Composed, moment: datetime) -> tuple[Composed, LaunchPlan]:
@@ -98,14 +49,15 @@ def tokenize(composed: Composed, plan: LaunchPlan, workers: int, *, quiet: bool)
     """What was found or made; DataError for data that cannot be tokenized."""
     config = composed.config
     make_cache(config, plan.facts.cache_dir)
-    request = {
-        "verb": "tokenize", "run_dir": "", "workers": workers, "facts": plan.to_dict()["facts"],
-        "config": OmegaConf.to_yaml(composed.cfg, resolve=True),
-    }  # fmt: skip
+    request = MakeTokens(
+        config=OmegaConf.to_yaml(composed.cfg, resolve=True),
+        facts=plan.to_dict()["facts"],
+        workers=workers,
+    )
     environ = {**config.cluster.env, "CUDA_VISIBLE_DEVICES": ""}
     with worker(request, ranks_python(config, plan), environ) as work, shown(quiet) as show:
-        result = cast("Tokenized", work.result(show))
-    note_tokens(config, plan.facts, result["sets"])
+        result = work.result(Tokenized, show)
+    note_tokens(config, plan.facts, result.sets)
     return result
 
 
@@ -141,7 +93,7 @@ def make_cache(config: Config, folder: str) -> None:
 
 
 @contextmanager
-def shown(quiet: bool) -> Generator[Callable[[dict[str, Any]], None]]:
+def shown(quiet: bool) -> Generator[Show]:
     """A function that shows progress on stderr: a bar on a terminal, otherwise a line every 30 seconds."""
     if quiet:
         yield lambda _: None
@@ -152,40 +104,40 @@ def shown(quiet: bool) -> Generator[Callable[[dict[str, Any]], None]]:
         yield _lines()
 
 
-def _lines() -> Callable[[dict[str, Any]], None]:
+def _lines() -> Show:
     last = [time.monotonic()]
 
-    def show(progress: dict[str, Any]) -> None:
-        if "done" in progress and time.monotonic() - last[0] > _SAY_S:
+    def show(progress: WorkProgress) -> None:
+        if progress.done is not None and time.monotonic() - last[0] > _SAY_S:
             last[0] = time.monotonic()
-            total = f" of {progress['total']:,}" if "total" in progress else ""
-            say(f"{progress['what']}: {progress['done']:,}{total} examples")
+            total = "" if progress.total is None else f" of {progress.total:,}"
+            say(f"{progress.what}: {progress.done:,}{total} examples")
 
     return show
 
 
 @contextmanager
-def _bar() -> Generator[Callable[[dict[str, Any]], None]]:
+def _bar() -> Generator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=make_console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda progress: bar.update(
-            task, description=progress["what"], completed=progress.get("done", 0), total=progress.get("total")
+            task, description=progress.what, completed=progress.done or 0, total=progress.total
         )
 
 
 def describe(result: Tokenized) -> str:
     """What was found or made as text."""
     lines: list[tuple[str, str]] = []
-    for one in result["sets"]:
+    for one in result.sets:
         how = f"made in {duration(one['seconds'])}" if one["tokenized"] else "already in the cache"
         lines.append((one["set"], f"{_size(one)}, {how}{_lost(one)}"))
     return align(
         [
             *lines,
-            ("cache", result["cache"]),
+            ("cache", result.cache),
             ("next", "launch with the same arguments: the run finds these tokens"),
         ]
     )
@@ -202,7 +154,7 @@ def _size(one: TokenSet) -> str:
 
 
 def _lost(one: TokenSet) -> str:
-    """What of the data is not in the sequences."""
+    """Which part of the data is not in the sequences."""
     lost = (
         (one["left_out"], "row", "left out"),
         (one.get("cut", 0), "row", "cut"),

@@ -2,20 +2,27 @@
 
 import contextlib
 import importlib.util
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, TypeVar
 
 from launcher.errors import Exit, LauncherError, RunError
 from launcher.hub import hides_token
 from launcher.output import make_console
 from launcher.packages import TRAINING_STACK
 from launcher.processes import death_with_parent
+from launcher.protocol.codec import Message, ProtocolError
+from launcher.protocol.lines import read_lines, write_line
+from launcher.protocol.work.requests import WorkRequest
+from launcher.protocol.work.results import REPLIES, WorkError, WorkProgress
+
+M = TypeVar("M", bound=Message)
+Show = Callable[[WorkProgress], None]
+"""Shows what the process does now."""
 
 _QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -37,15 +44,14 @@ class WorkFailed(LauncherError):
 class ModelProcess:
     """The process, its requests and its replies."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Any) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self._process, self._log = process, log
 
-    def send(self, request: dict[str, Any]) -> None:
-        """Sends it one more request line."""
+    def send(self, message: Message) -> None:
+        """Sends it the request, or what follows it."""
         assert self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # the process has ended: its last reply says why
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
+            write_line(self._process.stdin, message)
 
     def no_more(self) -> None:
         """Tells it that no further request follows."""
@@ -62,26 +68,31 @@ class ModelProcess:
         """Tells the process to end its answer."""
         self._process.send_signal(signal.SIGINT)
 
-    def replies(self) -> Iterator[dict[str, Any]]:
-        """Its replies, line by line; WorkFailed with its own message if it fails."""
+    def replies(self) -> Iterator[Message]:
+        """Its replies, one by one; WorkFailed with its own message if it fails, or if it says something unknown."""
         assert self._process.stdout
-        while line := self._process.stdout.readline():
-            reply = json.loads(line)
-            if "error" in reply:
-                raise WorkFailed(reply["error"], reply["exit_code"])
-            yield reply
+        try:
+            for reply in read_lines(self._process.stdout, REPLIES):
+                if isinstance(reply, WorkError):
+                    raise WorkFailed(reply.message, reply.exit_code)
+                yield reply
+        except ProtocolError as error:
+            raise WorkFailed(
+                f"the worker process sent {error}; does its Python have another version of launcher?",
+                Exit.FAILED,
+            ) from None
         code = self._process.wait()
         if code:
             killed = " (SIGKILL: out of memory, or killed from outside)" if code == -signal.SIGKILL else ""
             raise WorkFailed(f"the worker process ended with {code}{killed}{self._last_words()}", Exit.FAILED)
 
-    def result(self, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Its result; `progress` is called with each progress reply."""
+    def result(self, kind: type[M], show: Show) -> M:
+        """Its result, of the kind that the request has; `show` is called with each progress."""
         for reply in self.replies():
-            if "result" in reply:
-                return reply["result"]
-            if "progress" in reply:
-                progress(reply["progress"])
+            if isinstance(reply, kind):
+                return reply
+            if isinstance(reply, WorkProgress):
+                show(reply)
         raise WorkFailed(f"the worker process ended without a result{self._last_words()}", Exit.FAILED)
 
     def _last_words(self) -> str:
@@ -94,7 +105,7 @@ class ModelProcess:
 
 @contextlib.contextmanager
 def worker(
-    request: dict[str, Any], python: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    request: WorkRequest, python: Sequence[str] = (), environ: Mapping[str, str] | None = None
 ) -> Generator[ModelProcess]:
     """The process that works on the request; it is killed at the end of the block. RunError without the training stack.
 
@@ -102,7 +113,7 @@ def worker(
     """
     if not python and not all(map(importlib.util.find_spec, ("torch", "transformers"))):
         raise RunError(
-            f"{request['verb']} loads a model and needs the training stack, which {sys.executable} does not have; "
+            f"{request.verb} loads a model and needs the training stack, which {sys.executable} does not have; "
             f"{TRAINING_STACK}, or run the command with the Python that the run used"
         )
     given = {**os.environ, **(environ or {})}
@@ -112,7 +123,6 @@ def worker(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
             env={**given, **hides_token(given), **_QUIET},
             start_new_session=True,  # Ctrl-C must reach only the command
             preexec_fn=death_with_parent(),
@@ -126,7 +136,7 @@ def worker(
 
 
 @contextlib.contextmanager
-def showing() -> Generator[Callable[[dict[str, Any]], None]]:
+def showing() -> Generator[Show]:
     """A function that shows progress: on a terminal, as a transient line on stderr."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -136,6 +146,7 @@ def showing() -> Generator[Callable[[dict[str, Any]], None]]:
         yield lambda progress: status.update(_words(progress))
 
 
-def _words(progress: dict[str, Any]) -> str:
-    done = f" {progress['done']:,} of {progress['total']:,}" if "total" in progress else ""
-    return f"{progress['what']}{done}"
+def _words(progress: WorkProgress) -> str:
+    if progress.done is None or progress.total is None:
+        return progress.what
+    return f"{progress.what} {progress.done:,} of {progress.total:,}"

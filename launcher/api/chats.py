@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from launcher.after.chat import ChatSettings, model_request, wait_until_ready
+from launcher.after.chat import ChatSettings, wait_until_ready
 from launcher.after.serve.documents import RequestRefused, client_gone
 from launcher.after.serve.request_queue import RequestQueue
 from launcher.after.worker import ModelProcess, worker
 from launcher.api.models import TrainedModel
 from launcher.errors import LauncherError
 from launcher.output import say
+from launcher.protocol.work.requests import ServeModel
 
 T = TypeVar("T")
 
@@ -74,8 +75,8 @@ class _Loaded:
             temperature=1.0,
         )
         try:
-            request = model_request("serve", self.trained.run.parent, str(self.trained.run), settings)
-            with worker(request) as work:
+            model = settings.model(self.trained.run.parent, str(self.trained.run))
+            with worker(ServeModel(model=model, max_new_tokens=LONGEST)) as work:
                 wait_until_ready(work)
                 self._loop.call_soon_threadsafe(self._set_ready, work)
                 self._end.wait()

@@ -58,7 +58,7 @@ class ApiSettings:
 
 def serve_api(settings: ApiSettings, tell: Callable[[ServingApi], None]) -> int:
     """The exit code, once a signal has ended the server; `tell` is called when it accepts requests."""
-    from launcher.api.app import make_app  # by need: FastAPI
+    from launcher.api.app import make_app  # imported here: FastAPI
     from launcher.api.chats import Chats
     from launcher.api.routes import Services
 

@@ -134,7 +134,7 @@ class Steps:
                 elif not self.here.start(run, cluster):
                     return  # its supervisor lives and will record itself
             except Refused as error:
-                if error.passing:
+                if error.transient:
                     raise
                 self.fail(row, "server_error", f"The cluster refused the job: {self.hide(error, row['id'])}")
                 return

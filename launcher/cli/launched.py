@@ -18,7 +18,8 @@ from launcher.output import as_json, print_json, print_text
 from launcher.run import RunDir, write_text
 
 _ANSWER = os.environ.pop(environment.ANSWER, None)
-"""It is removed from the environment, since jobs inherit that."""
+"""The file in which a launch that was sent by ssh leaves its outcome, or None. The variable is removed from the environment,
+which jobs inherit."""
 
 
 @frozen_dataclass
@@ -55,7 +56,7 @@ def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[
 
             print_text(f"{plan_text(launched.run, plan, config, plan_notes(composed, plan))}\n")
         print_text(describe(launched.run, plan, result, config, verbose=how.verbose), flush=True)
-    answer(result)  # last: what was not printed was not told
+    answer(result)  # last, because a launch counts as reported once this file is there
 
 
 def answer(report: Any) -> None:

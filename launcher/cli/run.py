@@ -107,7 +107,7 @@ def _run_elsewhere(
     name: str, verb: Verb, words: Sequence[str], options: argparse.Namespace, away: Elsewhere
 ) -> int:
     """The exit code there; raises `away` again for a verb that cannot run there."""
-    # by need: most commands run here
+    # imported here: most commands run here
     from launcher.launching.elsewhere import ConfigElsewhere
     from launcher.launching.launch import LaunchReport
     from launcher.remote.command import forget, run_about

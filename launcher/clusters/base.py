@@ -17,7 +17,7 @@ from launcher.clusters.pure import Options, PureCluster
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 
-if TYPE_CHECKING:  # a launch finds nothing out about the site
+if TYPE_CHECKING:  # a launch does not probe the site
     from launcher.clusters.site_facts import Partition, SiteFact
 
 GRACE_S = 30.0
@@ -50,9 +50,9 @@ AGAIN = "type the command again: it finds the job, or queues it"
 class Refused(ClusterError):
     """The cluster refused a job: nothing was queued."""
 
-    def __init__(self, message: str, *, passing: bool = False) -> None:
+    def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
         """Whether the same job may be accepted later, as when the controller cannot be reached or a limit of queued jobs is
         reached."""
 
@@ -113,7 +113,7 @@ class Cluster(PureCluster):
 
     def start(self, run: RunDir) -> subprocess.Popen[bytes]:
         """The job script as a child process in its own session, which outlives a closed terminal."""
-        from launcher.run.script import start_script  # by need: a queue starts the others
+        from launcher.run.script import start_script  # imported here: a queue starts the others
 
         return start_script(run)
 
@@ -180,8 +180,9 @@ class Cluster(PureCluster):
         del partition, clusters
         raise self._not_a_site()
 
-    def largest_array(self) -> int:
-        """The exclusive upper bound of the indices of a job array."""
+    def largest_array(self, clusters: str = "") -> int:
+        """The exclusive upper bound of the indices of a job array, on these clusters of the site or on that of this machine."""
+        del clusters
         return 1 << 30
 
     # The supervisor and its nodes: the job that they are in
@@ -200,11 +201,12 @@ class Cluster(PureCluster):
         record = self.record(job_id)
         return record.ends if record else None
 
-    def grace_s(self) -> float:
-        """Seconds between SIGTERM and SIGKILL on this cluster."""
+    def grace_s(self, clusters: str = "") -> float:
+        """Seconds between SIGTERM and SIGKILL on this cluster, or on these clusters of the site."""
+        del clusters
         return GRACE_S
 
-    def keeps_job_without_head(self) -> bool:
+    def keeps_job_without_batch_host(self) -> bool:
         """Whether a job of this cluster continues when the node that runs its script is lost, so that another node has to lead
         it. Then the job script also outlives its supervisor."""
         return False
@@ -224,7 +226,7 @@ class Cluster(PureCluster):
         return ["bash", "node.sh"]
 
     def step_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Variables for that command beside those of the job's script, which `environ` are."""
+        """Variables for that command in addition to `environ`, the variables of the job's script."""
         del environ
         return {}
 

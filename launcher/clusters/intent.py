@@ -105,7 +105,7 @@ def _check_file(intent: Path) -> None:
 
 
 def _note_intent(slot: Slot, file: IO[str]) -> None:
-    """Writes the earlier jobs of the run."""
+    """Writes the intent: the earlier jobs of the run."""
     file.truncate(0)
     file.write(json.dumps({"before": sorted(known_jobs(slot.run))}) + "\n")
     file.flush()

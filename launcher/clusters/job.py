@@ -69,11 +69,11 @@ class JobRecord:
     """False while it ends, or waits to start again."""
     restarts: int = 0
     """How often it was queued again; greater than the process's own `Job.restart` once a requeue is decided."""
-    leaving: bool = False
-    """Whether the cluster has decided to pre-empt it, and lets it run for a last while."""
+    preempted: bool = False
+    """Whether the cluster has decided to pre-empt it. It may still run until the end of its grace time."""
     ends: float | None = None
     """The time of its limit (time.time()); None without a limit."""
-    head: str = ""
+    batch_host: str = ""
     """The node that runs the job script."""
     nodes: str = ""
     """The nodes that it holds, in the notation that `Cluster.hosts` reads."""

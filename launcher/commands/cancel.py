@@ -76,7 +76,7 @@ def _others(done: CancelledJob) -> list[str]:
 
 VERB = Verb(
     line="end a run's job",
-    about="Its checkpoints are kept. Of a run that is over, it ends the job that serves it.",
+    about="Its checkpoints are kept. If the run is over, it ends the job that serves it.",
     example="cancel quickstart",
     add=_add,
     run=_run,

@@ -4,12 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from launcher.after.classify import SortedRow, SortedRows, Wanted, sorting
+from launcher.after.classify import SortedRows, Wanted, sorting
 from launcher.cli.parser import add_checkpoint, add_run, add_trust
 from launcher.cli.verb import Verb
 from launcher.data.convert import check_free
 from launcher.errors import Exit, UsageError
 from launcher.output import as_json, print_json, print_text, say
+from launcher.protocol.work.scores import SortedRow, SortingDone
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="P",
-        help="where a row can have several classes: the least probability of one that it gets (default: 0.5)",
+        help="if a row can have several classes: the least probability with which it gets a class (default: 0.5)",
     )
     add_checkpoint(parser)
 
@@ -50,15 +51,16 @@ def _run(options: argparse.Namespace) -> int:
         file = options.out.open("w", encoding="utf-8") if options.out else None
         try:
             for reply in replies:
-                rows: list[SortedRow] = reply.get("rows", [])
-                for row in rows:
+                if isinstance(reply, SortingDone):
+                    cut = reply.cut
+                    continue
+                for row in reply.rows:
                     if file:
                         file.write(as_json(row) + "\n")
                     elif not options.json:
                         print_text(_line(row, texts))
-                kept += rows if options.json else []
-                done += len(rows)
-                cut += reply.get("result", {}).get("cut", 0)
+                kept += reply.rows if options.json else ()
+                done += len(reply.rows)
         finally:
             if file:
                 file.close()
@@ -68,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     elif options.out:
         say(f"{done:,} rows are sorted in {options.out}")
     if cut:
-        say(f"{cut:,} rows are longer than model.max_length and were read up to it")
+        say(f"{cut:,} rows are longer than model.max_length, and only their beginning was read")
     return Exit.OK
 
 
@@ -93,13 +95,13 @@ def _texts(options: argparse.Namespace) -> list[str]:
 
 def _line(row: SortedRow, texts: list[str]) -> str:
     """Class and probability of a row, then its text, or its line in the file."""
-    chances = row["probabilities"]
-    said = ", ".join(f"{label} {chances[label]:.1%}" for label in row["labels"])
+    chances = row.probabilities
+    said = ", ".join(f"{label} {chances[label]:.1%}" for label in row.labels)
     said = (
         said
         or f"none (likeliest: {max(chances, key=lambda name: chances[name])} {max(chances.values()):.1%})"
     )
-    return f"{said}\t{texts[row['line'] - 1] if texts else 'line ' + str(row['line'])}"
+    return f"{said}\t{texts[row.line - 1] if texts else 'line ' + str(row.line)}"
 
 
 VERB = Verb(

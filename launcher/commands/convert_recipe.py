@@ -47,7 +47,9 @@ def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="out", type=Path, default=Path("my_run.yaml"), metavar="FILE", help="default: my_run.yaml"
     )
-    parser.add_argument("--tool", metavar="NAME", help="whose recipe it is (default: recognised by its keys)")
+    parser.add_argument(
+        "--tool", metavar="NAME", help="the tool that the recipe is of (default: recognised by its keys)"
+    )
     parser.add_argument(
         "--method", metavar="NAME", help="sft, dpo, ... (default: what the recipe, or its path, says)"
     )

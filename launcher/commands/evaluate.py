@@ -4,14 +4,14 @@ says how right a classifier is."""
 import argparse
 from pathlib import Path
 
-from launcher.after.classify import ClassifierScores
-from launcher.after.evaluate import METRICS, BaseComparison, evaluate
+from launcher.after.evaluate import METRICS, evaluate
 from launcher.after.tasks import TaskScores, TaskSettings, check_installed, evaluate_tasks, parse_tasks
 from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.data.contamination import told
 from launcher.errors import Exit, UsageError
 from launcher.output import columns, print_json, print_text, warn
+from launcher.protocol.work.scores import BaseComparison, ClassifierScores
 
 _MOST_CLASSES, _MOST_PAIRS = 30, 8
 
@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if options.json:
         print_json(result)
-    elif "constant" in result:
+    elif isinstance(result, ClassifierScores):
         _show_classes(result)
     else:
         _show(result)
@@ -89,17 +89,17 @@ def _show_tasks(result: TaskScores) -> None:
         f"{result['run']}, {result['checkpoint'] or 'the finished model'}, by lm-eval {result['lm_eval']}"
     )
     rows = [
-        (one["task"], one["metric"], one["filter"], _with_error(one["base"], one["base_stderr"]),
-         _with_error(one["tuned"], one["tuned_stderr"]),
-         "-" if one["base"] is None else f"{one['tuned'] - one['base']:+.4f}")
+        (one.task, one.metric, one.filter, _with_error(one.base, one.base_stderr),
+         _with_error(one.tuned, one.tuned_stderr),
+         "-" if one.base is None else f"{one.tuned - one.base:+.4f}")
         for one in result["scores"]
     ]  # fmt: skip
     print_text(columns(("task", "metric", "filter", "base", "tuned", "change"), rows))
     if result["not_compared"]:
         print_text(f"the tasks were not compared with the training data: {result['not_compared']}")
     for one in result["tasks"]:
-        if one["in_training"]:
-            warn(told(one["task"], one["in_training"], one["rows"]))
+        if one.in_training:
+            warn(told(one.task, one.in_training, one.rows))
 
 
 def _with_error(value: float | None, error: float | None) -> str:
@@ -107,13 +107,13 @@ def _with_error(value: float | None, error: float | None) -> str:
 
 
 def _show(result: BaseComparison) -> None:
-    left_out = f", {result['left_out']:,} left out: no trained token" if result["left_out"] else ""
+    left_out = f", {result.left_out:,} left out: no trained token" if result.left_out else ""
     print_text(
-        f"{result['run']} on {result['data']}: {result['rows']:,} rows, {result['tokens']:,} trained tokens{left_out}"
+        f"{result.run} on {result.data}: {result.rows:,} rows, {result.tokens:,} trained tokens{left_out}"
     )
     rows: list[tuple[str, str, str, str]] = []
-    for name, base in result["base"].items():
-        tuned = result["tuned"][name]
+    for name, base in result.base.items():
+        tuned = result.tuned[name]
         if base is None or tuned is None:
             rows.append(("exact match", "-", "-", "no row has a question and an answer"))
         elif name == "exact_match":
@@ -122,43 +122,39 @@ def _show(result: BaseComparison) -> None:
             change = f"{tuned - base:+.4f}" if name == "loss" else f"{tuned / base - 1:+.1%}"
             rows.append((name, f"{base:,.4f}", f"{tuned:,.4f}", change))
     print_text(columns(("", "base", "tuned", "change"), rows))
-    if result["questions"]:
-        print_text(f"exact match: greedy answers to the last turn of {result['questions']:,} chats")
+    if result.questions:
+        print_text(f"exact match: greedy answers to the last turn of {result.questions:,} chats")
 
 
 def _show_classes(result: ClassifierScores) -> None:
-    cut = f", {result['cut']:,} cut at model.max_length" if result["cut"] else ""
-    print_text(f"{result['run']} on {result['data']}: {result['rows']:,} rows{cut}")
+    cut = f", {result.cut:,} cut at model.max_length" if result.cut else ""
+    print_text(f"{result.run} on {result.data}: {result.rows:,} rows{cut}")
     rows: list[tuple[str, str, str, str]] = []
-    for name, constant in result["constant"].items():
-        tuned, share = result["tuned"][name], name != "loss"
+    for name, constant in result.constant.items():
+        tuned, share = result.tuned[name], name != "loss"
         rows.append(
             (name.replace("_", " "), _figure(constant, share), _figure(tuned, share),
              f"{100 * (tuned - constant):+.1f} points" if share else f"{tuned - constant:+.4f}")
         )  # fmt: skip
-    label = result["constant_label"]
+    label = result.constant_label
     print_text(columns(("", f"always {label}" if label else "always the same", "trained", "change"), rows))
-    shown = sorted(result["classes"], key=lambda one: -one["rows"])[:_MOST_CLASSES]
+    shown = sorted(result.classes, key=lambda one: -one.rows)[:_MOST_CLASSES]
     print_text()
     print_text(
         columns(
             ("class", "rows", "answered", "right", "precision", "recall", "F1"),
             [
-                (one["label"], f"{one['rows']:,}", f"{one['answered']:,}", f"{one['right']:,}",
-                 *("-" if value is None else f"{value:.1%}" for value in (one["precision"], one["recall"], one["f1"])))
+                (one.label, f"{one.rows:,}", f"{one.answered:,}", f"{one.right:,}",
+                 *("-" if value is None else f"{value:.1%}" for value in (one.precision, one.recall, one.f1)))
                 for one in shown
             ],
         )
     )  # fmt: skip
-    if more := len(result["classes"]) - len(shown):
+    if more := len(result.classes) - len(shown):
         print_text(f"and {more:,} more classes, which --json lists")
-    wrong = sorted(
-        (one for one in result["confusion"] if one["label"] != one["answered"]), key=lambda one: -one["rows"]
-    )
+    wrong = sorted((one for one in result.confusion if one.label != one.answered), key=lambda one: -one.rows)
     if wrong:
-        listed = ", ".join(
-            f"{one['label']} as {one['answered']} ({one['rows']:,})" for one in wrong[:_MOST_PAIRS]
-        )
+        listed = ", ".join(f"{one.label} as {one.answered} ({one.rows:,})" for one in wrong[:_MOST_PAIRS])
         print_text(f"\nmost frequent errors: {listed}")
 
 

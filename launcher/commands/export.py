@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
-from launcher.after.export import DTYPES, ExportedModel, describe, export
-from launcher.after.gguf import DIRECT, ExportedGguf, describe_gguf, export_gguf
+from launcher.after.export import DTYPES, describe, export
+from launcher.after.gguf import DIRECT, describe_gguf, export_gguf
 from launcher.cli.parser import add_checkpoint, add_run, add_trust, trusted_run
 from launcher.cli.verb import Verb
 from launcher.errors import Exit, UsageError
 from launcher.output import print_json, print_text, warn
+from launcher.protocol.work.results import ExportedGguf, ExportedModel
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -42,13 +43,13 @@ def _run(options: argparse.Namespace) -> int:
         trusted_run(options), merged=options.merged, dtype=options.dtype, to=options.to, checkpoint=options.checkpoint,
         force=options.force,
     )  # fmt: skip
-    if result["warning"]:
-        warn(result["warning"])
+    if result.warning:
+        warn(result.warning)
     if options.json:
         print_json(result)
     else:
         print_text(describe(result))
-    return Exit.FAILED if result["why"] else Exit.OK
+    return Exit.FAILED if result.why else Exit.OK
 
 
 def _run_gguf(options: argparse.Namespace) -> int:
@@ -60,8 +61,8 @@ def _run_gguf(options: argparse.Namespace) -> int:
         trusted_run(options), type=options.gguf.lower(), converter=options.converter, to=options.to,
         checkpoint=options.checkpoint, force=options.force,
     )  # fmt: skip
-    if result["warning"]:
-        warn(result["warning"])
+    if result.warning:
+        warn(result.warning)
     print_json(result) if options.json else print_text(describe_gguf(result))
     return Exit.OK
 

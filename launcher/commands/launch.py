@@ -68,7 +68,7 @@ def _launch_sweep(request: MultirunRequest, as_json: bool) -> int:
 
 
 def _prints() -> dict[str, Any]:
-    from launcher.sweep.printed import SweepLaunched  # by need: most launches are of one run
+    from launcher.sweep.printed import SweepLaunched  # imported here: most launches are of one run
 
     return {"": LaunchReport, "with -m": SweepLaunched}
 

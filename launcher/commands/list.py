@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     remote = {folder: one for folder, one in there.items() if one.dry_run is options.planned}
     asked: Mapping[str, Mapping[str, Any]] = {}
     if options.ask and remote:
-        from launcher.remote.command import statuses_there  # by need: most lists are of this machine
+        from launcher.remote.command import statuses_there  # imported here: most lists are of this machine
 
         asked = statuses_there([*remote.values()])
     here = {run: kept.get(run) or fields(read[run]) for run in listed if run in kept or run in read}

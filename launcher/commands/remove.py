@@ -132,7 +132,9 @@ def _remove_code(options: argparse.Namespace) -> int:
     elif found:
         print_text(f"removed {len(found)} {what}, {size(total)}")
     else:
-        print_text(f"a run has each copy of code in {cache}, or it is from today")
+        print_text(
+            f"nothing to remove: each copy of code in {cache} is used by a run, or is less than a day old"
+        )
     return Exit.OK
 
 
@@ -155,7 +157,9 @@ def _remove_sent(options: argparse.Namespace) -> int:
     elif found.folders or found.files:
         print_text(f"removed {what}")
     else:
-        print_text(f"a run needs all of {base}/sent, or it was used within a day")
+        print_text(
+            f"nothing to remove: all of {base}/sent is needed by a run, or was used less than a day ago"
+        )
     return Exit.OK
 
 

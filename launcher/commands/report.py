@@ -11,11 +11,12 @@ from urllib.parse import quote
 from launcher import __version__
 from launcher.cli.verb import Verb
 from launcher.clusters.base import RunState
-from launcher.config.kept_yaml import read_words
+from launcher.config.kept_yaml import read_mapping, read_words
 from launcher.data.kept_report import read_reports
 from launcher.errors import Exit, RunError
 from launcher.output import print_json, print_text, warn
-from launcher.report.facts import RunFacts
+from launcher.report.curves import is_number
+from launcher.report.facts import RunFacts, at
 from launcher.report.html import MARK, known_secrets, render_page
 from launcher.report.page import Page
 from launcher.report.run_page import make_run_page
@@ -29,9 +30,9 @@ from launcher.units import mebibytes
 
 NAME = "report.html"
 _SAMPLED = 2000
-"""Logged lines that are drawn of a run whose metrics.jsonl is not parsed as a whole."""
+"""How many logged lines are drawn for a run whose metrics.jsonl is too long to be parsed as a whole."""
 _BEGINNING = 4096
-"""Number of first characters in which a report contains its mark."""
+"""A report has its mark within this many characters from its beginning."""
 
 
 class Written(TypedDict):
@@ -112,7 +113,7 @@ def find_either(runs_dir: Path, reference: str | None) -> RunDir | SweepDir:
 
 def sweep_page(sweep: SweepDir, out: Path) -> Page:
     """The page of a sweep, with links to its trials' run dirs as seen from the folder of `out`."""
-    # by need: they import numpy and Hydra, which the report of a run does not use
+    # imported here: these modules import numpy and Hydra, which the report of a run does not use
     from launcher.report.sweep_page import make_sweep_page
     from launcher.sweep.read import read_sweep
 
@@ -192,7 +193,14 @@ def read_facts(run: RunDir) -> RunFacts:
         version=__version__,
         history=history if long else None,
         lines=long.lines if long else None,
+        gpu_memory_gib=_gpu_memory_gib(run),
     )
+
+
+def _gpu_memory_gib(run: RunDir) -> float | None:
+    """cluster.gpu_memory_gib in the run's config.yaml; None if it is not a number."""
+    size = at(_read(run.config, read_mapping), "cluster", "gpu_memory_gib")
+    return float(size) if is_number(size) else None
 
 
 VERB = Verb(

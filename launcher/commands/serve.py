@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from launcher.after.chat import ChatSettings, model_request
+from launcher.after.chat import ChatSettings
 from launcher.after.serve.endpoint import find_endpoint
 from launcher.after.serve.job import (
     TIME,
@@ -139,9 +139,8 @@ def _queue(options: argparse.Namespace) -> int:
         temperature=0,
         trust_run=options.trust_run,
     )
-    model_request(
-        "serve", options.runs_dir.absolute(), str(run.path), settings
-    )  # a missing model is refused before the queue
+    # a missing model is refused before the queue
+    settings.model(options.runs_dir.absolute(), str(run.path))
     wanted = ServerJob(
         words=_for_node(options), gpus=options.gpus, time=options.time, given=parse_options(options.option)
     )

@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"run": run.name, **fields(verdict)})
     else:
-        word = {"same": "not moved", "moved": "moved", "cannot_tell": "not known"}[verdict.verdict]
+        word = {"same": "unchanged", "moved": "changed", "cannot_tell": "unknown"}[verdict.verdict]
         lines = [("run", run.name), ("model", verdict.model), ("base model", f"{word}: {verdict.reason}")]
         print_text(align(lines))
     return _EXITS[verdict.verdict]

@@ -90,7 +90,8 @@ class ClusterConfig:
     link_gb_s: Optional[float] = None  # noqa: UP045
     """GB/s that one GPU sends to other GPUs of its node in a ring, as `calibrate` measures it; null takes those of its kind."""
     network_gb_s: Optional[float] = None  # noqa: UP045
-    """GB/s of a ring over several nodes, all adapters of a node together, as `calibrate` measures it; null assumes 20."""
+    """GB/s of a ring over several nodes, for all network adapters of a node in sum, as `calibrate` measures it; null assumes
+    20."""
     price_per_gpu_hour: Optional[float] = None  # noqa: UP045
     """Price of one GPU for one hour, in your currency; a plan then shows the cost. null shows none."""
     sbatch: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -40,7 +40,7 @@ class GenerationConfig:
     args: list[str] = field(default_factory=list[str])
     """More words at the end of the engine's own command, such as --enforce-eager."""
     env: dict[str, str] = field(default_factory=dict[str, str])
-    """Environment variables of the server beside those of the ranks (cluster.env). Never put secrets here."""
+    """Environment variables of the server, in addition to those of the ranks (cluster.env). Never put secrets here."""
     start_timeout_s: float = 600.0
     """Seconds from the start of a server until it must answer; the ranks wait for it that long, also when it is started
     again."""

@@ -50,7 +50,7 @@ def list_keys(schema: type = Config, prefix: str = "") -> list[ConfigKey]:
 def field_docs(schema: type) -> dict[str, str]:
     """The docstring below each field of a dataclass, in one line; inherited fields included.
 
-    Source: PEP 257, "attribute docstrings"; Python keeps them in the source alone.
+    Source: PEP 257, "attribute docstrings"; Python keeps them only in the source.
     """
     docs: dict[str, str] = {}
     for one in reversed(schema.__mro__):

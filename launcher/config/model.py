@@ -17,7 +17,7 @@ class Init(Enum):
 
 
 class AdapterMode(Enum):
-    """What becomes of the adapter that a run starts from."""
+    """What is done with the adapter that a run starts from."""
 
     train = "train"
     merge = "merge"
@@ -60,7 +60,7 @@ class BlockConfig:
     """Decoder blocks that hold the same tensors, as `plan --inspect` counts them."""
 
     layers: list[int] = field(default_factory=list[int])
-    """Numbers of these blocks, from 0; empty for tensors outside of all blocks, beside the embedding and the head."""
+    """Indices of these blocks, from 0; empty for tensors outside of all blocks, except the embedding and the head."""
     linears: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     """Linear layers by their path in the block: [in_features, out_features]."""
     tensors: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
@@ -141,6 +141,6 @@ class ModelConfig:
     eos_token: Optional[str] = None  # noqa: UP045
     """Token that ends an answer, added if the model lacks it; null takes that of the chat template, else the model's own."""
     pad_token: Optional[str] = None  # noqa: UP045
-    """Token that fills rows up, added if the model lacks it; null takes the model's own, else the end-of-text token."""
+    """Padding token, added if the model lacks it; null takes the model's own, else the end-of-text token."""
     architecture: Optional[ArchitectureConfig] = None  # noqa: UP045
     """Shape of the model; null reads config.json if the model is a local folder."""

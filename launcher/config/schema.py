@@ -55,7 +55,7 @@ def shipped_dir() -> Path:
 
 
 def _shipped_with_sample(path: str, *, _parent_: Any) -> str | None:
-    """The shipped file if data.path is a shipped file too; None for data of one's own, which it would evaluate wrongly."""
+    """The shipped file if data.path is a shipped file too; None for the user's own data, which its rows do not resemble."""
     own = _parent_["sources"] or not is_shipped(_parent_["path"])
     return None if own else _shipped(path)
 
@@ -69,7 +69,7 @@ def read_config(path: str) -> Config:
     """The Config in a run dir's config.yaml, checked against the schema again; RunError if this version cannot read it."""
     from omegaconf import OmegaConf
 
-    from launcher.config.kept_yaml import refused  # by need: a launch reads none back
+    from launcher.config.kept_yaml import refused  # imported here: a launch reads none back
 
     with refused(path):
         text = io.StringIO(read_text(Path(path)))

@@ -22,7 +22,7 @@ def check_time(time: str) -> str:
         hours, rest = divmod(int(time), 3600)
         clock = f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
         raise PlanError(
-            f"resources.time={time} is a bare number, which Slurm would read as minutes and YAML makes of an unquoted {clock}; "
+            f"resources.time={time} is a bare number: Slurm reads it as minutes, and YAML turns an unquoted {clock} into it; "
             f'write "{clock}" in quotes, or "{time}:00" for {time} minutes'
         )
     if limit_s(time) == 0:
@@ -42,7 +42,7 @@ def in_minutes(time: str) -> str | None:
 
 
 def is_limit(time: str) -> bool:
-    """Whether `time` is spelled as a time limit with hours: a bare number is left out, which YAML can have made of a clock."""
+    """Whether `time` is spelled as a time limit with a colon. A bare number is not: YAML can have made it from 1:00:00."""
     return bool(_LIMIT.fullmatch(time)) and not time.isdigit()
 
 

@@ -34,7 +34,7 @@ class Direction(Enum):
 
 
 class Pass(Enum):
-    """How the trials of a group that share one base model go through it."""
+    """How the trials of a group compute on the base model that they share."""
 
     auto = "auto"
     turns = "turns"
@@ -70,8 +70,8 @@ class SweepConfig:
     """Trials that train on one copy of the frozen base model, in one job: 1 gives each its own job, `auto` as many as fit a
     GPU. docs/howto/together.md says what must be equal among them, and which trials run alone."""
     together_pass: Pass = Pass.auto
-    """How they share it: `turns`, a step of each in turn, with the losses of lone runs to the last bit; `mixed`, the rows of
-    all trials in one forward pass. `auto` is `mixed` if a batch is too small to use the device well, and it fits."""
+    """How they share it: `turns`, a step of each in turn, with bit-identical losses to separate runs; `mixed`, the rows of all
+    trials in one forward pass. `auto` is `mixed` if a batch is too small to use the device well, and it fits."""
     fail_fast: bool = False
     """Whether the first trial that fails ends the others."""
     seed: int = 0

@@ -64,8 +64,8 @@ class TrainerConfig:
     activation_offloading: bool = False
     """Whether to keep activations in host memory between the forward and backward pass. GPUs only."""
     mlp_tile_tokens: Optional[int] = None  # noqa: UP045
-    """Tokens that an MLP computes at once, one tile after another; each tile is computed again in the backward pass. Nothing
-    changes in the result. It divides the widest activations of long sequences; about the width of the model is usual. null
+    """Tokens that an MLP computes at once, one tile after another; each tile is computed again in the backward pass. The
+    result is the same. It divides the widest activations of long sequences; about the width of the model is usual. null
     computes all tokens at once. For dense models under ddp and fsdp2, without torch_compile."""
     assistant_only_loss: bool = True
     """Whether the loss covers only the turns of the assistant."""
@@ -74,8 +74,8 @@ class TrainerConfig:
     sample_prompt: Optional[str] = None  # noqa: UP045
     """A question that the model answers before and after training, for a person to compare."""
     beta: Optional[float] = None  # noqa: UP045
-    """dpo, kto, grpo: strength of the penalty for leaving the reference model; orpo: weight of the odds ratio; null uses the
-    default of trl. distill: the divergence from the teacher, from 0 (forward KL, of the teacher from the student) over the
+    """dpo, kto, grpo: strength of the penalty for deviating from the reference model; orpo: weight of the odds ratio; null uses
+    the default of trl. distill: the divergence from the teacher, from 0 (forward KL, of the teacher from the student) over the
     generalized Jensen-Shannon divergence to 1 (reverse KL); null means 0."""
     loss_type: Optional[str] = None  # noqa: UP045
     """dpo, kto, grpo: the loss, by its name in trl (sigmoid, ipo, ...; kto, apo_zero_unpaired; dapo, grpo, ...). null uses the

@@ -13,11 +13,11 @@ from launcher.data.kinds import Example
 from launcher.data.near import SHINGLE, THRESHOLD, grams, sketch, sketched_links
 
 _EXACT_WORDS = 100_000
-"""Words up to which rows are compared by their sets of shingles, without numpy; more rows are compared by MinHash."""
+"""Up to this number of words, rows are compared by their sets of shingles, without numpy; beyond it, by MinHash."""
 _BLOCK_WORDS = 1 << 20
 """Words that are in memory before they become sketches."""
 _POSTINGS = 100
-"""Rows of one shingle that a row is compared with at most, which limits the work if all rows begin alike."""
+"""How many rows with the same shingle a row is compared with at most; it limits the work if all rows begin alike."""
 _SKETCHED = 0.65
 """Estimated Jaccard from which rows are joined. The estimate's standard error at 0.8 is 0.05, so of pairs with 0.8 in common
 1 in 700 is missed; at 0.8, half of them would be."""
@@ -40,7 +40,8 @@ class Groups:
         return len(self._parent)
 
     def add(self, example: Example, name: Any = None) -> bytes:
-        """The content of the row, once it is added; rows with the same name that is not None belong together."""
+        """The content of the row as canonical bytes, after it is added. Rows with the same `name` belong together, unless it is
+        None."""
         row = len(self._parent)
         self._parent.append(row)
         content = canonical(example)

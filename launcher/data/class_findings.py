@@ -33,7 +33,7 @@ def add_classes(part: Part, evaluation: Part | None, sections: Sections) -> None
         part.add_finding(
             "untested_label",
             None,
-            f"no evaluation row has label {label!r} ({tally.counts[label]:,} training rows), so no metric tells about it; add "
+            f"no evaluation row has label {label!r} ({tally.counts[label]:,} training rows), so no metric covers it; add "
             "evaluation rows of it",
         )
 

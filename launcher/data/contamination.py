@@ -57,5 +57,5 @@ def told(task: str, shared: int, documents: int) -> str:
     """The sentence on a task whose documents are in the training data."""
     return (
         f"{shared:,} of {documents:,} documents of {task} share {LENGTH} consecutive words with a training row, so their "
-        "scores can be those of memory"
+        "scores may measure memorization"
     )

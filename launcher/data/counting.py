@@ -125,7 +125,7 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
     else:
         said = _measure_turns(part, line, kind, example, counting.rendered)
         if counting.estimated and kind != "classified":
-            _look_behind_cut(part, line, example, counting)
+            _check_answer_cut(part, line, example, counting)
     if counting.compare:
         before = len(part.words)
         part.words.extend(words_in(said))
@@ -184,7 +184,7 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example, rendered:
     return " ".join(turn["content"] for turn in turns if turn["role"] != "system")
 
 
-def _look_behind_cut(part: Part, line: int, example: Example, counting: Counting) -> None:
+def _check_answer_cut(part: Part, line: int, example: Example, counting: Counting) -> None:
     """Adds a finding for a row whose answers all lie beyond the cut, so that the ranks leave it out."""
     turns: list[dict[str, Any]] = [
         turn for name in ("messages", "prompt", "completion", "chosen") for turn in example.get(name, ())

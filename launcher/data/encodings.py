@@ -15,7 +15,7 @@ _RUN = re.compile(rb"[\x80-\xff]+")
 _WINDOWS = re.compile(r"[À-ÿ€„…ŠšŽžŒœŸ\xa0¡¿§«»°·´±²³ºª£©®¼½¾–—‘’“”•™]*")
 """What a text of western Europe holds besides ASCII: letters with accents, quotes and dashes."""
 _LETTERS = re.compile("[À-ÿ]{3}")
-"""Three letters with accents one after the other: another alphabet, read as Windows-1252."""
+"""Matches three letters with accents in a row, which show that another alphabet was read as Windows-1252."""
 _LISTED = 5
 _LONGEST = 64 << 20
 """Bytes of a line that are looked at together."""

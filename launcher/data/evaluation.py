@@ -11,7 +11,7 @@ from launcher.data.printed import TaskOverlap
 from launcher.data.task_documents import Documents
 
 _EVALUATION = ("answer_cut", "not_rendered", "no_end")
-"""Rules about the model by which evaluation rows are looked at; the others hold for the training rows alone."""
+"""The rules that depend on the model and are applied to evaluation rows too; the others apply only to training rows."""
 
 
 def add_evaluation(
@@ -72,7 +72,7 @@ def _add_errors(part: Part, evaluation: Part, sections: Sections, asked: CheckOp
 
 
 def _add_warnings(part: Part, evaluation: Part, sections: Sections, asked: CheckOptions) -> None:
-    """Adds the first evaluation row of each kind that has no answer left, or that is shown in part."""
+    """Adds, for each of these rules, the first evaluation row that breaks it."""
     told: set[str] = set()
     for finding in evaluation.findings:
         if finding.rule in _EVALUATION and finding.rule not in told:

@@ -27,7 +27,7 @@ NOT_UTF8 = "not_utf8"
 NOT_UTF8_SAID = "not UTF-8"
 _BLOCK = 1 << 20
 _LONGEST_LINE = 256 << 20
-"""Bytes. A small compressed file can hold a line that no memory holds."""
+"""Bytes of the longest line that is read: a small compressed file can hold a line that is larger than the memory."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Sections:
     """Number before the first line of each file, ascending."""
     files: list[str] = field(default_factory=list[str])
     units: list[str] = field(default_factory=list[str])
-    """What the numbers of each file count: line or row."""
+    """What the line numbers of each file count: line or row."""
 
     def begin(self, file: str, offset: int) -> None:
         """The next file begins after the line with this number."""
@@ -54,12 +54,12 @@ class Sections:
         return self.files[at], line - self.starts[at]
 
     def unit(self, line: int) -> str:
-        """What the number counts in its file: line or row."""
+        """What the number of a line counts in its file: line or row."""
         at = max(bisect_right(self.starts, line - 1) - 1, 0)
         return self.units[at] if self.units else "line"
 
     def said(self, line: int) -> str:
-        """The line for a person."""
+        """The place as messages show it: the file if there are several, and the line or row in it."""
         file, there = self.where(line)
         place = f"{self.unit(line)} {there}"
         return place if file is None else f"{file}, {place}"

@@ -45,7 +45,7 @@ RULES = {
     "class": RuleText(
         ERROR, "a label names the class of a text: a word or a whole number, or a list of them"
     ),
-    "one_class": RuleText(ERROR, "with one class there is nothing to tell apart"),
+    "one_class": RuleText(ERROR, "a classifier needs rows of at least two classes"),
     "tool_call": RuleText(ERROR, "a tool call names its function, and its arguments are an object"),
     "template": RuleText(
         ERROR, "a chat that the model's chat template refuses, or fails on, cannot be trained on"
@@ -56,7 +56,7 @@ RULES = {
     "no_end": RuleText(WARNING, "an answer without an end token teaches the model not to stop"),
     "merged_start": RuleText(
         WARNING,
-        "the start of an answer and the text before it are one token, with which no prompt can end",
+        "one token holds the start of an answer and the end of the text before it, so no prompt can end just before the answer",
     ),
     "assistant_first": RuleText(WARNING, "an assistant turn before the first question answers nobody"),
     "control_token": RuleText(
@@ -70,7 +70,8 @@ RULES = {
         "a chat as plain text trains the questions too, without the form that the model's chat template gives",
     ),
     "turn_as_row": RuleText(
-        WARNING, "a turn as a row of its own trains answers without their questions, and the questions too"
+        WARNING,
+        "if each turn is a row of its own, answers are learnt without their questions, and the questions are learnt too",
     ),
     "garbled": RuleText(WARNING, "characters that a conversion has destroyed are learnt as they are"),
     "list_as_text": RuleText(
@@ -81,7 +82,8 @@ RULES = {
     ),
     "one_label": RuleText(WARNING, "if all answers have the same label, there is nothing to compare"),
     "class_balance": RuleText(
-        WARNING, "where one class has most rows, a model is right most of the time and has learnt nothing"
+        WARNING,
+        "if one class has most of the rows, a model that always answers it is right most of the time and has learnt nothing",
     ),
     "two_labels": RuleText(
         WARNING, "the same text with two labels cannot be learnt, and one of them is wrong"
@@ -110,7 +112,7 @@ RULES = {
     ),
     "task_overlap": RuleText(
         WARNING,
-        "a training row that shares 13 words with a benchmark's document makes its score one of memory",
+        "if a training row shares 13 words with a document of a benchmark, the score of the benchmark measures memorization",
     ),
     "too_many_bad": RuleText(
         ERROR, "if many rows are invalid, most often the whole file is read in the wrong way"
@@ -121,7 +123,7 @@ RULES = {
         "keys that the rows' format does not have are not read; data.drop or data.keep says that this is intended",
     ),
     "lost_nulls": RuleText(
-        WARNING, "a table gives every call the arguments of all calls, and null for those that it lacks"
+        WARNING, "in a table, every call has the arguments of all calls, with null for those that it lacks"
     ),
     "turns_as_text": RuleText(
         WARNING, "a list of turns that arrived as text was read as the list; check that it is complete"
@@ -183,7 +185,7 @@ class Finding:
 
 
 def said_line(finding: FindingRow) -> str:
-    """`, line 7` or `, row 7` for what stands behind the file's name; nothing for the whole file."""
+    """What follows the name of the file in a message: `, line 7` or `, row 7`; empty for the whole file."""
     return "" if finding["line"] is None else f", {finding.get('unit', 'line')} {finding['line']}"
 
 

@@ -34,7 +34,7 @@ class Chosen:
     values: int = 0
     """Different values of data.eval_group."""
     joined: int = 0
-    """Those of them that share a group with another value, because a row of one is a copy of a row of the other."""
+    """How many of these values share a group with another one, because a row of one is a copy of a row of the other."""
     largest: int = 0
     """Rows of the largest group."""
 

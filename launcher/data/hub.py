@@ -120,7 +120,8 @@ def check_columns(path: str, columns: Sequence[str], reading: Reading) -> tuple[
     for key in odd:
         if meant := meant_by(key, one, row):
             raise DataError(
-                f"{path}: unknown column '{key}'; did you mean {meant}? Set data.columns={{{meant}: {key}}}, or drop it"
+                f"{path}: unknown column '{key}'; did you mean {meant}? Set data.columns={{{meant}: {key}}}, or "
+                f"data.drop=[{key}]"
             )
     return one.kind, _said(path, [*odd, *replaced])
 

@@ -29,7 +29,7 @@ SPOKEN = {
     "text": "text",
     "classified": "classified text",
 }
-"""The name of a row of each kind in messages."""
+"""What messages call a row of each kind."""
 USUAL_FORMATS = {
     "chat": "messages", "pair": "preference", "labelled": "labelled", "prompt": "prompt", "text": "text",
     "classified": "text_label",

@@ -118,6 +118,7 @@ def _fit(part: Part, line: int, cut: Cut, example: Example, encoded: Encoded, ma
 
 def _merged(token: str) -> str:
     return (
-        f"the answer begins within the token {token!r}, together with what stands before it, so a prompt that ends there is "
-        "tokenized otherwise; use a template whose generation prompt ends with a token of its own (model.chat_template)"
+        f"the token {token!r} holds both the start of the answer and the end of the text before it, so a prompt that ends "
+        "there is tokenized differently; use a template whose generation prompt ends with a token of its own "
+        "(model.chat_template)"
     )

@@ -84,7 +84,7 @@ def _encode_parts(example: Example, tokenizer: Any) -> dict[str, list[int]]:
 
 
 def encode_whole(example: Example, tokenizer: Any, where: str) -> list[int]:
-    """input_ids of a text or a chat that is read and not continued: of a text those that transformers' pipeline would make."""
+    """input_ids of a text or a chat that is classified; those of a text are the ones that transformers' pipeline makes."""
     check_template(example, tokenizer, where)
     if "text" in example:
         return tokenizer(example["text"])["input_ids"]

@@ -14,13 +14,13 @@ from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
 _NAME = 60
-"""Letters from which on a column's name is taken for a text."""
+"""A column name of at least so many letters is taken for a text."""
 _SHORT = 4
-"""Letters up to which a name may differ in one letter only, because short names are often alike by chance."""
+"""Names of at most so many letters may differ in one letter only, because short names are often alike by chance."""
 _WORDS = frozenset(
     ("date", "dates", "story", "stories", "chart", "charts", "char", "chars", "level", "levels", "test", "tests", "next")
 )  # fmt: skip
-"""Words of their own that are spelt almost as a known key, and mean something else."""
+"""Words that are spelt almost like a known key but mean something else."""
 
 
 def misspelt(name: str, known: Iterable[str]) -> str | None:
@@ -41,7 +41,7 @@ def misspelt(name: str, known: Iterable[str]) -> str | None:
 
 
 def _is_counted(name: str) -> bool:
-    """Whether its end tells it from columns of the same name, as in message_1 and score_A."""
+    """Whether a digit, or a letter after _, ends the name, as in message_1 and score_A: its columns differ only in that."""
     return name[-1:].isdigit() or name[-2:-1] == "_"
 
 

@@ -24,7 +24,7 @@ SHINGLE = 3
 BANDS, PER_BAND = 16, 4
 """64 hash functions in bands of 4: a pair at 0.8 becomes a candidate with probability 1 - (1 - 0.8**4)**16 = 0.9998."""
 _POSTINGS = 20
-"""Number of rows of one shingle that a row is compared with at most; it limits the work if all rows begin alike."""
+"""How many rows with the same shingle a row is compared with at most; it limits the work if all rows begin alike."""
 
 
 def grams(words: Sequence[int], length: int) -> set[tuple[int, ...]]:

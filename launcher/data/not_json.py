@@ -1,4 +1,4 @@
-"""Why a line of a JSONL file is not JSON: what it is instead, and the way on, in one sentence."""
+"""Why a line of a JSONL file is not JSON: what it is instead, and what to do, in one sentence."""
 
 import json
 import re

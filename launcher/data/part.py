@@ -30,11 +30,11 @@ class Part:
     """Invalid rows by rule, if they may be left out; their findings are in `bad`."""
     bad: list[Finding] = field(default_factory=list[Finding])
     dropped: Counter[str] = field(default_factory=Counter[str])
-    """Rows by the key that was left out of them."""
+    """Number of rows for each key that was left out."""
     as_text: Counter[str] = field(default_factory=Counter[str])
-    """Rows by the key whose list of turns arrived as text, with how."""
+    """Number of rows for each key whose list of turns was written as text, with the form of the text."""
     mapped: Counter[str] = field(default_factory=Counter[str])
-    """Rows by the column that they have, of those that data.columns, data.drop and data.keep name."""
+    """Number of rows that have each column which data.columns, data.drop or data.keep names."""
     formats: Counter[str] = field(default_factory=Counter[str])
     firsts: dict[str, int] = field(default_factory=dict[str, int])
     """The first line of each format, and of each kind of example."""
@@ -42,8 +42,8 @@ class Part:
     systems: Counter[str] = field(default_factory=Counter[str])
     """Number of rows by the beginning of their system prompt; "" means no system prompt."""
     marked: Counter[str] = field(default_factory=Counter[str])
-    """Plain texts that are chats (chat_as_text) or a turn of a role, and answers that are a list's text (list_as_text); firsts
-    has the lines."""
+    """Number of rows for each mark: a plain text that is a chat (chat_as_text) or a turn of some role, an answer that is the
+    text of a list (list_as_text). `firsts` has the first line of each."""
     stops: int = 0
     """Faults after which the rest of the file cannot be read."""
     lost_nulls: int = 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 USUAL, BYTES = 4.0, 1.0
-"""Bytes of a token, as a guess without a tokenizer: of an ordinary one, and of one whose tokens are bytes."""
+"""Bytes per token that are assumed without a tokenizer: for a usual tokenizer, and for one whose tokens are bytes."""
 
 
 @frozen_dataclass

@@ -37,7 +37,7 @@ class ClassCounts(TypedDict):
     labels: list[ClassRow]
     """The classes, by name."""
     chats: int
-    """Rows that are chats, and no texts."""
+    """Rows that are chats, not texts."""
     several: int
     """Rows with several classes, or with none."""
     first_several: str | None
@@ -118,7 +118,7 @@ class Used(TypedDict):
     values: int | None
     """Different values of data.eval_group; null without it."""
     joined: int | None
-    """Those of them that stay on one side with another value, because their rows are copies of each other; null without
+    """How many of these values stay on one side with another one, because their rows are copies of each other; null without
     data.eval_group."""
 
 

@@ -25,7 +25,7 @@ class ReadRow(NamedTuple):
     dropped: tuple[str, ...] = ()
     """Keys that were left out; those of turns as `messages[].KEY`."""
     as_text: tuple[str, ...] = ()
-    """Keys whose lists of turns arrived as text, with how."""
+    """Keys whose lists of turns were written as text, with the form of the text."""
 
 
 def detect(row: dict[str, Any]) -> str | None:
@@ -43,8 +43,8 @@ def read_example(value: Any, asked: str = AUTO) -> tuple[str, Example]:
 
 
 def read_stored(row: Row, reading: Reading) -> ReadRow:
-    """As read_row. A row of a table that lacks a cell is of the kind of the others, and is broken without it: otherwise a
-    question without its answer would be a prompt among chats."""
+    """The same as read_row, but a row of a table with an empty cell is read as the kind of a full row, and is broken if it
+    lacks what that kind needs: otherwise a question without its answer would be read as a prompt among chats."""
     cells = cast("dict[str, Any]", row.value) if row.header else {}
     if len(cells) < len(row.header) and _kind(reading.rename(cells)[0]) != _kind_of_table(
         row.header, reading

@@ -36,10 +36,14 @@ class Reading:
         return (*(theirs for _, theirs in self.columns), *self.drop, *self.keep)
 
     def rename(self, row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The row with the keys that formats know, and the keys whose place was taken by another one."""
+        """The row with the keys that formats know, and the keys that are not read because data.columns gives their name to
+        another one."""
         if not (self.columns or self.drop or self.keep):
             return row, []
-        from launcher.data.within import column_of, dig  # by need, as below: every launch imports this module
+        from launcher.data.within import (
+            column_of,
+            dig,
+        )  # imported here, as below: every launch imports this module
 
         taken = {theirs: ours for ours, theirs in self.columns if theirs in row}
         renamed: dict[str, Any] = {}
@@ -59,7 +63,7 @@ class Reading:
         return renamed | found, replaced
 
     def present(self, row: dict[str, Any]) -> Iterator[str]:
-        """Those of the names that the configuration gives which this row has."""
+        """The keys that the configuration names and that this row has."""
         from launcher.data.within import dig
 
         return (name for name in self.named if name in row or ("." in name and dig(row, name) is not None))

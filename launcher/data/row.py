@@ -25,7 +25,7 @@ class Row(NamedTuple):
     header: tuple[str, ...] = ()
     """The columns of the table that it is a row of; those whose cells are empty are left out of the value."""
     unit: str = "line"
-    """What the number counts: lines, or rows where several stand on one line or on none."""
+    """What the number counts: lines, or rows where several are on one line or the file has no lines."""
 
     def where(self, path: str) -> str:
         """The place for a person; `path` is what was read, if it is one file."""

@@ -28,7 +28,7 @@ SPEAKERS = {
 NAMED_BY = ("role", "from", "speaker", "author")
 """Keys of a turn that say who speaks, in the order in which they are taken."""
 SAID_IN = {"role": ("content", "value", "text", "message"), "from": ("value", "content", "text", "message")}
-"""Keys of a turn that hold what is said, in that order, by the key that says who speaks."""
+"""Key that says who speaks -> the keys that can hold what is said, in the order in which they are tried."""
 _CALLED = "_called"
 _ROUNDS = (
     ("input", "output"),

@@ -21,8 +21,8 @@ _APOSTROPHES = (
     "the cells are quoted with apostrophes ('), and CSV quotes with \"; python3 -c 'import csv, sys; "
     "csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, quotechar=chr(39)))' < OLD > NEW changes them"
 )
-_SWALLOWED = 20
-"""Lines of one cell that all look like records of the file, from which on the quote before them was not closed."""
+_RECORDS_IN_A_CELL = 20
+"""If at least so many lines of one cell look like records of the file, the quote before them counts as not closed."""
 
 
 def read_csv(content: BinaryIO) -> Iterator[Row]:
@@ -123,22 +123,22 @@ def _record(line: int, names: list[str], cells: list[str], delimiter: str) -> Ro
             try:
                 row[name] = value_in(cell)
             except ValueError as error:
-                # a list is Python's text, perhaps, and what begins with a letter is another text
+                # it may be Python's text of a list, which is read later, or a plain text, which begins with a letter
                 if not holds_value(cell) and not cell[0].isalpha() and not is_chat(cell):
                     return Row(line, None, BrokenRow("not_json", f"column {name} is not JSON ({error})"))
     return Row(line, row, header=tuple(names))
 
 
 def _holds_records(cell: str, columns: int, delimiter: str) -> bool:
-    """Whether the lines of the cell, except its first and last, all have as many columns as the file."""
+    """Whether nearly all lines of the cell, except its first and last, have as many columns as the file."""
     lines = cell.splitlines()[1:-1]
-    if columns < 2 or len(lines) < _SWALLOWED:
+    if columns < 2 or len(lines) < _RECORDS_IN_A_CELL:
         return False
     return sum(line.count(delimiter) == columns - 1 for line in lines) >= 0.95 * len(lines)
 
 
 def _is_utf8(cells: list[str]) -> bool:
-    """Whether surrogateescape has replaced no byte of the cells by half a surrogate pair."""
+    """Whether the cells are UTF-8: surrogateescape has replaced no byte of them by half a surrogate pair."""
     return not any("\udc80" <= character <= "\udcff" for cell in cells for character in cell)
 
 

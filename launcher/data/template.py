@@ -55,14 +55,14 @@ class _Token:
 
 @functools.lru_cache(maxsize=8)
 def _compiled(text: str) -> tuple[Any, Limit]:
-    """The template in the environment of transformers 5 (utils/chat_template_utils.py, _compile_jinja_template); its limit."""
+    """The template, compiled as by transformers 5 (utils/chat_template_utils.py, _compile_jinja_template), and its limit."""
     from jinja2.exceptions import TemplateError
 
     def raise_exception(message: str) -> None:
         raise TemplateError(message)
 
     def strftime_now(form: str) -> str:
-        return "01 Jan 2026"  # what a template shows of the date plays no part here
+        return "01 Jan 2026"  # the date in the rendered text makes no difference here
 
     def tojson(value: Any, ensure_ascii: bool = False, **more: Any) -> str:
         return json.dumps(value, ensure_ascii=ensure_ascii, **more)
@@ -72,7 +72,7 @@ def _compiled(text: str) -> tuple[Any, Limit]:
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = strftime_now
-    # {% generation %} marks what the assistant writes; it changes nothing of the text
+    # {% generation %} marks what the assistant writes, without changing the text
     return environment.from_string(_BLOCK.sub(_plain_block, text)), limit
 
 

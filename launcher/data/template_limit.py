@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 _MOST_ROUNDS = 1_000_000
-"""Rounds and calls of one chat."""
+"""How many rounds of loops and calls of macros one chat may take."""
 _LONGEST = 256 << 20
-"""Characters of a text, or items of a list."""
+"""How many characters a text, or items a list, may have."""
 _LARGEST_POWER = 10_000
 _FIRST_S, _EACH_S = 20.0, 0.1
-"""Seconds of the processor for all chats: those at the beginning, and those that each chat adds. A usual chat takes 0.1 ms."""
+"""Seconds of processor time that all chats may take: so many at the start, and so many more for each chat. A usual chat takes
+0.1 ms."""
 _COUNT = "count of launcher.data.template_limit"
 """The name of the filter that counts; no template can write it."""
 
@@ -53,7 +54,7 @@ class Limit:
         raise OverflowError(why)
 
     def count(self) -> bool:
-        """True. Counts a round of a loop or a call of a macro, over all loops, since one can be in another."""
+        """Counts one round of a loop or one call of a macro, over all loops, since they can be nested. Returns True."""
         self._rounds -= 1
         if self._rounds < 0:
             self.fail(f"its loops have more than {_MOST_ROUNDS:,} rounds")
@@ -120,7 +121,7 @@ def limited_environment(limit: Limit) -> Any:
             tree = super()._parse(source, name, filename)
             for one in list(tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))):
                 count = nodes.Filter(nodes.Const(True), _COUNT, [], [], None, None, lineno=one.lineno)
-                if isinstance(one, nodes.For) and one.test is not None:  # also what the loop leaves out
+                if isinstance(one, nodes.For) and one.test is not None:  # counts what it leaves out, too
                     one.test = nodes.And(count, one.test, lineno=one.lineno)
                 else:
                     one.body.insert(0, nodes.ExprStmt(count, lineno=one.lineno))

@@ -1,4 +1,4 @@
-"""A row as its format reads it: lists of turns that arrived as text are lists again, and keys that no turn has are gone.
+"""A row as its format reads it: lists of turns that were written as text are lists again, and keys that no turn has are gone.
 
 What is left out or converted is named, so that it can be counted and reported.
 """
@@ -16,9 +16,9 @@ from launcher.formats.base import ABOUT, Format
 from launcher.formats.registry import known_formats
 
 _SPOKEN = ("from", "value", "weight")
-"""Keys of a turn with `from`, of which another key can be a misspelt one."""
+"""The keys of a turn with `from`; an unknown key is compared with them to find a misspelling."""
 _NOTHING: tuple[Any, ...] = (None, [], {}, "")
-"""Values of a key that is left out with which nothing is lost."""
+"""Empty values: nothing is lost if a key with one of them is left out."""
 Roles = Mapping[str, str]
 
 
@@ -57,7 +57,9 @@ def tidy(
             changed = changed if changed is not None else dict(row)
             changed[key] = new
     if changed is not None and empty and not one.matches(changed):
-        changed |= dict.fromkeys(empty)  # the row lacks a value that it needs, which reading it says
+        changed |= dict.fromkeys(
+            empty
+        )  # the row lacks a value that it needs; the reader of the format names it
     return changed if changed is not None else row
 
 

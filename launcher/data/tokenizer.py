@@ -15,7 +15,7 @@ from launcher.config import Init, ModelConfig
 from launcher.errors import DataError
 from launcher.hub import is_path
 from launcher.packages import TRAINING_STACK
-from launcher.resources import resource_dir
+from launcher.resources import resource_dir, shipped_models
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -44,11 +44,6 @@ class TokenizerSource:
         return not self.random and not Path(self.where).is_dir()
 
 
-def shelf() -> list[str]:
-    """The names of conf/model."""
-    return sorted(file.stem for file in (resource_dir("conf") / "model").glob("*.yaml"))
-
-
 def source_of(model: ModelConfig, folder: Path | None) -> TokenizerSource | None:
     """The source of the tokenizer of a configuration's model that loads at once: from its `folder` on this machine, or none
     because its tokens are bytes. One in a GGUF file takes ten seconds."""
@@ -65,14 +60,17 @@ def find_source(model: str) -> TokenizerSource:
     """The source of a model's tokenizer, by its name in conf/model, its folder or its hub id; DataError if there is none."""
     file = resource_dir("conf") / "model" / f"{model}.yaml"
     known: dict[str, Any] = {}
-    if model in shelf():
+    if model in shipped_models():
         known = cast("dict[str, Any]", yaml.safe_load(file.read_text()))
     where, gguf = str(known.get("name_or_path", model)), known.get("gguf_file")
     random = known.get("init") == "random"
     if not random and where.startswith("package:"):
         found = importlib.util.find_spec(where.removeprefix("package:"))
         if found is None or found.origin is None:
-            raise DataError(f"--model {model}: its package {where.removeprefix('package:')} is not installed")
+            package = where.removeprefix("package:")
+            raise DataError(
+                f"--model {model}: its package {package} is not installed; install it, or leave --model out"
+            )
         where = str(Path(found.origin).parent)
     own_path = is_path(where)
     where = str(Path(where).expanduser())

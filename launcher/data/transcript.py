@@ -65,12 +65,12 @@ def is_transcript(value: Any) -> bool:
 
 
 def is_open(text: str) -> bool:
-    """Whether a text is a transcript whose last answer is to come."""
+    """Whether a text is a transcript whose last answer is still missing."""
     return is_transcript(text) and text.rstrip().endswith("\n\nAssistant:")
 
 
 def split(text: str, name: str) -> tuple[list[Message], str]:
-    """The turns before the last "Assistant:", and the text behind it."""
+    """The turns before the last "Assistant:", and the text after it; BrokenRow about the key `name` for another text."""
     parts = _TURN.split(text)
     if parts[0].strip() or len(parts) < 5 or parts[-2] != "Assistant":
         raise BrokenRow(
@@ -84,10 +84,10 @@ def split(text: str, name: str) -> tuple[list[Message], str]:
     return turns, parts[-1]
 
 
-def answer_of(text: str) -> list[Message]:
-    """The answer, which can follow its own "Assistant:", or the whole prompt again."""
+def answer_of(text: str, name: str) -> list[Message]:
+    """The answer in the text of the key `name`; the text may begin with "Assistant:", or with the whole prompt again."""
     if is_transcript(text):
-        text = split(text, "chosen")[1]
+        text = split(text, name)[1]
     return [_turn("assistant", text.strip().removeprefix("Assistant:").strip())]
 
 
@@ -110,13 +110,13 @@ def is_chat(text: str) -> bool:
 
 
 def speaker_of(text: str) -> str | None:
-    """The role of the speaker that one turn alone begins with, such as User: or A:, and None for any other text."""
+    """The role of the speaker named at the beginning of a single turn, such as User: or A:; None for any other text."""
     found = _ONE.match(text)
     return _MARKED_ROLES[found["name"].lower()] if found else None
 
 
 def turns_of(text: str, key: str) -> list[Message]:
-    """The turns of the text; BrokenRow where no marks are known, or where they are in no order of a chat."""
+    """The turns of the text; BrokenRow if its marks are not known, or if its turns are not in the order of a chat."""
     turns = _split(text)
     if not any(turn["role"] == "assistant" for turn in turns):
         raise BrokenRow(
@@ -129,7 +129,7 @@ def turns_of(text: str, key: str) -> list[Message]:
 
 
 def _split(text: str) -> list[Message]:
-    """The turns by the first style that marks one of the user and one of the assistant; none if no style does."""
+    """The turns, by the first style whose marks show a turn of the user and one of the assistant; none if no style fits."""
     if "[INST]" in text:
         return _split_llama_2(text)
     for style in _STYLES:
@@ -163,7 +163,7 @@ def _split_llama_2(text: str) -> list[Message]:
     turns: list[Message] = []
     role = "assistant"
     for number, piece in enumerate(_LLAMA_2.split(text)):
-        if number % 2:  # a mark, of which only the slash is left
+        if number % 2:  # what the split has left of a mark: "/" for [/INST], nothing for [INST]
             role = "assistant" if piece else "user"
             continue
         system = _SYSTEM_2.search(piece)

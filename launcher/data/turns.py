@@ -129,7 +129,7 @@ def check_order(turns: list[Message], named: Named = Named()) -> None:  # noqa: 
 
 def shared_turns(one: list[Message], other: list[Message]) -> list[Message]:
     """The turns with which both chats begin, up to the last one that is not the assistant's: an answer at the end belongs to
-    the chats, even if both have the same."""
+    each chat, even if it is the same in both."""
     length = 0
     while length < min(len(one), len(other)) and one[length] == other[length]:
         length += 1

@@ -32,7 +32,7 @@ STEPS = (
 )
 
 _TURNS = 0.5
-"""Share of texts that begin with a speaker from which the file is taken for chats with a turn on each line."""
+"""If at least this share of the texts begins with a speaker, the file counts as chats with one turn on each line."""
 
 
 def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:

@@ -14,7 +14,7 @@ _SPACE = re.compile(r"\s*")
 _NAMES = ("train", "data", "rows", "examples", "items", "records", "instances", "samples")
 """Names under which rows are looked for first, if there are several arrays."""
 _DEEPEST = 4
-"""Objects within each other in which lists of rows are looked for."""
+"""How many levels of objects within objects are searched for lists of rows."""
 
 
 def read_objects(text: str, file: str) -> Iterator[Row]:
@@ -40,8 +40,8 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
                 ),
             )
             return
-        behind = _skip(text, end)
-        if not several and behind == len(text):
+        after = _skip(text, end)
+        if not several and after == len(text):
             yield from _only(text, at, cast("dict[str, Any]", value), file)
             return
         several = True
@@ -51,7 +51,7 @@ def read_objects(text: str, file: str) -> Iterator[Row]:
             yield Row(line, None, fault)
         else:
             yield Row(line, value)
-        at = behind
+        at = after
 
 
 def _only(text: str, at: int, value: dict[str, Any], file: str) -> Iterator[Row]:

@@ -19,7 +19,7 @@ def _matches(row: Fields) -> bool:
 def _read(row: Fields) -> Example:
     if is_transcript(row.get("prompt")):
         prompt = asked_in(read_string(row, "prompt"), "prompt")
-        sides = [answer_of(read_string(row, name)) for name in ("chosen", "rejected")]
+        sides = [answer_of(read_string(row, name), name) for name in ("chosen", "rejected")]
     else:
         (prompt, chosen), (other, rejected) = (
             split(read_string(row, name), name) for name in ("chosen", "rejected")

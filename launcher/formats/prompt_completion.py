@@ -17,7 +17,7 @@ def _matches(row: Fields) -> bool:
 def _read(row: Fields) -> Example:
     asked, said = row.get("prompt"), row.get("completion")
     if isinstance(asked, str) and isinstance(said, str) and is_open(asked):
-        turns = [*read_systems(row), *untrained(asked_in(asked, "prompt")), *answer_of(said)]
+        turns = [*read_systems(row), *untrained(asked_in(asked, "prompt")), *answer_of(said, "completion")]
         check_order(turns)
         return {"messages": turns}
     prompt = read_side(asked, "prompt", "user")

@@ -93,9 +93,9 @@ def _joined(values: list[str]) -> str:
 
 
 def check_data_is_same(run: RunDir, facts: Facts, at: DataAt = DataAt.ANY_PLACE) -> None:
-    """RunError if the training data is other than at the run's last plan and a checkpoint has a position in it; a warning for
-    other changes."""
-    from launcher.checkpoint.folders import committed  # by need: a new run has no checkpoint
+    """RunError if the training data differs from that of the run's last plan and a checkpoint has a position in it; a warning
+    for other changes."""
+    from launcher.checkpoint.folders import committed  # imported here: a new run has no checkpoint
 
     planned = [event for event in run.read_events(Planned, Replanned) if event.data]
     before, now = (planned[-1].data or {}) if planned else {}, data_states(facts, at)
@@ -109,29 +109,30 @@ def check_data_is_same(run: RunDir, facts: Facts, at: DataAt = DataAt.ANY_PLACE)
         had = (
             f"it had {was} and has {content}"
             if was != content
-            else f"it has {content} as before, and others among them"
+            else f"it still has {content}, but their content differs"
         )
-        said = f"{path} is not what it was at the launch of {run.name} ({had})"
+        said = f"{path} has changed since the launch of {run.name} ({had})"
         if path not in training:
             warn(
-                f"{said}: evaluations from now on are of the new rows, so compare no losses across the change"
+                f"{said}: evaluations now use the new rows, so their losses cannot be compared with earlier ones"
             )
         elif newest is None:
             warn(f"{said}; there is no checkpoint yet, so the run begins on the new rows")
         elif not differs:
             warn(
-                f"{path} was written again since the launch of {run.name}, and is the same wherever it was compared; if its "
-                f"rows are others, some are trained on twice and others never: {newest.path.name} is a place in the old ones"
+                f"{path} was written again since the launch of {run.name}, and the parts that were compared are the same; if "
+                "other parts changed, some rows are trained on twice and some never, because "
+                f"{newest.path.name} has a position in the old rows"
             )
         else:
             raise RunError(
-                f"{said}, and {newest.path.name} is a place in the old rows; put the old data back, or launch a new "
+                f"{said}, and {newest.path.name} has a position in the old rows; put the old data back, or launch a new "
                 f"run that begins with its weights: resume={run.name} resume_weights_only=true"
             )
 
 
 def _differ(then: str, now: str) -> bool | None:
-    """Whether the contents differ for certain; False if only the time of the last change does, None if nothing does."""
+    """True if the contents differ for certain, False if only the time of the last change differs, None if nothing differs."""
     old, new = (_NOTED.fullmatch(text) for text in (then, now))
     if old is None or new is None or old["size"] != new["size"]:
         return True

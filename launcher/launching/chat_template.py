@@ -32,7 +32,7 @@ def shipped() -> list[str]:
 
 
 def read_format(config: Config) -> ChatFormat | None:
-    """The changes to the model's tokenizer; None for none. ConfigError for a template that cannot be read."""
+    """The changes to the model's tokenizer; None if it is not changed. ConfigError for a template that cannot be read."""
     model = config.model
     _check_tokens(model)
     if not (model.chat_template or model.added_tokens or model.eos_token or model.pad_token):
@@ -136,7 +136,7 @@ def _of_model(name: str, folder: Path) -> tuple[str, list[str], str | None]:
 
 
 def _without_bos(text: str) -> str:
-    """The template, which writes nothing for a beginning token that the model's tokenizer lacks (Qwen's, for one)."""
+    """The template, changed to write nothing where the model's tokenizer has no token for the beginning (Qwen's, for one)."""
     return f"{{%- set bos_token = bos_token | default('', true) -%}}{text}" if "bos_token" in text else text
 
 

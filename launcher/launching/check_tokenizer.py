@@ -10,7 +10,6 @@ from launcher.data.tokenizer import (
     find_source,
     load_source,
     load_tokenizer,
-    shelf,
     source_of,
 )
 from launcher.errors import DataError, nearest
@@ -18,6 +17,7 @@ from launcher.hub import cache_folder, endpoint, find_snapshot, offline_variable
 from launcher.launching.model_gate import folder_of
 from launcher.output import say
 from launcher.plan.chat_format import ChatFormat, fit_tokenizer
+from launcher.resources import shipped_models
 
 _OUT = "give a name from conf/model, a folder or a hub id, or leave --model out"
 _REFUSALS = {
@@ -66,7 +66,7 @@ def _is_cached(source: TokenizerSource, environ: Mapping[str, str]) -> bool:
 
 def _check(source: TokenizerSource, environ: Mapping[str, str]) -> None:
     """DataError if the hub cannot provide the model's files."""
-    close = nearest(source.model, shelf())
+    close = nearest(source.model, shipped_models())
     meant = f"; did you mean {close}?" if close and close != source.model else ""
     asked = f"--model {source.model}"
     if source.where.count("/") != 1:

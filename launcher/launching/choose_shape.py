@@ -110,7 +110,7 @@ def shape_rows(compared: "ComparedShapes | None") -> list[ShapeRow]:
 
 
 def shape_table(offers: "Sequence[Offer]", chosen: "Shape | None") -> str:
-    """The offers as a table; `?` is what is not known."""
+    """The offers as a table; `?` stands for a value that is not known."""
     return columns(_HEAD, [_row(offer, offer.shape == chosen) for offer in offers])
 
 

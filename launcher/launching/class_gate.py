@@ -13,7 +13,7 @@ _LISTED = 12
 
 
 def count_classes(config: Config, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """`classes`, the training rows of each class by its name, and `classified_rows`, of all; empty for another method.
+    """`classes`, the number of training rows by class name, and `classified_rows`, their sum; empty for another method.
 
     DataError with the place of a row whose label is not a class of the run, or of one with several classes if the run sorts
     each row into one. ConfigError if the rows are not read before the job and trainer.labels is not set.
@@ -40,8 +40,8 @@ def count_classes(config: Config, reports: list[dict[str, Any]]) -> dict[str, An
         _check_names(config, use, classes, names)
     if len(names) < 2 and not trainer.multi_label:
         raise DataError(
-            f"{reports[0]['path']}: all rows have label {names[0]!r}, and with one class there is nothing to tell apart; add "
-            "rows of other classes"
+            f"{reports[0]['path']}: all rows have label {names[0]!r}, and a classifier needs at least two classes; add rows of "
+            "other classes"
         )
     return {"classes": {name: round(counts[name]) for name in names}, "classified_rows": round(rows)}
 
@@ -88,5 +88,5 @@ def class_note(plan: LaunchPlan) -> list[str]:
         for name, weight in zip(classes.names, weights, strict=True)
     ]
     more = f" and {len(said) - _LISTED:,} more" if len(said) > _LISTED else ""
-    how = "each row has some of" if classes.multi_label else "each row has one of"
+    how = "each row has none, one or several of" if classes.multi_label else "each row has one of"
     return [f"{how} {len(said):,} classes: {', '.join(said[:_LISTED])}{more}"]

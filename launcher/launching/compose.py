@@ -76,7 +76,7 @@ def compose(
     register()
     check_words(arguments)
     if any("[" in word for word in arguments):
-        from launcher.launching.group_choice import check_choices  # by need: for lists of files alone
+        from launcher.launching.group_choice import check_choices  # imported here: for lists of files alone
 
         check_choices(arguments)
     expanded = _expand(arguments)

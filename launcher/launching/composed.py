@@ -46,12 +46,13 @@ class Composed:
     """Absolute path given with --config-dir."""
     sources: "tuple[SourceFile, ...]" = ()
     """The file given with --config, and those that it extends."""
-    sample_unasked: bool
-    """Whether the data is only the default of conf/config.yaml: nobody has named any."""
+    uses_default_data: bool
+    """Whether the data is the default of conf/config.yaml, because the user named none."""
     evaluation_left_out: bool
     """Whether the shipped evaluation file is not used, because data.path or data.sources names other data."""
     note: str
-    """What of the chosen model file was dropped for another model, and that a cluster file is unproven; empty if nothing."""
+    """Which keys of the model file were dropped because another model is named, and that the cluster file was not run at its
+    site; empty if neither."""
     compared: "ComparedShapes | None" = None
     """The shapes that resources.auto has compared; None before, and without it."""
 
@@ -62,7 +63,7 @@ def composed_of(cfg: DictConfig) -> Composed:
     if any(is_own(one.schema) for one in settings.runtime.config_sources):
         from launcher.launching.plain_words import (
             refuse_numbers,
-        )  # by need: most launches have no file of their own
+        )  # imported here: most launches have no file of their own
 
         refuse_numbers(settings)
     derived = OmegaConf.is_interpolation(cfg.data, "eval_path")
@@ -88,7 +89,7 @@ def composed_of(cfg: DictConfig) -> Composed:
         trial=str(settings.job.num) if settings.mode is RunMode.MULTIRUN else None,
         config_dir=next((str(one.path) for one in sources if one.provider == "command-line"), None),
         note=note,
-        sample_unasked=settings.runtime.choices.get("data") == _DEFAULT_DATA,
+        uses_default_data=settings.runtime.choices.get("data") == _DEFAULT_DATA,
         evaluation_left_out=derived and cfg.data.eval_path is None and cfg.data.eval_fraction is None,
     )
 
@@ -110,7 +111,7 @@ def to_config(cfg: DictConfig) -> Config:
         checked = cfg
         if OmegaConf.get_type(cfg) is not Config or not _is_typed(
             cfg
-        ):  # checking again is a twentieth of a launch
+        ):  # a second check would take a twentieth of a launch
             checked = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.to_container(cfg))
         config = OmegaConf.to_object(checked)
     except MissingMandatoryValue as error:

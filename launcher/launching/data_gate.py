@@ -80,7 +80,7 @@ def local_tasks(config: Config) -> tuple[str, ...]:
     """The tasks of eval_job whose documents are local files: what a check can compare with the training rows."""
     if config.eval_job.every is None:
         return ()
-    from launcher.data.task_documents import YAML, read_task  # by need: few runs name tasks
+    from launcher.data.task_documents import YAML, read_task  # imported here: few runs name tasks
 
     found: list[str] = []
     for name in config.eval_job.tasks:
@@ -213,7 +213,7 @@ def _refusal(report: dict[str, Any]) -> str:
 
 def _place(report: dict[str, Any], finding: Any) -> str:
     """The file and the line of a finding."""
-    from launcher.data.findings import said_line  # by need, as below: most data has no finding
+    from launcher.data.findings import said_line  # imported here, as below: most data has no finding
 
     return f"{finding.get('file') or report['path']}{said_line(finding)}"
 
@@ -241,7 +241,7 @@ def _files_of_tasks(tasks: tuple[str, ...]) -> list[str]:
     """The files that decide what the documents of these tasks are."""
     if not tasks:
         return []
-    from launcher.data.task_documents import read_task  # by need: few runs name tasks
+    from launcher.data.task_documents import read_task  # imported here: few runs name tasks
 
     return [file for name in tasks for file in read_task(name).files]
 

@@ -32,7 +32,7 @@ def refuse_elsewhere(cfg: DictConfig, settings: Any) -> None:
 
 def check_destination(ssh: str) -> str:
     """`ssh` itself if it is a destination; ConfigError otherwise."""
-    from launcher.run.remote import DESTINATION  # by need: most runs are launched where they run
+    from launcher.run.remote import DESTINATION  # imported here: most runs are launched where they run
 
     if not DESTINATION.fullmatch(ssh):
         raise ConfigError(

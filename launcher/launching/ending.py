@@ -87,7 +87,7 @@ def cancel(run: RunDir) -> CancelledJob:
 
 
 def _is_served(run: RunDir) -> bool:
-    """Whether a job serves the run, or may."""
+    """Whether a job serves the run, or may serve it."""
     job = serving_job(run)
     return job is not None and job.is_alive
 
@@ -134,7 +134,7 @@ def delete(folder: Path) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         raise RunError(
-            f"{folder} cannot be removed: {error.strerror} ({error.filename}); what is left of it stays"
+            f"{folder} cannot be removed: {error.strerror} ({error.filename}); the files that are left stay there"
         ) from None
 
 

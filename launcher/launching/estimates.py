@@ -155,7 +155,7 @@ def explain_lines(plan: LaunchPlan) -> Lines:
 
 
 def _alternatives(config: Config, plan: LaunchPlan) -> list[Alternative]:
-    """Settings near the plan: for one that does not fit those that do, the nearest first; then the best of each kind."""
+    """Other settings: if the plan does not fit, first those that fit, the nearest to it first; then the best of each kind."""
     if fits(config, plan) is not False:
         return find_alternatives(config, plan)
     from launcher.plan.way_out import find_ways_out  # only a plan that does not fit needs it
@@ -186,7 +186,7 @@ def _verdict(config: Config, plan: LaunchPlan) -> Lines:
         needs += f" (no: {limit[0]}={limit[1]:g}; a launch would be refused)"
     if beside := find_method(plan.trainer).processes(config):
         number = "a process" if beside == 1 else f"{beside} processes"
-        needs += f" (with {number} beside each rank, without what their functions load)"
+        needs += f" (with {number} beside each rank, but without the memory that their functions take)"
     room = f"{needs}, {plan.room.checkpoint_gib:.2f} GiB per checkpoint"
     return [("fits", fits), *bars, ("needs", room)]
 
@@ -217,7 +217,7 @@ def _queue(plan: LaunchPlan, course: ExpectedCourse | None) -> Lines:
         if plan.save and plan.save.weights_only:
             way = "its checkpoints have no optimizer state; set resume_weights_only=true, or raise resources.time"
         elif plan.save:
-            way = "its start and the loss at the limit leave no time to train; raise resources.time"
+            way = "its start and the steps that it repeats after each limit leave no time to train; raise resources.time"
         return [("queue", f"{limit} interrupts it, and it never finishes: {way}")]
     cut = f"{limit} interrupts it" if course.cut else f"within {limit}"
     share = course.effective_training_time or 0

@@ -126,9 +126,9 @@ def config_dir_of(arguments: Sequence[str]) -> Path | None:
 
 
 _MOST = 15
-"""Names in one sentence."""
+"""How many names one sentence lists at most."""
 _RENAMED = {"resources.silence_s": "resources.hang_timeout_s"}
-"""Former names of keys, and the present ones."""
+"""Former name of a key -> its present name."""
 
 
 def unknown_key(key: str) -> str:

@@ -89,7 +89,7 @@ def explain_file(error: BaseException, arguments: Sequence[str]) -> str | None:
         return f"--config-dir={missing[1]} is not a folder; give the folder that holds cluster/, experiment/, ..."
     named = re.match(r"In '([^']+)': \w+ raised while composing", str(error))
     if named and folder and "KeyValidationError" in named[0]:
-        from launcher.launching.plain_words import key_fault  # by need: it reads the file
+        from launcher.launching.plain_words import key_fault  # imported here: it reads the file
 
         return key_fault(folder / f"{named[1]}.yaml")
     return _list_for_keys(folder, named[1]) if named and folder else None

@@ -34,7 +34,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     file, which is named before any other fault."""
     refuse_secrets(repr(config), secrets_of(os.environ))
     if config.notify:
-        from launcher.config.notify import check_targets  # by need: most runs tell nobody
+        from launcher.config.notify import check_targets  # imported here: most runs tell nobody
 
         check_targets(config.notify, os.environ)
     check_files(config)
@@ -74,7 +74,7 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
         save_s=known["save_s"],
         restart_s=known["restart_s"],
         shutdown_s=known["shutdown_s"],
-        kill_wait_s=place.with_timeout(_ANSWER_S).grace_s(),
+        kill_wait_s=place.with_timeout(_ANSWER_S).grace_s(str(config.cluster.sbatch.get("clusters") or "")),
         version=__version__,
     )
 
@@ -87,7 +87,7 @@ def count(config: Config, facts: Facts) -> Facts:
     facts = dataclasses.replace(facts, **count_examples(config, reports))
     if not find_method(config.trainer.kind).classifies:
         return facts
-    from launcher.launching.class_gate import count_classes  # by need: few runs train a classifier
+    from launcher.launching.class_gate import count_classes  # imported here: few runs train a classifier
 
     return dataclasses.replace(facts, **count_classes(config, reports))
 
@@ -95,7 +95,7 @@ def count(config: Config, facts: Facts) -> Facts:
 def _look_at_teacher(config: Config, chat: ChatFormat | None) -> dict[str, Any] | None:
     """The config.json of the teacher that the run loads, if it is here; ConfigError for it or for a stored output of one that
     does not fit the run."""
-    from launcher.launching.teacher_gate import (  # by need: few runs learn from a teacher
+    from launcher.launching.teacher_gate import (  # imported here: few runs learn from a teacher
         check_stored,
         check_teacher,
     )

@@ -58,7 +58,7 @@ def inspect_model(config: Config) -> str:
             write_text(kept, json.dumps(found))
     if values is None or inspected(values, config.cache_dir) is None:
         raise ConfigError(
-            f"cache_dir={config.cache_dir} cannot be written, and what --inspect has counted is kept there"
+            f"cache_dir={config.cache_dir} cannot be written, and what --inspect has counted is kept there; choose another one"
         )
     return _said(model.name_or_path, shape_from(found), "counted on the meta device")
 

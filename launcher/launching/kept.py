@@ -26,9 +26,10 @@ KEPT_FROM = 8 << 20
 """File size from which a file is identified by its size and modification time; a smaller one is identified by its content."""
 _known: dict[str, dict[str, Any]] = {}
 _LOOK: Mapping[str, Any] = {"places": Mapping[str, int | None], "without": Mapping[str, int | None]}
-"""What a look for row formats leaves."""
+"""The fields, with their types, of the file which records that no installed package has row formats."""
 _SETTLED_NS = 2_000_000_000
-"""A place that changed less than this ago may change again within the resolution of its time stamp, so it proves nothing."""
+"""Nanoseconds: a place that changed more recently may change again within the resolution of its time stamp, so its stamp does
+not show that it is unchanged."""
 
 
 def remembered(

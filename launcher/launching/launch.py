@@ -38,7 +38,7 @@ class PlannedRun:
     run: RunDir
     plan: LaunchPlan
     warnings: tuple[str, ...] | None = None
-    """What was printed of it; None before."""
+    """The warnings that were printed about it; None until they are printed."""
 
 
 class LaunchReport(TypedDict):
@@ -110,7 +110,7 @@ def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
     check_packages(composed.config, plan)
     if Path(composed.config.model.name_or_path).is_dir():
         from launcher.launching.model_files import (
-            check_model_files,  # by need: most models are named by their ids
+            check_model_files,  # imported here: most models are named by their ids
         )
 
         check_model_files(composed.config)
@@ -128,7 +128,7 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
         check_hub(one.composed.config, one.plan)
         if one.composed.config.hub.push is not None:
             from launcher.launching.push_target import (
-                check_repository,  # by need, as below: most runs push nothing
+                check_repository,  # imported here, as below: most runs push nothing
             )
 
             check_repository(one.composed.config)
@@ -180,7 +180,7 @@ def start_here(run: RunDir, cluster: Cluster) -> subprocess.Popen[bytes]:
     if job:
         run.note_job(cluster.name, job.id)
     else:
-        from launcher.processes import start_ticks  # by need: a queue knows its jobs by their ids
+        from launcher.processes import start_ticks  # imported here: a queue knows its jobs by their ids
 
         run.note_job(cluster.name, str(process.pid), start_ticks(process.pid))
     return process

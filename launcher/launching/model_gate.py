@@ -16,7 +16,7 @@ from launcher.launching.model_name import check_hub_name
 from launcher.reading import object_in
 
 ADAPTER = "adapter_config.json"
-_SEES = (
+_VISION_KEYS = (
     "vision_config",
     "vision_tower",
     "vision_model",
@@ -24,8 +24,8 @@ _SEES = (
     "image_token_index",
     "img_processor",
 )
-"""Keys that the config.json of a model for images has."""
-_HEARS = ("audio_config", "audio_token_id", "audio_token_index")
+"""Keys that only the config.json of a model for images has."""
+_AUDIO_KEYS = ("audio_config", "audio_token_id", "audio_token_index")
 _NAMED = re.compile(
     r"(?i)(^|[-_.])(vl\d*|vision|llava|paligemma\d*|idefics\d*|pixtral|internvl\d*|smolvlm\d*|moondream\d*)([-_.]|$)"
 )
@@ -89,9 +89,9 @@ def refuse_other_kinds(told: str, values: Mapping[str, Any]) -> None:
         else str(values.get("model_type"))
     )
     kind = ""
-    if any(values.get(key) is not None for key in _SEES):
+    if any(values.get(key) is not None for key in _VISION_KEYS):
         kind = "a vision-language checkpoint"
-    elif any(values.get(key) is not None for key in _HEARS):
+    elif any(values.get(key) is not None for key in _AUDIO_KEYS):
         kind = "a checkpoint for audio"
     elif values.get("is_encoder_decoder"):
         kind = "an encoder-decoder model"

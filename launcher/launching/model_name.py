@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from launcher.errors import ConfigError, nearest
-from launcher.resources import resource_dir
+from launcher.resources import shipped_models
 
 PLAIN = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)
 """A name that a repository can have. Source: huggingface_hub/utils/_validators.py, validate_repo_id."""
@@ -13,18 +13,13 @@ _BELOW = re.compile(r"/(?:tree|blob|resolve)/([^/]+)")
 _REVISION = "model.revision"
 
 
-def shelf() -> list[str]:
-    """The names of the models of conf/model."""
-    return sorted(path.stem for path in (resource_dir("conf") / "model").glob("*.yaml"))
-
-
 def check_hub_name(key: str, name: str, revision: str = _REVISION) -> None:
     """ConfigError for a name that no repository of a hub can have, and for a mistyped name of conf/model.
 
     The name is not that of a folder of this machine. `revision` is the key of the revision of the same model.
     """
     told = f"{key}={name!r}" if name != name.strip() or not name else f"{key}={name}"
-    close = nearest(name.lower().replace("-", "_"), shelf()) if "/" not in name else None
+    close = nearest(name.lower().replace("-", "_"), shipped_models()) if "/" not in name else None
     if close and _alike(name, close):
         raise ConfigError(
             f"{told} is neither a folder here nor a model on a hub, whose id is OWNER/NAME; did you mean model={close}?"

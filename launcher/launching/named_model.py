@@ -32,7 +32,7 @@ def fit_to_name(cfg: DictConfig, choice: str | None, folders: Sequence[str], typ
     with read_write(cfg), open_dict(cfg):
         name = model.name_or_path = _expanded(str(model.name_or_path))
         own = {override.lstrip("+~").partition("=")[0] for override in typed}
-        shelf = [one for one in _files(choice, folders) if one.get("name_or_path") not in (None, name)]
+        files = [one for one in _files(choice, folders) if one.get("name_or_path") not in (None, name)]
         dropped: list[str] = []
         partly = ""
         for key in BELONGS:
@@ -40,10 +40,12 @@ def fit_to_name(cfg: DictConfig, choice: str | None, folders: Sequence[str], typ
             if said in own:
                 continue
             if parts := sorted(one.rpartition(".")[2] for one in own if one.startswith(f"{said}.")):
-                if any(file.get(key) for file in shelf):
-                    partly = f"{said} has only {', '.join(parts)} of its own, and the rest of model={choice}"
+                if any(file.get(key) for file in files):
+                    partly = (
+                        f"{said} takes only {', '.join(parts)} from you, and the rest from model={choice}"
+                    )
                 continue
-            if any(key in file and _same(model[key], file[key]) for file in shelf):
+            if any(key in file and _same(model[key], file[key]) for file in files):
                 model[key] = "pretrained" if key == "init" else None
                 dropped.append(said)
         if not dropped and not partly:

@@ -16,7 +16,7 @@ from launcher.plugins.base import make_plugins
 from launcher.trackers.registry import TRACKERS
 
 _VLLM = Package(module="vllm", name="vllm", install="pip install 'trl[vllm]'")
-"""Generates; the ranks also need it to send weights to a server of their own kind."""
+"""The package that generates answers; ranks that send their weights to a vLLM server import it too."""
 _STACK = ("torch", "transformers", "accelerate", "peft", "trl", "datasets")
 """What every run imports."""
 

@@ -32,7 +32,7 @@ def _writers(path: Path) -> Iterator[str]:
     except OSError:
         return
     if status.st_uid not in (os.geteuid(), 0, _UNKNOWN):
-        from launcher.run.owner import name_of  # by need: most folders are one's own or root's
+        from launcher.run.owner import name_of  # imported here: most folders are one's own or root's
 
         yield f"{path} belongs to {name_of(status.st_uid)}, who can write there,"
     if status.st_mode & stat.S_ISVTX:  # as in /tmp: each user renames only what is their own

@@ -29,7 +29,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     """Every warning about a run, the most important first."""
     config = composed.config
     found = [
-        *what_it_trains(config, plan, unasked=composed.sample_unasked),
+        *what_it_trains(config, plan, default_data=composed.uses_default_data),
         in_minutes(config.resources.time),
         steep(config.trainer.learning_rate),
         cpu_warning(config, plan),
@@ -47,10 +47,10 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
     return [one for one in found if one]
 
 
-def what_it_trains(config: Config, plan: LaunchPlan, *, unasked: bool) -> list[str]:
+def what_it_trains(config: Config, plan: LaunchPlan, *, default_data: bool) -> list[str]:
     """Warnings about shipped data that the user did not choose, and about too few steps."""
     found: list[str] = []
-    if unasked and is_shipped(config.data.path):
+    if default_data and is_shipped(config.data.path):
         found.append(
             f"this run trains on the shipped sample ({plan.facts.rows or 'a few'} short chats), because data.path is not set; "
             "set data.path=FILE, or data=quickstart if the sample is what you want"

@@ -51,7 +51,7 @@ def look(composed: Composed, moment: datetime) -> Looked:
 def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     """The plan of a run in that folder, which can already exist."""
     if composed.config.hub.push is not None:
-        from launcher.launching.push_target import check_push  # by need: most runs push nothing
+        from launcher.launching.push_target import check_push  # imported here: most runs push nothing
 
         check_push(composed.config, trial=composed.trial is not None)
     facts = gather(composed.config, composed.experiment, run)

@@ -155,7 +155,7 @@ def generation_line(generation: Generation) -> str:
     if generation.weights_gib is not None and generation.answer_gib is not None:
         memory = (
             f"; on each of its GPUs {generation.weights_gib:.1f} GiB of weights and {generation.answer_gib:.2f} GiB for each "
-            "answer of full length, estimated; its time is not"
+            "answer of full length (estimated; the time that it takes is not)"
         )
     if not generation.is_server:
         return f"vLLM in the ranks, {generation.gpu_memory_utilization:.0%} of each GPU{memory}"

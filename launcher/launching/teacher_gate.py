@@ -72,7 +72,7 @@ def _check_vocabulary(told: str, config: Config, folder: Path, chat: ChatFormat 
     own = folder_of(config)
     if not (folder / _FILE).is_file():
         return
-    from launcher.data.vocabulary import (  # by need, as below: few runs have a teacher
+    from launcher.data.vocabulary import (  # imported here, as below: few runs have a teacher
         first_difference,
         read_vocabulary,
     )
@@ -102,9 +102,9 @@ def _same_file(one: Path, other: Path) -> bool:
 def check_stored(config: Config) -> None:
     """ConfigError if trainer.teacher_logits is not a stored output, or was stored with other settings than the run's."""
     if config.trainer.teacher_logits is not None:
-        from launcher.data.taught import check_taught, read_taught
+        from launcher.data.stored_output import check_stored_output, read_stored_output
 
-        check_taught(config, read_taught(config.trainer.teacher_logits))
+        check_stored_output(config, read_stored_output(config.trainer.teacher_logits))
 
 
 def stored_note(config: Config) -> list[str]:
@@ -112,12 +112,12 @@ def stored_note(config: Config) -> list[str]:
     folder = config.trainer.teacher_logits
     if folder is None or not Path(folder).is_dir():
         return []
-    from launcher.data.taught import read_taught
+    from launcher.data.stored_output import read_stored_output
 
-    taught = read_taught(folder)
-    left = f"; the other words, {percent(taught.left_out)} of the probability, count as one"
+    taught = read_stored_output(folder)
+    left = f"; all others, with {percent(taught.left_out)} of the probability, count as one"
     return [
-        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely words of {taught.tokens:,} tokens"
+        f"the stored output of {taught.teacher} has the {taught.top_k:,} most likely next tokens at {taught.tokens:,} tokens"
         + (left if taught.top_k < taught.vocabulary else "")
     ]
 

@@ -17,12 +17,13 @@ from launcher.reading import object_in
 from launcher.run import write_text
 from launcher.units import number, plural
 
-_ELSEWHERE = ("path", "eval_path", "check", "num_workers", "prefetch_factor")
+_WITHOUT_EFFECT = ("path", "eval_path", "check", "num_workers", "prefetch_factor")
 """Keys of the data group that do not change the tokens, as the files' contents do."""
 
 
 def note_tokens(config: Config, facts: Facts, sets: Sequence[Mapping[str, Any]]) -> None:
-    """Writes down the sets that were found or made in the cache; what cannot be written is not said later."""
+    """Writes a note of the sets that were found or made in the cache. Without the note, which is no error, `plan` does not
+    mention them."""
     note = _note(config, facts)
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -44,10 +45,11 @@ def _size(made: Mapping[str, Any]) -> str:
 
 
 def _note(config: Config, facts: Facts) -> Path:
-    """The note for what decides the tokens, as far as it is known without a tokenizer. The ranks compare all of it."""
+    """The path of the note, made from what decides the tokens as far as it is known without a tokenizer; the ranks compare all
+    of it."""
     data, model, trainer = dataclasses.asdict(config.data), config.model, config.trainer
     words = (
-        {key: repr(value) for key, value in data.items() if key not in _ELSEWHERE},
+        {key: repr(value) for key, value in data.items() if key not in _WITHOUT_EFFECT},
         [path if path.startswith(HUB) else [*states([path]).values()] for path in facts.all_data],
         (
             model.name_or_path,

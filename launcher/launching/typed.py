@@ -87,7 +87,7 @@ def _with_texts(argument: str, swept: bool) -> str:
     values = value.split(",") if swept else [value]
     if not any(map(_NUMBER.fullmatch, values)):
         return argument
-    from launcher.config.texts import declares_text  # by need: few arguments look like this
+    from launcher.config.texts import declares_text  # imported here: few arguments look like this
 
     if not declares_text(key.lstrip("+")):
         return argument

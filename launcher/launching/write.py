@@ -102,7 +102,7 @@ def _is_of_other_shape(found: RunDir, composed: Composed, config: str) -> bool:
     written = _read(found.config)
     if not composed.compared or not written:
         return False
-    from launcher.config.kept_yaml import refused  # by need: most launches compare no shapes
+    from launcher.config.kept_yaml import refused  # imported here: most launches compare no shapes
 
     try:
         with refused(found.config):
@@ -136,7 +136,7 @@ def rewrite_run(
 
     If it is interrupted, the files do not match each other and no node accepts them; it can be repeated.
     """
-    from launcher.launching.earlier_files import keep_earlier  # by need: a launch has no earlier files
+    from launcher.launching.earlier_files import keep_earlier  # imported here: a launch has no earlier files
 
     texts = render(plan)
     _make_caches(plan, composed)

@@ -65,7 +65,7 @@ def _gpus(records: Sequence[NodeRecord], how: str) -> list[SiteFact]:
     if links:
         found.append(
             SiteFact(
-                what="copy from GPU 0 to GPU 1, GB/s", value=_about(min(links)), how=how,
+                what="copy from GPU 0 to GPU 1, GB/s", value=_to_one_digit(min(links)), how=how,
                 note="cluster.link_gb_s; `calibrate` measures what a run reaches",
             )
         )  # fmt: skip
@@ -104,7 +104,7 @@ def _networks(records: Sequence[NodeRecord], how: str) -> list[SiteFact]:
     if clocks:
         apart = max(clocks)
         note = "the clocks differ too much: ask for NTP" if apart > _CLOCK_S else ""
-        value = f"{_about(apart)} s" if apart > _CLOCK_S else "less than a second"
+        value = f"{_to_one_digit(apart)} s" if apart > _CLOCK_S else "less than a second"
         found.append(SiteFact(what="clocks of the nodes differ by", value=value, how=how, note=note))
     return found
 
@@ -132,7 +132,7 @@ def _link(name: str, links: Sequence[Link], how: str) -> SiteFact:
         )
     speed = min(link.gb_s or 0.0 for link in links)
     return SiteFact(
-        what=f"between nodes over {name}, GB/s", value=_about(speed), how=f"{how}, one TCP connection"
+        what=f"between nodes over {name}, GB/s", value=_to_one_digit(speed), how=f"{how}, one TCP connection"
     )
 
 
@@ -142,7 +142,7 @@ def _disk(records: Sequence[NodeRecord], place: int, how: str) -> SiteFact:
     writes = [one.write_gb_s for one in disks if one.write_gb_s is not None]
     reads = [one.read_gb_s for one in disks if one.read_gb_s is not None]
     speed = (
-        f"{_about(min(writes))} GB/s written, {_about(min(reads))} GB/s read"
+        f"{_to_one_digit(min(writes))} GB/s written, {_to_one_digit(min(reads))} GB/s read"
         if writes and reads
         else "it cannot be written"
     )
@@ -151,11 +151,11 @@ def _disk(records: Sequence[NodeRecord], place: int, how: str) -> SiteFact:
         what=f"{disks[0].path} ({disks[0].kind})",
         value=speed,
         how=how,
-        note=f"{_about(free)} GB free{memory}",
+        note=f"{_to_one_digit(free)} GB free{memory}",
     )
 
 
-def _about(value: float) -> float | int:
+def _to_one_digit(value: float) -> float | int:
     """The value with one significant digit."""
     rounded = float(f"{value:.1g}")
     return int(rounded) if rounded.is_integer() else rounded

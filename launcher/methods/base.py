@@ -110,7 +110,7 @@ class Method:
     not_estimated: str | None = None
     """The reason why memory and time are not estimated, as the words after a colon; None if they are estimated."""
     processes: Callable[[Config], int] = _no_passes
-    """Processes that each rank starts beside itself for the whole training, such as those of reward functions."""
+    """Processes that each rank starts for the whole training, such as those of reward functions."""
     fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict[str, tuple[type, ...]])
     """Further fields of trl's class of arguments, and their types: trainer.args passes them on unchecked."""
     refused: Mapping[str, str] = field(default_factory=dict[str, str])

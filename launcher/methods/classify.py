@@ -20,12 +20,14 @@ def _check(config: Config) -> None:
     for label in labels:
         if label in named or not label.strip():
             raise PlanError(
-                f"trainer.labels={list(labels)} must name each class once, and {label!r} is not such a name"
+                f"trainer.labels={list(labels)} must name each class once, and {label!r} is "
+                f"{'there twice' if label in named else 'blank'}; take it out"
             )
         named.add(label)
     if len(labels) < 2 and not config.trainer.multi_label:
         raise PlanError(
-            f"trainer.labels={list(labels)} must name at least 2 classes, or there is nothing to tell apart"
+            f"trainer.labels={list(labels)} must name at least 2 classes; add the others, or use trainer.labels=null for those "
+            "of the training rows"
         )
 
 

@@ -57,7 +57,7 @@ SPEC = Method(
             name="alpha",
             passed=False,
             holds=lambda value: 0 <= value < 1,
-            rule="at least 0 and below 1, because 1 would not use the teacher; trainer=sft trains so",
+            rule="at least 0 and below 1, because 1 would not use the teacher; use trainer=sft for that",
         ),
     ),
     arguments=_arguments,

@@ -1,4 +1,4 @@
-"""Makes a LaunchPlan of a configuration and facts, as a pure function."""
+"""Makes a LaunchPlan from a configuration and facts, as a pure function."""
 
 from launcher.plan.facts import Facts
 from launcher.plan.fit import with_estimates

@@ -11,7 +11,7 @@ from launcher.plan.model import block_norm_names, count_lora, expert_adapters, l
 
 EMBEDDING, HEAD = "embed_tokens", "lm_head"
 OF_MLP = frozenset({"gate_proj", "up_proj", "down_proj", "gate_up_proj", "w1", "w2", "w3"})
-"""Names of the layers of an MLP, and of those of an expert in the checkpoints of Mixtral."""
+"""Names of the linear layers of an MLP, and of an expert in checkpoints of Mixtral."""
 
 
 @frozen_dataclass
@@ -39,7 +39,7 @@ class Adapter:
     exclude: tuple[str, ...] = ()
     """Names of layers that are not adapted."""
     parameters: tuple[str, ...] = ()
-    """Names of parameters that are adapted beside the layers."""
+    """Names of parameters outside of layers that are adapted as well."""
     router: bool = False
     """Whether the routers of a mixture of experts are adapted."""
     ranks: tuple[tuple[str, int], ...] = ()
@@ -244,7 +244,8 @@ def trains_head(shape: ArchitectureConfig, adapter: Adapter | None) -> bool:
 
 
 def token_tables(shape: ArchitectureConfig, adapter: Adapter) -> int:
-    """The number of tables with trained rows: the embedding, and the head unless tied to it; none that is trained whole."""
+    """The number of tables with trained rows: the embedding, and the head unless tied to it. One that is trained whole does not
+    count."""
     if not adapter.tokens:
         return 0
     whole = trains_embedding(shape, adapter), trains_head(shape, adapter)

@@ -1,4 +1,4 @@
-"""Whether torch's allocator on the ranks grows its segments: decided by the plan, and read from it by the memory estimate."""
+"""Whether torch's allocator on the ranks grows its segments. The plan decides it, and the memory estimate reads it there."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,11 @@ GROWS = "expandable_segments:True"
 
 
 def allocator_variables(config: Config, device: str) -> dict[str, str]:
-    """The variable that makes the segments grow; empty if cluster.env has settings of the allocator, and where they cannot.
+    """The variable that makes the segments grow; empty if cluster.env sets the allocator, and where segments must not grow.
 
-    They cannot with vLLM in the ranks, whose memory pool needs segments that stay, and are not asked for on AMD's GPUs, for
-    which torch lists no support. Source: vLLM's CuMemAllocator; pytorch issue 147851; torch's notes on CUDA, "Optimizing
-    memory usage with PYTORCH_ALLOC_CONF".
+    They must not with vLLM in the ranks, whose memory pool needs segments that stay, nor on AMD's GPUs, for which torch lists
+    no support. Source: vLLM's CuMemAllocator; pytorch issue 147851; torch's notes on CUDA, "Optimizing memory usage with
+    PYTORCH_ALLOC_CONF".
     """
     own = {ALLOCATOR, OLDER_ALLOCATOR} & set(config.cluster.env)
     inside = config.generation.mode is GenerationMode.colocate
@@ -25,7 +25,7 @@ def allocator_variables(config: Config, device: str) -> dict[str, str]:
 
 
 def grows_segments(env: Mapping[str, str]) -> bool:
-    """Whether the ranks' environment makes them grow. torch reads the older variable only without the newer one."""
+    """Whether the ranks' environment makes the segments grow. torch reads the older variable only if the newer is not set."""
     return GROWS in env.get(ALLOCATOR, env.get(OLDER_ALLOCATOR, "")).replace(" ", "")
 
 

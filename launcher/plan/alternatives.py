@@ -51,14 +51,16 @@ def _cheapest(search: Search) -> Alternative | None:
 
 
 def _largest_micro_batch(search: Search) -> Alternative | None:
-    """The largest micro-batch with the other settings as planned."""
-    per_rank = search.load.sequences * search.load.accumulation
+    """The largest micro-batch with the other settings as planned that fits and breaks no rule."""
+    load = search.load
+    per_rank = load.sequences * load.accumulation
     return _last(
         search,
         "largest_micro_batch",
         [
-            dataclasses.replace(search.load, sequences=micro, accumulation=per_rank // micro)
+            dataclasses.replace(load, sequences=micro, accumulation=per_rank // micro)
             for micro in divisors(per_rank)
+            if search.works(load.strategy, load.degrees, micro)
         ],
     )
 
@@ -70,7 +72,7 @@ def _longest_context(search: Search) -> Alternative | None:
 
 def _longest_tiled_context(search: Search) -> Alternative | None:
     """The longest sequences if the MLPs compute them in tiles, with the other settings as planned; None if they do so already,
-    or if that makes them no longer."""
+    or if tiles allow no longer sequences."""
     tiled = dataclasses.replace(search.load, mlp_tile_tokens=search.load.hidden_size)
     if search.load.mlp_tile_tokens is not None or not search.tiles():
         return None
@@ -80,7 +82,7 @@ def _longest_tiled_context(search: Search) -> Alternative | None:
 
 
 def _longest_shared_context(search: Search) -> Alternative | None:
-    """The longest sequences if as many of the planned GPUs as the rules allow share each; None if they do so already."""
+    """The longest sequences if each is shared by as many of the planned GPUs as the rules allow; None if that is planned."""
     world, strategy = search.load.degrees.world_size, search.load.strategy
     for size in reversed([one for one in divisors(world) if one > search.load.degrees.sequence]):
         other = search.shared(size)

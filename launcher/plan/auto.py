@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from launcher.config import Config, StrategyConfig
 from launcher.errors import PlanError
+from launcher.plan.broken_rules import broken_rules
 from launcher.plan.combination import Combination
 from launcher.plan.combine import combination_of
 from launcher.plan.facts import Facts
@@ -37,7 +38,8 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
     if load is None and facts.device != "cuda":
         return (
             start,
-            f"{_keys_auto(keys)}: CPU ranks need no sharding, so {plan.strategy.name} with micro-batch 1 is used",
+            f"{_keys_auto(keys)}: the memory of CPU ranks is not estimated, so {plan.strategy.name} with micro-batch "
+            f"{plan.batch.micro_batch_size} is used",
         )
     if load is None or size is None:
         raise PlanError(
@@ -46,9 +48,10 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
             f"{'strategy=zero3' if free_strategy else f'{keys[0]}=1'}"
         )
     groups: Iterable[list[_Choice]] = [[(load.strategy, load.degrees)]]
+    run = combination_of(start, plan)
     if free_strategy:
-        groups = _choices(config, combination_of(start, plan), plan.topology)
-    tried = _try(config, load, groups, size, free_micro=free_micro)
+        groups = _choices(config, run, plan.topology)
+    tried = _try(config, load, run, groups, size, free_micro=free_micro)
     if not tried:
         raise PlanError(
             f"{keys[0]}=auto: no strategy works with the other keys of this group on {plan.topology.world_size} ranks; take "
@@ -76,7 +79,8 @@ def settle(config: Config, facts: Facts, make: Callable[[Config], LaunchPlan]) -
 def _sequence_sizes(config: Config, world_size: int) -> list[int]:
     """The values of strategy.sequence_parallel_size to try, in ascending order.
 
-    A typed one is kept; otherwise those that divide the ranks and the longest row, and whose groups divide the global batch.
+    A degree that the configuration sets is kept; otherwise they are those that divide the ranks and the longest row, and whose
+    groups divide the global batch.
     """
     asked, batch = config.strategy.sequence_parallel_size, config.batch
     if asked != 1 or world_size < 1:
@@ -93,9 +97,25 @@ def _sequence_sizes(config: Config, world_size: int) -> list[int]:
 def _start(config: Config, make: Callable[[Config], LaunchPlan]) -> tuple[Config, LaunchPlan]:
     """The simplest configuration and its plan, which refuses what no choice can fix.
 
-    Its ranks share sequences if the global batch has fewer sequences than there are ranks.
+    A free micro-batch is the smallest that can be planned: some methods have a rule against 1. The ranks share sequences if the
+    global batch has fewer sequences than there are ranks.
     """
-    micro = 1 if config.batch.micro_batch_size == AUTO else None
+    if config.batch.micro_batch_size != AUTO:
+        return _start_with(config, None, make)
+    first: PlanError | None = None
+    for micro in divisors(max(config.batch.global_batch_size, 1)):
+        try:
+            return _start_with(config, micro, make)
+        except PlanError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _start_with(
+    config: Config, micro: int | None, make: Callable[[Config], LaunchPlan]
+) -> tuple[Config, LaunchPlan]:
+    """The simplest configuration with this micro-batch (None: the configured one), and its plan."""
     if config.strategy.engine != AUTO:
         start = _with(config, None, micro)
         return start, make(start)
@@ -124,9 +144,15 @@ def _choices(config: Config, run: Combination, topology: Topology) -> Iterator[l
 
 
 def _try(
-    config: Config, load: Load, groups: Iterable[list[_Choice]], size: float, *, free_micro: bool
+    config: Config,
+    load: Load,
+    run: Combination,
+    groups: Iterable[list[_Choice]],
+    size: float,
+    *,
+    free_micro: bool,
 ) -> list[tuple[Load, float]]:
-    """Each choice with each micro-batch that divides the sequences of its ranks, and the GiB that it needs.
+    """Each choice with each micro-batch that divides the sequences of its ranks and breaks no rule, and the GiB that it needs.
 
     Larger groups of ranks that share a sequence are not tried once something fits without offloading: they are never faster,
     since the ranks exchange more and a step has more passes.
@@ -137,6 +163,9 @@ def _try(
         for strategy, degrees in choices:
             per_rank = batch // degrees.data_parallel_size
             for micro in divisors(per_rank) if free_micro else [load.sequences]:
+                tries = dataclasses.replace(run, strategy=strategy, degrees=degrees, micro_batch_size=micro)
+                if free_micro and any(broken_rules(tries)):
+                    continue
                 passes = per_rank // micro
                 one = dataclasses.replace(
                     load, strategy=strategy, degrees=degrees, sequences=micro, accumulation=passes
@@ -152,8 +181,8 @@ def _try(
 def _fastest(config: Config, facts: Facts, tried: list[tuple[Load, float]], size: float) -> Load:
     """The setting with the shortest step among those that leave MARGIN free, else among those that fit, else the smallest.
 
-    Among equally fast ones, those within SAME of the shortest step, it is the first: the one that shares sequences and shards
-    state least.
+    Among equally fast settings (within SAME of the shortest step) it is the first one, which shares sequences and shards state
+    least.
     """
     for room in (size * (1 - MARGIN), size):
         fitting = [one for one, total in tried if total <= room]

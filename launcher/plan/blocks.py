@@ -9,7 +9,11 @@ from launcher.config import ArchitectureConfig
 from launcher.frozen_dataclass import frozen_dataclass
 
 PLAIN = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe", "smollm3")
-GEMMA = ("gemma", "gemma2", "gemma3_text")  # their head is tied where config.json does not say
+GEMMA = (
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+)  # their head is tied to the embedding unless config.json says otherwise
 FUSED = ("phi3",)
 """q, k and v are one layer, and so are gate and up."""
 SINKS = ("gpt_oss",)
@@ -27,7 +31,7 @@ class Block:
     """Blocks that hold the same tensors."""
 
     layers: tuple[int, ...]
-    """Their numbers; empty for tensors outside of all blocks."""
+    """Indices of these blocks; empty for tensors outside of all blocks."""
     linears: Mapping[str, tuple[int, int]]
     """Path in the block -> (in_features, out_features) of a linear layer."""
     others: Mapping[str, tuple[int, ...]]
@@ -35,7 +39,7 @@ class Block:
 
     @property
     def count(self) -> int:
-        """How often the model has these tensors."""
+        """Number of these blocks; 1 for tensors outside of all blocks."""
         return len(self.layers) or 1
 
 
@@ -45,7 +49,7 @@ def is_plain(shape: ArchitectureConfig) -> bool:
 
 
 def blocks_of(shape: ArchitectureConfig) -> tuple[Block, ...]:
-    """Every kind of block, and what is outside of all blocks beside the embedding and the head.
+    """Every kind of block, and what is outside of all blocks except the embedding and the head.
 
     Source: transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py, modeling_mixtral.py, modeling_phi3.py,
     modeling_gpt_oss.py and modeling_gemma*.py. tests/training/test_model_counts.py compares the counts with these models on the
@@ -170,7 +174,7 @@ def full_blocks(shape: ArchitectureConfig) -> int:
 
 
 def windowed_blocks(shape: ArchitectureConfig) -> int:
-    """Blocks whose attention sees a window; those with linear attention do not count, which compares no pairs of tokens."""
+    """Blocks whose attention sees a window. Blocks with linear attention, which compares no pairs of tokens, do not count."""
     return shape.num_hidden_layers - full_blocks(shape) if shape.sliding_window else 0
 
 

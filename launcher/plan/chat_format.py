@@ -1,4 +1,4 @@
-"""How a model's tokenizer is changed for a run: its chat template, further tokens, and the tokens that end and fill texts."""
+"""How a model's tokenizer is changed for a run: its chat template, added tokens, and its EOS and padding tokens."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ class ChatFormat:
     eos: str | None
     """The token that ends an answer; None keeps the model's own."""
     pad: str | None
-    """The token that fills rows up; None keeps the model's own."""
+    """The padding token; None keeps the model's own."""
 
     @property
     def trained(self) -> tuple[str, ...]:

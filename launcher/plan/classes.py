@@ -38,7 +38,7 @@ def make_classes(config: Config, facts: Facts) -> Classes | None:
 
 
 def balanced(counts: tuple[int, ...], rows: int, *, multi_label: bool) -> tuple[float, ...]:
-    """The weight of each class that makes all classes count equally; 1 for one without rows.
+    """The weight of each class that makes all classes count equally; 1 for a class without rows.
 
     One class for each row: rows / (classes * rows of the class), so that the mean weight of a row is 1. Several: rows without
     the class over rows with it, for the binary loss of each class.

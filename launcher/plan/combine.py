@@ -103,7 +103,7 @@ def check_options(config: Config, plan: LaunchPlan) -> None:
     _check_attention(config, plan)
     _check_compile(config, plan)
     if config.eval_job != EvalJobConfig() or any(traits.needs_task for traits in plan.plugins.values()):
-        from launcher.plan.eval_job import check_eval_job  # by need: few runs are evaluated on tasks
+        from launcher.plan.eval_job import check_eval_job  # imported here: few runs are evaluated on tasks
 
         check_eval_job(config, plan)
     if config.trainer.activation_offloading and plan.device != "cuda":

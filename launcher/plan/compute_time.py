@@ -15,7 +15,7 @@ from launcher.plan.model import parameters_by_kind
 from launcher.plan.waves import wave_slowdown
 
 PASS_S = 3e-4
-"""Seconds that one block's forward and backward pass takes besides its kernels' work, to launch them. An assumption."""
+"""Seconds that one block's forward and backward pass takes to launch its kernels, in addition to their work. An assumption."""
 BLOCK_BYTES = 448.0
 """Bytes that norms, rotary embeddings, residuals and activation functions of a block read and write per token and unit of the
 width, forward and backward. Fitted."""
@@ -26,13 +26,13 @@ bf16 values and torch's derivatives; not measured."""
 HEAD_BYTES = 20.0
 """Bytes that the loss reads and writes per token and entry of the vocabulary. Assumed before the fit."""
 UNPACK_BYTES, UNPACK_SHARE = 2.6, 0.5
-"""Bytes that one 4-bit weight is read and written with when it is dequantised to bf16, and the share of the memory's speed that
-this reaches. Assumptions."""
+"""Bytes that are read and written to dequantise one 4-bit weight to bf16, and the share of the memory's bandwidth that this
+reaches. Assumptions."""
 OPERATION_S = 1.2e-5
 """Seconds that Python and PyTorch take to start one operation; a step takes at least that for each. Measured on a CPU with tiny
 shapes: 10 to 15 us in 8 kinds of blocks (python -m tests.benchmarks.host_time)."""
 HOOKED_FORWARDS = 3
-"""Forward passes of a block that checkpointing costs the host if it is not reentrant: one more, and hooks for every tensor that
+"""Host time that non-reentrant checkpointing adds, in forward passes of a block: one more pass, and hooks for every tensor that
 autograd saves. Measured the same way: 3.0 to 4.6."""
 BLOCK_OPERATIONS, ADAPTER_OPERATIONS, FOUR_BIT_OPERATIONS = 45, 6, 3
 """Operations of a block's forward pass, of one adapted layer in addition, and of a 4-bit layer in addition, counted in
@@ -60,7 +60,8 @@ class Compute:
 
     @property
     def total_s(self) -> float:
-        """All of them, one after another, but no less than the time in which the operations of the passes are started."""
+        """The passes, the optimizer and the generation, one after another. The passes take at least the time that the host
+        needs to start their operations."""
         passes = self.matrices_s + self.attention_s + self.memory_s + self.unpack_s + self.launch_s
         return max(passes, self.started_s) + self.optimizer_s + self.generate_s
 
@@ -75,7 +76,9 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
     """
     shape, passes, again = load.shape, load.accumulation, int(load.checkpointing)
     tokens = load.sequences * load.answers * length * passes / load.degrees.sequence
-    forwards = 1 + load.extra_passes / 3  # of the three passes whose memory is counted as one
+    forwards = (
+        1 + load.extra_passes / 3
+    )  # block_bytes counts a forward and backward pass, which is three forward passes
     blocks = shape.num_hidden_layers
     memory = block_bytes(load) * blocks * (forwards + again / 3)
     memory += adapter_bytes(load) * blocks * (2.5 + again)
@@ -113,7 +116,7 @@ def compute_time(load: Load, length: int, gpu: Gpu) -> Compute:
 
 
 def repeated_forwards(load: Load) -> int:
-    """Forward passes of a block that checkpointing costs the host besides, in the time in which it starts operations."""
+    """Host time that checkpointing adds, in forward passes of a block."""
     if not load.checkpointing:
         return 0
     return 1 if load.reentrant else HOOKED_FORWARDS
@@ -137,8 +140,8 @@ def block_bytes(load: Load) -> float:
 
 
 def teacher_time(load: Load, length: int, gpu: Gpu) -> Compute:
-    """The time of the teacher's forward passes in a step: a third of what a forward and backward pass moves in memory, its
-    products, and the loss over both models' logits. None of this has been measured."""
+    """The time of the teacher's forward passes in a step: their products, a third of the memory traffic of a forward and
+    backward pass, and the loss over both models' logits. None of this has been measured."""
     teacher = load.teaching
     if teacher is None:
         return Compute()
@@ -155,17 +158,17 @@ def teacher_time(load: Load, length: int, gpu: Gpu) -> Compute:
 
 
 def forward_flops(load: Load) -> float:
-    """FLOPs of a forward pass's products for one token: 2 per weight that it meets."""
+    """FLOPs of a forward pass's products for one token: 2 per weight that the token uses."""
     return 2 * (block_parameters(load, visited=True) + load.table)
 
 
 def adapter_bytes(load: Load) -> float:
-    """Bytes per token that a block's adapters read and write beside their two products, in a forward pass; the backward pass
+    """Bytes per token that a block's adapters read and write in a forward pass, without their two products; the backward pass
     takes 1.5 times that.
 
     fp32 adapters cast their input to fp32, of which autocast makes a bf16 copy; dropout reads and writes it and a mask. The
     second product is written, scaled, and added to the layer's result. bf16 adapters, over 4-bit weights and under DeepSpeed,
-    need no cast; they count alike, so that no choice between these rests on a figure that nobody has measured.
+    need no cast; they count the same, so that no choice between the two depends on a figure that nobody has measured.
     Source: peft 0.21's lora/layer.py, counted by operation. Not measured.
     """
     if load.adapter is None:
@@ -185,8 +188,8 @@ def block_operations(load: Load) -> float:
 
 
 def generate_time(load: Load, gpu: Gpu) -> float:
-    """The time that a GPU generates in a step: a forward pass over the prompts, and for each token of the longest answer one
-    that reads all weights and half of the final cache.
+    """The time that a GPU generates in a step: a forward pass over the prompts, and for each token of the longest answer a
+    forward pass that reads all weights and half of the final cache.
 
     fp32 weights are read and cast for every token. Answers count with their full length. The time of a server
     is not estimated, nor that of vLLM in the ranks. None of this has been measured.
@@ -243,7 +246,7 @@ def attention_flops(load: Load, length: int) -> float:
 
 
 def block_parameters(load: Load, visited: bool = False) -> float:
-    """Weights of all blocks; with `visited` only those that one token meets, of a mixture of experts."""
+    """Weights of all blocks; with `visited`, of a mixture of experts only those that one token uses."""
     shape = load.shape
     table = shape.vocab_size * shape.hidden_size
     blocks = load.parameters - table * (1 if shape.tie_word_embeddings else 2)

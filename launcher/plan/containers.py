@@ -62,11 +62,11 @@ TEMPLATES = {
         folder="--workdir",
     ),
 }
-"""Runtime -> template. The step itself opens an image of pyxis."""
+"""Runtime -> template. pyxis has none, because with it Slurm's job step opens the image."""
 
 
 def missing_mount_points(container: ContainerConfig, mounts: Sequence[str]) -> list[str]:
-    """Folders inside the image that have to be made before the program can mount on them; empty if it makes them itself."""
+    """Folders in the image that must be made before the program can mount on them; empty if the program makes them itself."""
     template = TEMPLATES.get(container.runtime)
     if template is None or template.makes_mount_points is None:
         return []
@@ -76,7 +76,7 @@ def missing_mount_points(container: ContainerConfig, mounts: Sequence[str]) -> l
 
 
 def outermost(mounts: Sequence[str]) -> list[str]:
-    """The mounts without those of a folder below another one that is mounted under its own path as well."""
+    """The mounts without those that another one includes: a folder below another folder, if both keep their own path."""
     parts = [(mount, *mount.partition(":")[::2]) for mount in mounts]
     whole = [PurePath(host) for _, host, inside in parts if host and inside in ("", host)]
     return [

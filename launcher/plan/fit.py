@@ -26,7 +26,9 @@ def make_load(config: Config, plan: LaunchPlan) -> Load | None:
     if plan.facts.teacher_name and plan.facts.teacher is None:
         return None
     if method.own_head:
-        shape = dataclasses.replace(shape, tie_word_embeddings=True)  # there is no table of a head
+        shape = dataclasses.replace(
+            shape, tie_word_embeddings=True
+        )  # no head predicts tokens: counted as if it were tied
     return Load(
         shape=shape,
         adapter=plan.adapter,

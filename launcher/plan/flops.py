@@ -75,7 +75,7 @@ def count_flops(plan: LaunchPlan, extra_passes: int = 0) -> Flops | None:
 
 
 def _teacher(plan: LaunchPlan) -> Flops:
-    """The FLOPs of the teacher's forward pass, 2 per weight that a token meets; none without a teacher."""
+    """The FLOPs of the teacher's forward pass, 2 per weight that a token uses; none without a teacher."""
     shape = plan.facts.teacher
     if shape is None:
         return Flops(model_token=0, model_pair=0, token=0, trained_token=0, pair=0)

@@ -23,7 +23,7 @@ class Generation:
     mode: str
     """server or colocate."""
     nodes: int
-    """Nodes that only generate; 0 if the server is beside the ranks, or in them."""
+    """Nodes that only generate; 0 if the server uses GPUs of the training node, or the ranks generate with vLLM."""
     gpus: int
     """GPUs of the server; 0 in the ranks."""
     tensor_parallel_size: int
@@ -33,7 +33,7 @@ class Generation:
     command: tuple[str, ...]
     """The words that start a server; empty in the ranks. The node fills in {host}, {port} and {revision}."""
     env: Mapping[str, str]
-    """Its environment variables beside those of the ranks."""
+    """Its environment variables, in addition to those of the ranks."""
     start_timeout_s: float
     """Seconds until a started server must answer."""
     restarts: int
@@ -45,7 +45,7 @@ class Generation:
 
     @property
     def is_server(self) -> bool:
-        """Whether a process of its own generates."""
+        """Whether a separate process, the server, generates."""
         return bool(self.command)
 
 
@@ -57,7 +57,7 @@ def make_generation(
     wanted = config.generation
     if wanted.mode is GenerationMode.none:
         return None
-    # by need: only methods that generate have such a server
+    # imported here: only methods that generate have such a server
     from launcher.plan.memory.server import answer_bytes, server_weight_bytes
     from launcher.plan.server_command import ON_SERVER, server_command, server_environment
 
@@ -133,7 +133,9 @@ def _check_numbers(wanted: GenerationConfig) -> None:
         if value is not None and value < least:
             raise PlanError(f"generation.{name}={value} must be at least {least}")
     if not 0 < wanted.start_timeout_s < float("inf"):
-        raise PlanError(f"generation.start_timeout_s={wanted.start_timeout_s:g} must be more than 0 seconds")
+        raise PlanError(
+            f"generation.start_timeout_s={wanted.start_timeout_s:g} must be a number of seconds above 0, such as 600"
+        )
     if wanted.nodes > 1:
         raise PlanError(
             f"generation.nodes={wanted.nodes}: trl 1.16's client speaks to one server, which has one node; use "
@@ -150,7 +152,7 @@ def _check_nodes(config: Config, topology: Topology, place: Cluster) -> None:
         )
     if not wanted.nodes and topology.nodes > 1:
         raise PlanError(
-            f"generation.nodes=0 puts the server beside the ranks of one node, but resources.nodes={topology.nodes}; use "
+            f"generation.nodes=0 puts the server on the one node that trains, but resources.nodes={topology.nodes}; use "
             "generation.nodes=1, or resources.nodes=1"
         )
     if wanted.start_timeout_s >= timeout:

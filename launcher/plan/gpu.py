@@ -10,7 +10,7 @@ class Gpu:
     """What one GPU computes, reads and sends."""
 
     name: str
-    """As it is part of the device's name, and in lower case of Slurm's name for it."""
+    """The text by which it is recognised: a part of the device's name, and in lower case of Slurm's name for the GPU."""
     tflops: float
     """Dense 16-bit TFLOP/s by the data sheet."""
     memory_gb_s: float
@@ -66,7 +66,7 @@ GPUS = (
 """The order counts: a device is the first of these whose name is part of the device's name."""
 DEFAULT = next(one for one in GPUS if one.name == "A100")
 _SMALL_A100_GIB, _SMALL_A100_GB_S = 41.0, 1555.0
-"""An A100 with at most so much memory has 40 GB, and a slower memory than the one with 80 GB."""
+"""An A100 with at most this many GiB is the one of 40 GB, and this is the speed of its memory, slower than that of 80 GB."""
 _NEAR = 0.03
 """Relative difference up to which two values of TFLOP/s are of the same GPU, since data sheets and people round."""
 

@@ -116,7 +116,7 @@ class LaunchPlan:
 
     @property
     def outputs(self) -> int:
-        """Numbers that a head of the model's own outputs; 0 if it predicts tokens."""
+        """Outputs of the head that scores or classifies; 0 if the model predicts tokens."""
         return find_method(self.trainer).outputs(len(self.classes.names) if self.classes else 0)
 
     @property

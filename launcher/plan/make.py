@@ -1,4 +1,4 @@
-"""Makes a LaunchPlan of a configuration: every decision of a run, made once. Nothing here reads clock, file or environment."""
+"""Makes a LaunchPlan from a configuration: every decision of a run, made once. No clock, file or environment is read here."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -87,7 +87,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
     args = trainer_args(config, batch, mixed, cuda, generation)
     args = _with_own(args, files.trainer_args, strategy.name)
     if shape and shape.num_experts and "router_aux_loss_coef" in method.fields:
-        # trl would take that of the model's config.json, without a word
+        # trl would take the coefficient of the model's config.json, without a warning
         args.setdefault("router_aux_loss_coef", 0.0)
     length = make_length(
         args, facts, batch, packing=config.trainer.packing, samples=method.generations(config)

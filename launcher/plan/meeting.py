@@ -1,5 +1,6 @@
 """How the processes of a job find each other: the network, the ports, and the time until every node must have answered."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -54,7 +55,7 @@ def check_decided(env: Mapping[str, str]) -> None:
     for name in env:
         if key := _DECIDED.get(name):
             raise PlanError(f"cluster.env.{name} would be overwritten on the ranks; set {key} instead")
-        if name.startswith("LAUNCHER_"):
+        if name.startswith("LAUNCHER_") or name == environment.USE_AGENT_STORE:
             raise PlanError(
                 f"cluster.env.{name} belongs to the launcher itself and would be overwritten; take it out"
             )
@@ -72,8 +73,10 @@ def make_meeting(cluster: ClusterConfig) -> Meeting:
         )
     image = cluster.container.runtime is not ContainerRuntime.none
     timeout = cluster.start_timeout_s
-    if timeout is not None and timeout <= 0:
-        raise PlanError(f"cluster.start_timeout_s={timeout:g} must be more than 0 seconds")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise PlanError(
+            f"cluster.start_timeout_s={timeout:g} must be a number of seconds above 0, or null for the default"
+        )
     return Meeting(
         host_suffix=cluster.host_suffix,
         interface=named_interface(cluster),

@@ -130,7 +130,7 @@ def read_windows(config_json: Mapping[str, Any]) -> tuple[int | None, int | None
 
 
 def linear_shapes(shape: ArchitectureConfig) -> dict[str, tuple[int, int]]:
-    """(in_features, out_features) of each linear layer of a block, by its name; of the first block that has a layer so called.
+    """(in_features, out_features) of each linear layer of a block, by its name, in the first block that has such a layer.
 
     Experts are not included: transformers 5 stores them as three-dimensional parameters, which bitsandbytes does not
     quantise.
@@ -268,7 +268,7 @@ def stacked_ranks(r: int) -> dict[str, int]:
 
 
 def expert_adapters(block: Block, ranks: Mapping[str, int]) -> list[tuple[tuple[int, ...], int]]:
-    """(shape, count) of the adapters on a block's parameters whose names end so, by rank.
+    """(shape, count) of the adapters on those of a block's parameters whose names end with a key of `ranks`: end -> rank.
 
     Source: peft 0.21's lora/layer.py, ParamWrapper, and its conversion of Mixtral's targets;
     tests/training/test_adapter_counts.py compares the counts with peft's.

@@ -14,10 +14,10 @@ def mounts_of(config: Config, facts: Facts) -> list[str]:
 
 
 def mount_points(config: Config, facts: Facts) -> list[str]:
-    """Folders of the image that a launch makes, because its program mounts on existing folders alone."""
+    """Folders of the image that a launch makes, because the container's program mounts only on existing folders."""
     if config.cluster.container.runtime is ContainerRuntime.none:
         return []
-    from launcher.plan.containers import missing_mount_points  # by need: most runs start on bare nodes
+    from launcher.plan.containers import missing_mount_points  # imported here: most runs start on bare nodes
 
     return missing_mount_points(config.cluster.container, mounts_of(config, facts))
 

@@ -82,7 +82,7 @@ SET_HERE_FOR_TRL: Mapping[str, str] = {
 
 
 _OWN = ("trainer.logging_steps", "trainer.eval_steps", "seed")
-"""Fields that are keys here under the same name, and no other tool's names."""
+"""Keys here that have the same name as a field of transformers, and that launcher.config.other_names does not list."""
 _OWN_FOR_TRL = (
     "model.trust_remote_code",
     "model.chat_template",
@@ -92,7 +92,7 @@ _OWN_FOR_TRL = (
     *(f"trainer.{field.name}" for field in dataclasses.fields(TrainerConfig)),
 )
 _NAMES = {"chat_template_path": "chat_template"}
-"""trl's name -> ours, where it is another."""
+"""trl's name -> ours, where the two differ."""
 
 
 def passed_on(config: Config) -> dict[str, Any]:

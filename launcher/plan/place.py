@@ -183,7 +183,7 @@ def container_command(config: Config, facts: Facts) -> tuple[str, ...]:
     container = config.cluster.container
     if container.runtime is ContainerRuntime.none:
         return ()
-    from launcher.plan.containers import TEMPLATES, command_in  # by need: most runs start on bare nodes
+    from launcher.plan.containers import TEMPLATES, command_in  # imported here: most runs start on bare nodes
 
     if container.runtime not in TEMPLATES:
         return ()

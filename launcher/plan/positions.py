@@ -48,7 +48,7 @@ def check_positions(config: Config, facts: Facts) -> None:
         if given := [
             one.name
             for one in fields(scaling)
-            if one.name in (*_OF, _ORIGINAL) and getattr(scaling, one.name)
+            if one.name in (*_OF, _ORIGINAL) and getattr(scaling, one.name) is not None
         ]:
             raise PlanError(
                 f"{key}.{given[0]} has no effect without {key}.factor, by which positions are stretched; set both"

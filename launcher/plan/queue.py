@@ -1,7 +1,7 @@
 """How a run goes through the queue: attempts, costs, and a shutdown in time.
 
-Whether the time limit ends it early, how many attempts it takes and what it costs; how long the run needs from the order to
-shut down, and how long before the time limit it gets it.
+Whether the time limit ends it early, how many attempts it takes and what it costs; how long the run needs after the order to
+shut down, and how long before the time limit the order comes.
 """
 
 import dataclasses

@@ -129,14 +129,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=16,
         what="an adapter with tokens of its own (model.chat_template, model.added_tokens) under ZeRO-3 on a CPU",
-        reason="peft 0.21 gathers their embeddings on a GPU alone",
+        reason="peft 0.21 gathers their embeddings only on a GPU",
         way_out="use strategy=ddp or zero2, model.chat_template=zephyr, which has no such tokens, or GPUs",
         broken=lambda run: run.trains_tokens and run.device == "cpu" and run.strategy.gathers_by_module,
     ),
     Rule(
         number=17,
         what="plugins.lora with load_in=8bit under a strategy that shards weights",
-        reason="the scales of 8-bit weights lie beside the weights, and neither DeepSpeed 0.19.8 nor FSDP2 shards them",
+        reason="the scales of 8-bit weights are tensors of their own, which neither DeepSpeed 0.19.8 nor FSDP2 shards",
         way_out="use strategy=ddp or zero2, or plugin=[qlora]",
         broken=lambda run: run.eight_bit and run.strategy.shards_weights,
     ),
@@ -205,7 +205,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=25,
         what="strategy.sequence_parallel_size with trainer.torch_compile=true",
-        reason="the exchange between ranks would be part of the compiled graph, which nothing has shown",
+        reason="the exchange between ranks would be part of the compiled graph, which is not tested",
         way_out="use trainer.torch_compile=false, or strategy.sequence_parallel_size=1",
         values=_shared,
         broken=lambda run: run.degrees.sequence > 1 and run.compiled,
@@ -243,14 +243,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=30,
         what="generation.mode=colocate on a CPU",
-        reason="vLLM inside of the ranks shares their GPUs",
+        reason="vLLM in the ranks needs their GPUs",
         way_out="use generation.mode=none, or resources.device=cuda",
         broken=lambda run: run.generates == "colocate" and run.device == "cpu",
     ),
     Rule(
         number=31,
         what="trainer.router_aux_loss_coef with trainer.torch_compile=true",
-        reason="the routers' choices are read by hooks, which would be part of the compiled graph; nothing has shown that",
+        reason="the routers' choices are read by hooks, which would be part of the compiled graph; that is not tested",
         way_out="use trainer.torch_compile=false, or trainer.router_aux_loss_coef=null",
         broken=lambda run: run.balances and run.compiled,
     ),
@@ -271,7 +271,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         number=34,
         what="trainer.mlp_tile_tokens with a mixture of experts, trainer.torch_compile=true or DeepSpeed (zero1 to zero3)",
-        reason="routers are read once in a pass, a compiled graph would hold all tiles, and nothing has shown tiles under ZeRO",
+        reason="routers are read once in a pass, a compiled graph would hold all tiles, and tiles under ZeRO are not tested",
         way_out="use trainer.mlp_tile_tokens=null, or a dense model with strategy=fsdp2 or ddp",
         broken=lambda run: run.tiles and (bool(run.experts) or run.compiled or run.strategy.writes_deepspeed),
     ),

@@ -121,7 +121,7 @@ class Search:
         return self.host is None or estimate_room(load).host_gib <= self.host
 
     def without_copies(self) -> "Search | None":
-        """The search for the same run with one copy of everything; None if it has no more."""
+        """The search for the same run with one copy of everything; None if the run has only one copy already."""
         strategy = self.config.strategy
         more = [key for key in ("dp_replicate_size", "hpz_size") if getattr(strategy, key) > 1]
         return self._under(**dict.fromkeys(more, 1)) if more else None
@@ -171,7 +171,7 @@ class Search:
         return gpus % sequence == 0 and self.batch % (gpus // sequence) == 0
 
     def variants(self, nodes: int, gpus: int, *, smallest: bool = False) -> Iterator[Load]:
-        """The plan's settings on these GPUs that fit, under every strategy, with and without checkpointing."""
+        """The plan's settings on these GPUs that fit, under every strategy, with checkpointing as planned and switched on."""
         world = nodes * gpus
         for strategy in strategies(self.config.strategy, self.run, world):
             degrees = strategy.degrees(self.config.strategy, world)

@@ -9,7 +9,7 @@ from launcher.protocol.places import HOST, PORT
 
 _MODEL = "{model}"
 REVISION = "{revision}"
-"""The place of the model's commit, which is known once the model is fetched."""
+"""Placeholder for the model's commit, which is known once the model is fetched."""
 _ENGINE = "vllm"
 _OF_VLLM = (
     "--weight-transfer-config", '{"backend": "nccl"}', "--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1",
@@ -26,7 +26,8 @@ def server_command(config: Config, facts: Facts, gpus: int, size: int, python: s
     words = [*wanted.command]
     if wanted.args and words:
         raise PlanError(
-            "generation.args goes with the engine's own command; add its words to generation.command"
+            f"generation.args={[*wanted.args]} is added only to the engine's own command, which generation.command replaces; "
+            "add these words to generation.command, and take generation.args out"
         )
     if not words:
         words = _of_engine(config, facts, gpus, size, python)
@@ -35,7 +36,7 @@ def server_command(config: Config, facts: Facts, gpus: int, size: int, python: s
             f"model.adapter={model.adapter}" if model.adapter else f"model.name_or_path={model.name_or_path}"
         )
         raise PlanError(
-            f"{what} is made into a model on the ranks, where a server does not find it; use a model of the hub or in a "
+            f"{what}: the ranks build this model themselves, and a server cannot load it; use a model of the hub or in a "
             "folder, or generation.mode=none"
         )
     values = {
@@ -71,7 +72,7 @@ def _of_engine(config: Config, facts: Facts, gpus: int, size: int, python: str) 
     if copies > 1 and not (shape and shape.num_experts):
         raise PlanError(
             f"generation.gpus_per_node={gpus} with generation.tensor_parallel_size={size} would be "
-            f"{copies} copies of the model in one server, which trl 1.16 supports for mixtures of experts alone; use "
+            f"{copies} copies of the model in one server, which trl 1.16 supports only for mixtures of experts; use "
             f"generation.tensor_parallel_size={gpus}, or generation.gpus_per_node={size}"
         )
     return [

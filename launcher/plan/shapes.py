@@ -80,8 +80,8 @@ def derive_shapes(gpus_of_a_node: int, most_nodes: int | None, global_batch_size
 def choose(offers: Sequence[Offer], own: Shape) -> Choice:
     """The shape that finishes first; of those that finish at the same time, the one that takes the fewest GPU-hours.
 
-    `own` is what resources.nodes and resources.gpus_per_node say. It is taken where no finish is known, or else the first one:
-    nothing is guessed of the others. PlanError if no shape can be taken.
+    `own` is what resources.nodes and resources.gpus_per_node say. If no finish time is known, it is `own` if the run can take
+    that, else the first shape that the run can take: nothing is guessed. PlanError if the run can take no shape.
     """
     able = [offer for offer in offers if offer.refused is None]
     if not able:
@@ -90,7 +90,7 @@ def choose(offers: Sequence[Offer], own: Shape) -> Choice:
     if known:
         finish, best = min(known, key=lambda one: (one[0], one[1].gpu_hours or 0.0, one[1].shape.world_size))
         unknown = len(able) - len(known)
-        left_out = f"; {plural(unknown, 'shape')} without a known finish not compared" if unknown else ""
+        left_out = f"; {plural(unknown, 'shape')} without a known finish time not compared" if unknown else ""
         return Choice(
             shape=best.shape, why=f"{best.shape} is expected to finish first, in {duration(finish)}{left_out}"
         )
@@ -98,13 +98,14 @@ def choose(offers: Sequence[Offer], own: Shape) -> Choice:
     mine = next((offer for offer in able if offer.shape == own), None)
     if mine is not None:
         return Choice(
-            shape=own, why=f"no finish is known ({missing}), so {own} is taken, as the configuration says"
+            shape=own,
+            why=f"no finish time is known ({missing}), so {own} is taken, as the configuration says",
         )
     if len(able) == 1:
         return Choice(shape=able[0].shape, why=f"{able[0].shape} is the only shape that the run can take")
     return Choice(
         shape=able[0].shape,
-        why=f"no finish is known ({missing}), so {able[0].shape} is taken, the first that the run can take",
+        why=f"no finish time is known ({missing}), so {able[0].shape} is taken, the first that the run can take",
     )
 
 
@@ -113,13 +114,13 @@ def _powers(most: int) -> list[int]:
 
 
 def _missing(able: Sequence[Offer]) -> str:
-    """Why no finish is known."""
+    """Why no finish time is known."""
     parts: list[str] = []
     if all(offer.takes_s is None for offer in able):
         parts.append("the time of the run is not estimated")
     if all(offer.starts_in_s is None for offer in able):
-        parts.append(able[0].starts_how or "no start is known")
-    return "; ".join(parts) or "of each shape either the start or the time of the run is not known"
+        parts.append(able[0].starts_how or "no start time is known")
+    return "; ".join(parts) or "for each shape either the start time or the duration is not known"
 
 
 def _none_fits(offers: Sequence[Offer]) -> str:

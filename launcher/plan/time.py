@@ -170,7 +170,7 @@ def _speed(cluster: ClusterConfig, gpu: Gpu, load: Load) -> str:
 
 
 def _seconds(cluster: ClusterConfig, gpu: Gpu, load: Load, part: Traffic) -> float:
-    """Seconds in which one GPU sends this part. Groups over several nodes that begin on the same node share its adapters."""
+    """Seconds in which one GPU sends this part. Groups over several nodes that begin on the same node share its network."""
     rings = 1 if _stays_inside(load, part) else min(part.rings, load.gpus_per_node)
     return rings * part.bytes / (_link(cluster, gpu, load, part) * 1e9)
 

@@ -24,8 +24,8 @@ def check_trainer(config: Config) -> None:
         raise PlanError(
             f"trainer.max_steps={trainer.max_steps} must be above 0, or -1 to train num_train_epochs"
         )
-    if trainer.max_steps == -1 and trainer.num_train_epochs <= 0:
-        raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be above 0")
+    if trainer.max_steps == -1 and not 0 < trainer.num_train_epochs < float("inf"):
+        raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be a number above 0")
     spike = trainer.loss_spike
     if spike is not None and not spike > 1:
         raise PlanError(f"trainer.loss_spike={spike} must be above 1, or null for no limit")
@@ -129,7 +129,9 @@ def trainer_args(
             args[name] = True
     if not config.trainer.args:
         return args
-    from launcher.plan.passed_on import passed_on  # by need: it knows every field of transformers' arguments
+    from launcher.plan.passed_on import (
+        passed_on,
+    )  # imported here: it knows every field of transformers' arguments
 
     return args | passed_on(config)
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @frozen_dataclass
 class Sharing:
-    """Whether a trial with a plugin can train beside others on one copy of the base model (sweep.together)."""
+    """Whether a trial with a plugin can train together with others on one copy of the base model (sweep.together)."""
 
     free: tuple[str, ...] = ()
     """Options that may differ between these trials."""

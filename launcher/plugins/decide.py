@@ -34,7 +34,7 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
 
     chosen = None
     if AUTO in (config.strategy.engine, config.batch.micro_batch_size):
-        from launcher.plan.auto import settle  # by need: most runs leave neither to the planner
+        from launcher.plan.auto import settle  # imported here: most runs leave neither to the planner
 
         config, chosen = settle(config, facts, make)
     plan = make(config)
@@ -78,7 +78,7 @@ def look_at_run(run: RunDir) -> Decided:
         if not _OWN.fullmatch(target):
             raise RunError(
                 f"plugins.{key}._target_={target} of {run.config} is not a plugin of this project, and a verb that only reads "
-                "a run does not import it"
+                "a run does not import it; the owner of the run can run this command"
             )
     return read_run(run)
 

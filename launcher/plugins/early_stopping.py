@@ -32,7 +32,8 @@ class EarlyStopping(Plugin):
     """Name of the metric: eval_loss, another that the trainer logs at an evaluation, or tasks/TASK/METRIC, a figure of
     eval_job, which counts at the first save after its evaluation has ended."""
     greater_is_better: bool = False
-    """Whether a higher value of the metric is better. A task that says it itself decides for its figures."""
+    """Whether a higher value of the metric is better. For a figure of a task, the task's own definition counts if there is
+    one."""
     restore_best: bool = True
     """Export the weights of the best evaluation; false exports the last."""
 

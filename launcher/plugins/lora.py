@@ -159,8 +159,8 @@ class LoRA(LoRAOptions, Plugin):
         return self.target_modules == "all-linear" and _experts(model)
 
     def _parameters(self, model: Any) -> list[str] | None:
-        """Names of the adapted parameters: all-linear adapts the stacked experts, which are not layers, too, and `router`
-        the routers."""
+        """Names of the adapted parameters: all-linear also adapts the stacked experts, which are not layers, and `router`
+        adapts the routers."""
         named: list[str] = list(self.target_parameters or ())
         if self.router:
             layers = {f"{name}.weight" for name in _router_layers(model)}

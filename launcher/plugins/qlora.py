@@ -56,7 +56,7 @@ class QLoRA(LoRA):
 
     @property
     def traits(self) -> Traits:
-        """None of them: its weights already have 4 bits."""
+        """No traits of LoRA: its weights already have 4 bits."""
         return Traits()
 
     def on_plan(self, plan: LaunchPlan) -> LaunchPlan:

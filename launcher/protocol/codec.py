@@ -8,7 +8,7 @@ import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 LONGEST_LINE = 16 << 20
 """Bytes. A longer line is not a message of this project; a heartbeat has about 60 bytes per rank."""
@@ -53,7 +53,8 @@ def decode(line: bytes | bytearray, accepted: Mapping[str, type[Message]]) -> Me
 
 
 def kinds(*classes: type[Message]) -> dict[str, type[Message]]:
-    """Kind -> class, for the messages that one side accepts."""
+    """Kind -> class, for the messages that one side accepts. A message has no field `kind`: on the wire it is the class."""
+    assert not any("kind" in one.__slots__ for one in classes)
     return {one.__name__: one for one in classes}
 
 
@@ -94,6 +95,8 @@ def _fields_of(wanted: type) -> dict[str, tuple[Check, bool]]:
 def _check_for(hint: Any) -> Check:
     """A function that returns a decoded JSON value as `hint`, and raises TypeError or ValueError if it is not one."""
     origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return lambda value: value
     if origin in (Union, types.UnionType):  # only Optional
         return _optional(_check_for(next(one for one in inner if one is not type(None))))
     if origin is dict:
@@ -102,6 +105,8 @@ def _check_for(hint: Any) -> Check:
         return _sequence(_check_for(inner[0]))
     if hint is float:
         return _number
+    if is_typeddict(hint):
+        return _typed_dict(hint)
     if issubclass(hint, tuple):  # a NamedTuple
         return _record(hint)
     if hasattr(hint, "__dataclass_fields__"):
@@ -139,6 +144,20 @@ def _mapping(check: Check, *, of_int: bool) -> Check:
             raise TypeError
         found = cast("dict[str, Any]", value)
         return {int(name) if of_int else name: check(one) for name, one in found.items()}
+
+    return checked
+
+
+def _typed_dict(wanted: Any) -> Check:
+    """The check of a TypedDict; keys that it does not declare are left out."""
+    checks = {name: _check_for(hint) for name, hint in get_type_hints(wanted).items()}
+    required: frozenset[str] = wanted.__required_keys__
+
+    def checked(value: Any) -> dict[str, Any]:
+        if type(value) is not dict or not required <= cast("dict[str, Any]", value).keys():
+            raise TypeError
+        found = cast("dict[str, Any]", value)
+        return {name: check(found[name]) for name, check in checks.items() if name in found}
 
     return checked
 

@@ -37,7 +37,7 @@ class ProbeResult(NamedTuple):
     seconds: float
     """How long the newest one took, without `waited_s`."""
     waited_s: float
-    """For how long it had to wait besides, because other processes had the processors of the host."""
+    """Additional seconds for which it had to wait, because other processes had the processors of the host."""
 
 
 class RankState(NamedTuple):

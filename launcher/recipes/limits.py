@@ -65,7 +65,7 @@ def _named(message: str, draft: Draft) -> str | None:
 
 
 def _facts(config: Config) -> Facts:
-    """Those of a cluster of GPUs that is none in particular, for a model whose shape is not known."""
+    """Facts of a GPU cluster without any site's values, for a model whose shape is not known."""
     return Facts(
         experiment=None, cluster="slurm", device="cuda", run_dir="/runs/converted/now", work_dir="/work", cache_dir="/cache",
         hub_folders={}, data_path="/data", eval_path="/data" if config.data.eval_path else None,

@@ -255,7 +255,7 @@ def hub_name(name: str, subset: Any = None, split: Any = None) -> str:
 
 
 def held_out(draft: Draft, key: str) -> None:
-    """data.eval_fraction from a share; a number of rows is lost."""
+    """data.eval_fraction from a share; from a number of rows data.eval_max_samples, with 5 % of the rows held out."""
     value = draft.get(key)
     if is_off(value):
         draft.same(key, "nothing is held out")

@@ -22,8 +22,8 @@ _INTRO = """Every key can be set on the command line (`key=value`), in an experi
 is that of the schema; a group file may set another, and `python -m launcher --cfg job` shows the values of a composed run. A
 value without a default must be given."""
 _NAMES = """Settings of transformers, trl, peft, accelerate, DeepSpeed, axolotl, LLaMA-Factory, torchtune and Slurm, and the key
-here that does the same. Whoever types such a name, bare or below a group (`lr=1e-4`, `trainer.lr=1e-4`), on the command line
-or in a file, is told the key in one line. A key below `plugins` needs its plugin: `'plugin=[lora]'`."""
+here that does the same. If such a name is typed, bare or below a group (`lr=1e-4`, `trainer.lr=1e-4`), on the command line or
+in a file, the error names the key in one line. A key below `plugins` needs its plugin: `'plugin=[lora]'`."""
 
 
 def keys_page() -> str:

@@ -22,7 +22,7 @@ from launcher.run import write_text
 
 STEPS = 100_000
 """More steps than a rehearsal takes, because it ends when it is cancelled, which is one of its checks."""
-_LOOKED_AT, _LEAST_ROWS = 20_000, 64
+_MOST_READ, _LEAST_ROWS = 20_000, 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def _sample(config: Config) -> str:
         return path
     rows = (json.dumps(row.value, default=str) for row in read_rows(path) if row.fault is None)
     wanted = max(_LEAST_ROWS, 2 * config.batch.global_batch_size)
-    longest = heapq.nlargest(wanted, itertools.islice(rows, _LOOKED_AT), key=len)
+    longest = heapq.nlargest(wanted, itertools.islice(rows, _MOST_READ), key=len)
     if not longest:
         raise ConfigError(f"data.path={path} holds no row; give a file with rows")
     text = "\n".join(itertools.islice(itertools.cycle(longest), wanted)) + "\n"

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,16 +48,7 @@ class Command:
 
 def run_there(connection: SshConnection, python: str, command: Command) -> int:
     """The exit code; what the command prints is printed here. ClusterError if the connection is lost."""
-    request = {
-        "do": "run",
-        "words": list(command.words),
-        "folder": command.folder,
-        "path": list(command.path),
-        "base": command.base,
-        "answer": command.answer,
-        "git": command.git,
-    }
-    with talk(connection, python, request) as one:
+    with talk(connection, python, _request(command)) as one:
         _copy(one.receive)
         code = one.process.wait()
     if code == SSH_FAILED or code < 0:  # negative: ssh itself was killed
@@ -69,17 +60,22 @@ def run_there(connection: SshConnection, python: str, command: Command) -> int:
 
 def capture_there(connection: SshConnection, python: str, command: Command) -> tuple[int, bytes]:
     """The exit code, and what the command prints on stdout."""
-    request = {
+    with talk(connection, python, _request(replace(command, answer=None, git=None))) as one:
+        printed = one.receive.read(_LONGEST)
+        return one.process.wait(), printed
+
+
+def _request(command: Command) -> dict[str, Any]:
+    """What the other side reads."""
+    return {
         "do": "run",
         "words": list(command.words),
         "folder": command.folder,
         "path": list(command.path),
         "base": command.base,
-        "answer": None,
+        "answer": command.answer,
+        "git": command.git,
     }
-    with talk(connection, python, request) as one:
-        printed = one.receive.read(_LONGEST)
-        return one.process.wait(), printed
 
 
 def _copy(receive: IO[bytes]) -> None:
@@ -162,8 +158,11 @@ def statuses_there(runs: Sequence[RemoteRun]) -> dict[str, dict[str, Any]]:
             continue
         rows = _rows(printed)
         if code or rows is None:
+            what = (
+                f"ended there with exit code {code}" if code else "printed something else than statuses there"
+            )
             warn(
-                f"cluster.ssh={ssh}: `list` ended there with exit code {code}, so the states of its runs are unknown"
+                f"cluster.ssh={ssh}: `list` {what}, so the states of its runs are unknown; log in and run it there"
             )
             continue
         found |= {str(row["run_dir"]): row for row in rows}

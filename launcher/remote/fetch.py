@@ -83,7 +83,7 @@ def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
             progress = Progress(total)
             gone = [one.name for one in wanted if not _receive(giving, one, progress)]
         for name in gone:
-            say(f"{name} no longer exists on the cluster")
+            say(f"{name} was not fetched: on the cluster it is gone, became shorter, or cannot be read")
         wanted = [one for one in wanted if one.name not in gone]
     return {
         "run": remote.run,
@@ -122,7 +122,7 @@ def _wanted(folder: Path, name: str, length: int, changed: int, kept: list[str])
 
 
 def _receive(giving: Talk, one: _Wanted, progress: Progress) -> bool:
-    """True once the file is here; False if it no longer exists on the cluster."""
+    """True once the file is here; False if the cluster cannot send it: it is gone, became shorter, or cannot be read."""
     sha = giving.answer(_GIVEN)["sha"]
     if sha is None:
         return False

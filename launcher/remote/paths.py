@@ -81,7 +81,7 @@ def _swept(overrides: Sequence[str]) -> dict[str, list[Any]]:
             continue
         try:
             override = OverridesParser.create().parse_override(keep_braces(with_home(as_typed([word])[0])))
-        except HydraException:  # which compose explains
+        except HydraException:  # compose reports this error
             continue
         if (
             isinstance(override.value(), ChoiceSweep)

@@ -139,7 +139,8 @@ def _receive(folder: Path, one: dict[str, Any], stdin: BinaryIO) -> bool:
 
 
 def _locked(file: BinaryIO) -> bool:
-    """Whether this process has the lock. A process whose connection is lost keeps it a moment longer. True without locks."""
+    """Whether this process has the lock. A process whose connection is lost keeps it a moment longer. True on a file system
+    without locks."""
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,7 +274,8 @@ def find(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
 
 
 def give(request: dict[str, Any], stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """Sends files from an offset to a size, each after the sha256 of its first `size` bytes; null if the file is gone."""
+    """Sends files from an offset to a size, each after the sha256 of its first `size` bytes; null if the file is gone, became
+    shorter, or cannot be read."""
     for name, offset, size in request["files"]:
         path = Path(request["run_dir"], name)
         sha = None

@@ -1,7 +1,7 @@
 """What was sent to a cluster and is no longer needed: it is found and removed there, below cluster.ssh_dir/sent.
 
-Needed is a folder that a run dir or the record of its launch names, and what was sent or used a short time ago. It is looked
-for after a launch by ssh, once a day, and by `remove --sent`.
+A folder is needed if a run dir or the record of its launch names it, or if it was sent or used a short time ago. The search
+runs after a launch by ssh, once a day, and in `remove --sent`.
 """
 
 import os
@@ -53,10 +53,10 @@ class Unneeded:
     folders: tuple[Path, ...]
     files: tuple[Path, ...]
     bytes: int
-    """Size of it, without files that have another name elsewhere."""
+    """Size of it, without files of which a hard link stays elsewhere."""
 
     def told(self) -> str:
-        """It, in words."""
+        """Its counts and its size, as text."""
         return (
             f"{plural(len(self.folders), 'folder')} and {plural(len(self.files), 'file')}, {size(self.bytes)}"
         )
@@ -130,7 +130,7 @@ def remove_after_launch(base: Path) -> None:
         found = find_unneeded(base, KEPT_S)
         if found.folders or found.files:
             remove_unneeded(found, KEPT_S)
-            say(f"removed {found.told()}, of {base}/sent, which no run needs any more")
+            say(f"removed {found.told()} from {base}/sent: no run needs them any more")
     except (RunError, OSError) as error:
         say(str(error))
 
@@ -167,7 +167,7 @@ def _old(path: Path, latest: float) -> bool:
 
 
 def _inside(folder: Path) -> Iterator[tuple[_Inode, int, int]]:
-    """Inode, number of names and size of each file in a folder."""
+    """Inode, number of hard links and size of each file in a folder."""
     for where, _, names in os.walk(folder):
         for name in names:
             status = Path(where, name).lstat()
@@ -175,7 +175,7 @@ def _inside(folder: Path) -> Iterator[tuple[_Inode, int, int]]:
 
 
 def _freed(folders: list[Path], files: list[Path]) -> int:
-    """The size of the files all of whose names are removed."""
+    """The size of the files of which every hard link is removed."""
     names: Counter[_Inode] = Counter()
     known: dict[_Inode, tuple[int, int]] = {}
     for folder in folders:

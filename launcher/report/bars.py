@@ -39,7 +39,7 @@ def memory(facts: RunFacts) -> Chart | None:
         parts.append(
             {"name": "measured outside of torch", "values": [*before, *(short(context) for _ in shown)]}
         )
-    size = at(facts.plan, "facts", "gpu_memory_gib")
+    size = facts.gpu_memory_gib if kinds or not on_host else None
     summary = f"Planned {sum(kinds.values()):.2f} GiB per GPU. " if kinds else ""
     if values and not on_host:
         most = max(values) + (context or 0)

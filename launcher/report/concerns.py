@@ -84,70 +84,47 @@ def _stopped_early(facts: RunFacts) -> Notice | None:
 def _marked(facts: RunFacts) -> list[Notice]:
     failed = facts.of(SaveFailed)
     broken = facts.of(CheckpointBroken)
-    found: list[Notice] = []
-    if failed:
-        found.append(
-            Notice(
-                tone=WARN,
-                title=f"{plural(len(failed), 'checkpoint')} could not be written",
-                text="The run continued without them; a fault in that time would have lost more steps.",
-                items=_distinct([f"step {event.step}: {event.error}" for event in failed]),
-            )
-        )
-    if broken:
-        found.append(
-            Notice(
-                tone=WARN,
-                title=f"{plural(len(broken), 'checkpoint')} found incomplete or damaged",
-                text="The run resumed from an earlier checkpoint.",
-                items=_distinct([event.reason for event in broken]),
-            )
-        )
-    return found
+    return [
+        *_warning(
+            f"{plural(len(failed), 'checkpoint')} could not be written",
+            "The run continued without them; a fault in that time would have lost more steps.",
+            _distinct([f"step {event.step}: {event.error}" for event in failed]),
+        ),
+        *_warning(
+            f"{plural(len(broken), 'checkpoint')} found incomplete or damaged",
+            "The run resumed from an earlier checkpoint.",
+            _distinct([event.reason for event in broken]),
+        ),
+    ]
 
 
 def _survived(facts: RunFacts) -> list[Notice]:
-    found: list[Notice] = []
-    diverged = facts.of(Diverged)
-    if diverged:
-        found.append(
-            Notice(
-                tone=WARN,
-                title="The loss diverged",
-                text="The run rolled back to its newest checkpoint and skipped these batches.",
-                items=[f"step {event.step}: {event.why}" for event in diverged],
-            )
-        )
-    evaluations = facts.of(EvalJobFailed)
-    if evaluations:
-        found.append(
-            Notice(
-                tone=WARN,
-                title="Evaluations on tasks failed",
-                text="The training was not affected.",
-                items=_distinct([f"step {event.step}: {event.reason}" for event in evaluations]),
-            )
-        )
-    rewards = facts.of(RewardFailed)
-    if rewards:
-        found.append(
-            Notice(
-                tone=WARN,
-                title="Reward functions failed",
-                text="Answers that they could not judge got trainer.reward_if_failed, or were judged one at a time (alone); "
-                "rewards_failed in metrics.jsonl counts them.",
-                items=_distinct([f"{event.function}: {event.why}" for event in rewards]),
-            )
-        )
     slow = {event.host: event.relative for event in facts.of(Slow)}
-    if slow:
-        lines = [f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items()]
-        found.append(
-            Notice(
-                tone=WARN, title="Slow hosts", text="Every rank waits for the slowest.", items=lines[:_HOSTS]
-            )
-        )
-    return found
+    hosts = [f"{host}: {speed:.2f} of the others' speed" for host, speed in slow.items()]
+    return [
+        *_warning(
+            "The loss diverged",
+            "The run rolled back to its newest checkpoint and skipped these batches.",
+            [f"step {event.step}: {event.why}" for event in facts.of(Diverged)],
+        ),
+        *_warning(
+            "Evaluations on tasks failed",
+            "The training was not affected.",
+            _distinct([f"step {event.step}: {event.reason}" for event in facts.of(EvalJobFailed)]),
+        ),
+        *_warning(
+            "Reward functions failed",
+            "Answers that they could not judge got trainer.reward_if_failed, or were judged one at a time (alone); "
+            "rewards_failed in metrics.jsonl counts them.",
+            _distinct([f"{event.function}: {event.why}" for event in facts.of(RewardFailed)]),
+        ),
+        *_warning("Slow hosts", "Every rank waits for the slowest.", _first(hosts, _HOSTS)),
+    ]
+
+
+def _warning(title: str, text: str, items: list[str]) -> list[Notice]:
+    """One warning with these items; none if there are no items."""
+    return [Notice(tone=WARN, title=title, text=text, items=items)] if items else []
 
 
 def _upper(text: str) -> str:
@@ -155,6 +132,12 @@ def _upper(text: str) -> str:
 
 
 def _distinct(lines: Sequence[str], most: int = 5) -> list[str]:
-    """The first distinct lines, each with the number of times it occurs."""
+    """The first distinct lines, each with the number of times it occurs, and how many more there are."""
     counts = Counter(lines)
-    return [line if count == 1 else f"{line} ({count} times)" for line, count in list(counts.items())[:most]]
+    told = [line if count == 1 else f"{line} ({count} times)" for line, count in counts.items()]
+    return _first(told, most)
+
+
+def _first(lines: list[str], most: int) -> list[str]:
+    """The first `most` lines, and a line with the number of the others."""
+    return lines if len(lines) <= most else [*lines[:most], f"and {len(lines) - most} more"]

@@ -40,6 +40,8 @@ class RunFacts:
     """The whole course of the run, where `metrics` is a sample; None: that of `events` and `metrics`."""
     lines: int | None = None
     """Lines of metrics.jsonl, where `metrics` is a sample."""
+    gpu_memory_gib: float | None = None
+    """cluster.gpu_memory_gib of the run; None if it is not set."""
 
     def of(self, kind: type[E]) -> list[E]:
         """The events of a kind, oldest first."""

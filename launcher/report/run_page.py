@@ -116,9 +116,12 @@ def _generation(planned: Mapping[str, Any]) -> str | None:
         return None
     if not planned.get("command"):
         return "vLLM in the ranks"
-    nodes = planned.get("nodes")
-    where = plural(nodes, "node") if nodes else "beside the ranks"
-    return f"a server, {where} × {plural(planned.get('gpus', 0), 'GPU')}"
+    nodes, gpus = planned.get("nodes"), plural(planned.get("gpus", 0), "GPU")
+    return (
+        f"a server on {plural(nodes, 'node')} × {gpus}"
+        if nodes
+        else f"a server on {gpus} of the training node"
+    )
 
 
 def _held_out(plan: Mapping[str, Any]) -> str | None:

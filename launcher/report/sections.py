@@ -126,7 +126,10 @@ def data(facts: RunFacts) -> Section | None:
         lines += [("advice", str(one)) for one in listing(report.get("advice"))]
         chart = bars.lengths(_counted(report, read), number)
         shown += [chart] if chart else []
-        for finding in listing(report.get("findings"))[:_FINDINGS]:
+        found = listing(report.get("findings"))
+        if len(found) > _FINDINGS:
+            lines.append(("findings", f"the first {_FINDINGS} of {len(found)} are listed"))
+        for finding in found[:_FINDINGS]:
             rule = finding.get("rule")
             rows.append(
                 (finding.get("level"), rule, finding.get("line"), counts.get(rule), finding.get("message"))
@@ -252,4 +255,5 @@ def events(facts: RunFacts) -> Section | None:
     if not rows:
         return None
     table = Table(columns=("time", "event", "what"), rows=rows[-_EVENTS:])
-    return Section(id="events", title="Other events", tables=[("Events", table)])
+    text = f"The last {_EVENTS} of {len(rows)} are listed." if len(rows) > _EVENTS else ""
+    return Section(id="events", title="Other events", text=text, tables=[("Events", table)])

@@ -84,7 +84,7 @@ def find_attempts(history: History, until: str) -> list[Attempt]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What all attempts need of all events, looked up once."""
+    """Facts from all events that each attempt needs, looked up once."""
 
     went_on: Mapping[int, int]
     """Attempt -> the step from which it trained."""

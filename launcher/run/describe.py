@@ -61,7 +61,7 @@ def describe(kind: type[Record], name: str) -> KindDoc:
 
 
 def _fields(kind: type[Record]) -> tuple[FieldDoc, ...]:
-    """The annotated names in the class's body, each with the string behind it."""
+    """The annotated names in the class's body, each with the string that follows it."""
     tree = ast.parse(Path(inspect.getfile(kind)).read_text(encoding="utf-8"))
     body = next(
         node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == kind.__name__

@@ -30,6 +30,9 @@ E = TypeVar("E", bound=Event)
 _PLANNING = re.compile(rb'"event": ?"(planned|replanned)"')
 """Matches the events that a run can have before it is submitted."""
 
+_STARTED = b'"started"'
+"""In the line of every start of the ranks."""
+
 _REASONS = {
     128 + signal.SIGTERM: "terminated",
     128 + signal.SIGINT: "interrupted",
@@ -227,6 +230,11 @@ class RunDir:
 
     def attempts(self) -> int:
         """How many times the ranks were started."""
+        with suppress(OSError), self.events.open("rb") as events:
+            if not any(
+                _STARTED in line for line in events
+            ):  # as in every launch, which need not import the kind
+                return 0
         from launcher.run.events.supervisor import Started
 
         return len(self.read_events(Started))

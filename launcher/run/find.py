@@ -39,7 +39,7 @@ def new_run_dir(runs_dir: Path, name: str, moment: datetime, trial: str | None =
 
 def list_runs(runs_dir: Path) -> list[RunDir]:
     """All runs of this machine under `runs_dir`, sweeps' trials included, oldest first."""
-    from launcher.run.scan import scan  # by need, as below: a launch looks for no run
+    from launcher.run.scan import scan  # imported here, as below: a launch looks for no run
 
     here, _ = scan(str(runs_dir))
     return [RunDir(Path(one.folder)) for one in here]

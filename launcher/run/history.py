@@ -89,5 +89,5 @@ class HistoryReader:
 
 
 def read_history(run: RunDir, *, whole: bool = True) -> History:
-    """The run's history so far; `whole` as of HistoryReader."""
+    """The run's history so far; `whole` as in HistoryReader."""
     return HistoryReader(run, whole=whole).read()

@@ -87,7 +87,7 @@ def check_kinds(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _check_array(path: Path, one: Mapping[str, Any]) -> None:
-    """RunError for an array of a sweep whose script or indices could be anything else for a scheduler's command."""
+    """RunError for an array of a sweep if a scheduler's command could take its script or its indices for something else."""
     for name, grammar in (("script", _SCRIPT), ("array", _INDICES)):
         if name in one and not grammar.fullmatch(one[name]):
             raise RunError(
@@ -107,11 +107,11 @@ OUTCOME: Mapping[str, Any] = {
     "state": str, "value": float | None, "intermediate": Mapping[str, float], "error": str | None, "started": str | None,
     "ended": str | None, "gpu_s": float | None,
 }  # fmt: skip
-"""Of outcomes/N.json."""
+"""The keys of outcomes/N.json."""
 CLAIM: Mapping[str, Any] = {
     "worker": Mapping[str, Any] | None, "time": str, "values": Mapping[str, str] | None, "params": Mapping[str, Any] | None,
 }  # fmt: skip
-"""Of claims/N.G.json."""
+"""The keys of claims/N.G.json."""
 
 
 def fits(values: Any, kinds: Mapping[str, Any]) -> bool:

@@ -57,7 +57,7 @@ def append_line(path: Path, value: Mapping[str, Any]) -> None:
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             line = f"\n{line}"
         rest = line.encode("utf-8", "backslashreplace")
-        while rest:  # a disk that fills takes a part, and says so only at the next write
+        while rest:  # a disk that becomes full takes a part, and the error comes only at the next write
             rest = rest[os.write(descriptor, rest) :]
     except OSError as error:
         error.filename = error.filename or str(path)
@@ -125,7 +125,7 @@ class LineReader(Generic[T]):
 
     def pieces(self) -> Iterator[list[T]]:
         """The new lines, oldest first, in parts of a large file; at least one part. `restarted` is about what came before the
-        part. After an OSError, the next read goes on behind the last part."""
+        part. After an OSError, the next read continues after the last part."""
         self.restarted = False
         try:
             # opened for every read: NFS shows what other hosts wrote when a file is opened (close-to-open consistency)
@@ -216,7 +216,7 @@ def write_text(path: Path, text: str, *, durable: bool = False) -> None:
         temporary.replace(path)
     except BaseException as error:
         if isinstance(error, OSError):
-            error.filename = error.filename or str(path)  # write(2) does not say it
+            error.filename = error.filename or str(path)  # an error of write(2) names no file
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

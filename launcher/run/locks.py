@@ -30,7 +30,7 @@ def try_lock(file: IO[Any]) -> bool:
 
 
 def lock_within(file: IO[Any], seconds: float) -> bool:
-    """The same, and it waits for the lock for at most that time."""
+    """As try_lock, but it waits for the lock for at most `seconds`."""
     deadline = time.monotonic() + seconds
     while not try_lock(file):
         if time.monotonic() > deadline:

@@ -17,7 +17,7 @@ from launcher.run.line_search import LineFile
 from launcher.run.metrics import Line, parse_metrics
 
 LARGE = 16 << 20
-"""Bytes of a metrics.jsonl from which it is read so: about 50,000 lines, whose parsing takes a second."""
+"""From this size in bytes on, a metrics.jsonl is read in this way: about 50,000 lines, which take a second to parse."""
 _PIECE = 1 << 20
 """Bytes that are searched at once."""
 _SAMPLED = 250
@@ -85,7 +85,7 @@ class LongCourse:
         self._take_newest()
 
     def _search_in(self, text: bytes, upto: int, offset: int) -> None:
-        """`text`: what stands at `offset`, with complete lines up to `upto`."""
+        """Searches `text`, which begins at `offset` of the file and has complete lines up to `upto`."""
         lines = text.count(b"\n", 0, upto)
         self.lines += lines
         if text.count(_LINE_END, 0, upto) < lines:  # a long pattern is found faster
@@ -141,7 +141,7 @@ class LongCourse:
         return [line for _, line in sorted(found.items(), key=lambda one: one[0])]
 
     def mean_losses(self, step: int) -> tuple[float | None, float | None]:
-        """As of Course."""
+        """As in Course."""
         upto = self._evaluations.get(step, 0)
         before = [line.get("loss") for _, line in islice(self._before(upto), AVERAGED)]
         after: list[float] = []
@@ -152,7 +152,7 @@ class LongCourse:
         return mean(before), mean(after)
 
     def logged(self, begin: float, end: float) -> Stretch | None:
-        """As of Course."""
+        """As in Course."""
         first_at = self._file.first(
             0, self._size, lambda text: _reached(text, lambda moment: moment >= begin)
         )
@@ -177,7 +177,7 @@ class LongCourse:
         return None
 
     def last_sign(self, before: float | None = None) -> float | None:
-        """As of Course."""
+        """As in Course."""
         end = self._size
         if before is not None:
             end = self._file.first(

@@ -1,9 +1,10 @@
 """The nonces of a run dir's lease: which supervisor of which job may write there.
 
-lease.json names a job, by the nonce of its first supervisor. What follows are claims: files that are made by an exclusive hard
-link and never removed, one for each further term of the job. The newest one says who has the run dir: a later supervisor of the
-same job, another job, whose own claims then count, or nobody, if the job has given it up. lease.json is only replaced, and need
-not be the newest: an old content leads to the holder by the claims. So nobody can take away what is not its own any more.
+lease.json names a job, by the nonce of its first supervisor. Each further term of the job has a claim: a file that is made by
+an exclusive hard link and never removed. The newest claim says who has the run dir: a later supervisor of the same job, another
+job, whose own claims then count, or nobody, if the job has given it up. lease.json is only replaced, and may be out of date:
+the claims lead from an old content to the present holder. So a supervisor that was replaced cannot take the run dir from a
+later one.
 """
 
 import re

@@ -102,8 +102,8 @@ def _is_integer(value: Any) -> bool:
 
 @cache
 def _checker(kind: Any) -> Callable[[Any], bool]:
-    """Whether a value is of an annotation's type: a plain one, one or None, a Sequence, list or tuple of it, a Mapping
-    or dict of texts to it, or an object of which it has some keys."""
+    """A function that says whether a value is of an annotation's type. Known are plain types, a type or None, a Sequence, list
+    or tuple of a type, a Mapping or dict from texts to a type, and a TypedDict, whose keys may be missing."""
     if kind is Any:
         return lambda value: True
     if kind is int:

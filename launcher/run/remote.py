@@ -14,7 +14,7 @@ from launcher.run.scan import REMOTE, scan
 
 _HOST = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 DESTINATION = re.compile(rf"(?:{_HOST}@)?{_HOST}|ssh://(?:{_HOST}@)?{_HOST}(?::\d{{1,5}})?")
-"""A value of cluster.ssh. It cannot be taken for an option of ssh, and has no special characters of a shell."""
+"""Matches a value of cluster.ssh: no option of ssh, and without special characters of a shell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

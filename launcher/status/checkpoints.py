@@ -44,7 +44,7 @@ class CheckpointRow(_For):
     bytes: int | None
     """Its size."""
     committed: bool
-    """Whether its manifest is in place and true, so that a run can resume from it."""
+    """Whether its manifest is in place and matches its files, so that a run can resume from it."""
     verified: bool | None
     """Whether every file has the digest of its manifest; null without --verify."""
     weights_only: bool | None

@@ -264,7 +264,8 @@ def sentence_of(event: Event) -> str | None:
         text = "before training" if before else f"{event.increase:.3g} times its value before training"
         return f"general text at step {event.step}: perplexity {event.perplexity:.4g}, {text}"
     if isinstance(event, EarlyStopped):
-        return f"stopped early at step {event.step}: {event.metric} was best at step {event.best_step}"
+        best = "always NaN or infinite" if event.best is None else f"best at step {event.best_step}"
+        return f"stopped early at step {event.step}: {event.metric} was {best}"
     if isinstance(event, Restored):
         return f"back to the weights of step {event.step}: {event.why}"
     if isinstance(event, Requeued):

@@ -9,7 +9,7 @@ from launcher.run.history import History
 from launcher.units import plural
 
 _MOST, _LEAST = 0.6, 0.15
-"""Shares of the time above which training waits too much for the server, and below which the server waits too much for it."""
+"""Shares of the time that ranks wait for the server: above the first the ranks wait too much, below the second the server."""
 _ENOUGH = 5
 """Logged steps before there is a warning."""
 
@@ -20,9 +20,9 @@ class GenerationServerRow(TypedDict):
     host: str | None
     """Its node; null before it has answered."""
     url: str | None
-    """Where it answered last; null before."""
+    """Its address when it answered last; null before."""
     answers: bool
-    """Whether it was not lost since."""
+    """Whether it has answered and was not lost since."""
     lost: int
     """How often it was lost: it has ended, stopped answering, or its node was lost."""
     wait_share: float | None
@@ -51,7 +51,7 @@ def generation_line(found: GenerationServerRow) -> str:
     """The server as one line."""
     where = f"{found['host']} ({found['url']})" if found["host"] else "a server that has not answered yet"
     if found["host"] and not found["answers"]:
-        where += ", lost"
+        where += ", does not answer"
     if found["lost"]:
         where += f", lost {plural(found['lost'], 'time')}"
     share = found["wait_share"]

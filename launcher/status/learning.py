@@ -24,9 +24,9 @@ class StoppedEarly(TypedDict):
     metric: str
     """The metric that it watched."""
     best: float | None
-    """The metric's best value; null if it was never a number."""
+    """The metric's best value; null if it was always NaN or infinite."""
     best_step: int | None
-    """The step of that value; null without one."""
+    """The step of that value; null if there is none."""
     patience: int
     """Evaluations in a row without an improvement, after which it ended."""
 
@@ -120,6 +120,7 @@ def learning_lines(
         tries = f"not better in {stopped['patience']} evaluations since"
         lines.append(("stopped early", f"at step {stopped['step']}: {stopped['metric']} {best}, {tries}"))
     if forgotten:
-        text = f"perplexity {forgotten['before']:.4g} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
+        before = f"{forgotten['before']:.4g}" if forgotten["before"] is not None else "not measured"
+        text = f"perplexity {before} before training, {forgotten['now']:.4g} at step {forgotten['step']}"
         lines.append(("general text", f"{text} ({forgotten['increase']:.3g} times)"))
     return lines + [("warning", warning) for warning in warnings]

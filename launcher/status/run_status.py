@@ -47,7 +47,7 @@ class Status:
     run_dir: str
     """Absolute path of its folder."""
     state: RunState
-    """Where it is."""
+    """Its state."""
     job_id: str | None
     """The scheduler's id of its newest job, or the process on this machine; null for a run that was not submitted."""
     insurance: str | None

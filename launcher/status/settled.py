@@ -20,7 +20,7 @@ from launcher.status.run_status import Status
 
 _FILE = ".settled.json"
 _GROW = ("events.jsonl", "metrics.jsonl")
-"""The files of a run dir that a status is made of and that grow. To replace another one changes the time of the folder."""
+"""The files from which a status is made and to which lines are appended. Replacing any other one changes the folder's time."""
 _INTENT = "intent.json"
 _KINDS: Mapping[str, Any] = {
     "run": str, "state": str, "step": int | None, "total_steps": int | None, "loss": float | None, "job_id": str | None,
@@ -66,8 +66,8 @@ class SettledStatuses:
         return values if fits(odd, _KINDS) else None
 
     def keep(self, statuses: Mapping[RunDir, Status]) -> None:
-        """Keeps those that are over for good, for runs that were looked for before they were read. It is done without if the
-        folder cannot be written."""
+        """Keeps the statuses of runs that are over for good; `find` must have been called before each was read. If the folder
+        cannot be written, nothing is kept."""
         new = {
             self._key(run): {"stamp": self._stamps[run.path], "status": plain(status)}
             for run, status in statuses.items()

@@ -113,8 +113,9 @@ def read_status(
             f"it is being submitted, or its submission was interrupted; "
             f"python -m launcher resume {run.name} finds its job or queues it"
         )
-    if state is RunState.RUNNING and isinstance(fetching := history.events[-1], Fetching):
-        note = f"{fetching.host} fetches model and data from their hub: {fetching.gib:.2f} GiB so far"
+    newest = history.events[-1] if history.events else None
+    if state is RunState.RUNNING and isinstance(newest, Fetching):
+        note = f"{newest.host} fetches model and data from their hub: {newest.gib:.2f} GiB so far"
     course, moment = history.course, now()
     last, evaluated = course.last, course.evaluated
     training, measured = history.newest(Training), history.newest(Measured)

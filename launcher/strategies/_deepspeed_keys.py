@@ -93,7 +93,7 @@ def check_passed(given: Mapping[str, Any], offloads: Mapping[str, bool]) -> None
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise PlanError(f"{key}={value} must be {_WORDS[kind]}, as in DeepSpeed's configuration")
         if leaf in offloads and not offloads[leaf]:
-            raise PlanError(f"{key} is of no effect with strategy.{leaf}=false; set strategy.{leaf}=true")
+            raise PlanError(f"{key} has no effect with strategy.{leaf}=false; set strategy.{leaf}=true")
 
 
 def merged(written: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Traffic:
     span: int
     """Number of neighbouring ranks from the first of a group to its last: groups of at most a node's ranks stay in a node."""
     rings: int = 1
-    """Groups across nodes that have ranks on the same node and send at the same time; they share the node's adapters."""
+    """Groups across nodes that have ranks on the same node and send at the same time; they share the node's network."""
 
 
 class Trained(Protocol):

@@ -50,7 +50,7 @@ class Zero3(Zero):
         if config.hpz_size != 1 and config.offload_param:
             raise PlanError(
                 f"strategy.hpz_size={config.hpz_size} with strategy.offload_param=true would keep the second copy in host "
-                "memory too, from where every gather is as slow; use strategy.offload_param=false, or strategy.hpz_size=1"
+                "memory too, where it makes no gather faster; use strategy.offload_param=false, or strategy.hpz_size=1"
             )
 
     def degrees(self, config: StrategyConfig, world_size: int) -> Degrees:

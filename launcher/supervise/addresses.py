@@ -12,7 +12,7 @@ from launcher.errors import RunError
 
 _SIOCGIFADDR = 0x8915
 _IPV6 = Path("/proc/net/if_inet6")
-_OTHER = ("docker", "virbr", "veth", "br-", "cni", "podman", "lxc")
+_INTERNAL = ("docker", "virbr", "veth", "br-", "cni", "podman", "lxc")
 """Prefixes of the names of interfaces that lead only into the host itself."""
 LOOPBACK = "lo"
 """The interface of the addresses that only this host reaches. Source: the kernel's drivers/net/loopback.c."""
@@ -68,7 +68,7 @@ def candidates(host: str, suffix: str, interface: str | None) -> list[str]:
     own = [
         address
         for name, addresses in interface_addresses().items()
-        if not name.startswith(_OTHER)
+        if not name.startswith(_INTERNAL)
         for address in addresses
         if not is_loopback(address)
     ]

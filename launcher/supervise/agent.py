@@ -81,7 +81,7 @@ class Agent:
             for limit in low_limits:
                 say(f"{self.host}: {limit}")
         job, first = self.cluster.job(os.environ), os.environ.get(environment.LEASE, "")
-        self.outlives = self.cluster.keeps_job_without_head() and job is not None
+        self.outlives = self.cluster.keeps_job_without_batch_host() and job is not None
         """Whether the cluster keeps the job when its batch host is lost."""
         self.succeeds = self.outlives and job is not None and job.index is None
         """Whether another supervisor can lead the job; a task of an array belongs to its sweep's worker."""

@@ -29,7 +29,7 @@ _BYTES = 32
 _TEXT = 2 * _BYTES
 LONGEST = 512
 """Bytes of a line that is read before the other end has proved that it belongs to the job; a proof has 180."""
-_FEWEST = 256
+_LEAST_STRANGERS = 256
 """Connections without a proof that may be open at once; a job of more than half as many nodes may have two for each node."""
 _FULL_S = 0.05
 
@@ -111,7 +111,7 @@ class Door:
         of agents that are admitted; a closed one leaves it by itself."""
         self.listener, self._key, self._nodes, self._waits = listener, key, nodes, waits
         waits.register(listener, select.EPOLLIN)
-        self._most = max(_FEWEST, 2 * nodes)
+        self._most = max(_LEAST_STRANGERS, 2 * nodes)
         self._strangers: list[_Stranger] = []
 
     def admit(self) -> list[tuple[int, Connection]]:

@@ -85,7 +85,7 @@ class Insurer:
                 return
             except Refused as error:
                 _tell(f"job {self.me} has no insurance: {error}; the run goes on without", told)
-                if not error.passing:
+                if not error.transient:
                     return
             except (ClusterError, OSError) as error:
                 _tell(f"job {self.me} has no insurance yet: {error}", told)
@@ -110,7 +110,7 @@ class Insurer:
     def _script_lives(self) -> bool:
         """Whether this host runs the job script: then only its supervisor was lost."""
         record = self.cluster.record(self.me)
-        return record is not None and record.head == self.cluster.host(os.environ)
+        return record is not None and record.batch_host == self.cluster.host(os.environ)
 
     def _queue_once(self) -> None:
         before = read_insurance(self.run)

@@ -99,7 +99,7 @@ def take_over(run: SteadyRun, term: int, heartbeat: int | None) -> int:
 
 def _can_succeed(cluster: Cluster) -> bool:
     """Whether a supervisor can take over within a job."""
-    return cluster.keeps_job_without_head() and _own_job(cluster) is not None
+    return cluster.keeps_job_without_batch_host() and _own_job(cluster) is not None
 
 
 def _own_job(cluster: Cluster) -> str | None:

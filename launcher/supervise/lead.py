@@ -76,7 +76,7 @@ def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, pr
     run.logs.mkdir(exist_ok=True)
     runner = None
     if pool is not None:
-        if cluster.keeps_job_without_head() and place.job and place.job.index is None:
+        if cluster.keeps_job_without_batch_host() and place.job and place.job.index is None:
             write_leader(run, prepared.as_leader(cluster, lease.first, lease.term, claimed=True))
         wanted = find_wanted(decided.config, plan.facts.work_dir, plan.facts.all_data)
         runner = AttemptRunner(pool, Fetcher(run, pool.nodes, stopped, wanted), lease)

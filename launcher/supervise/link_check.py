@@ -17,7 +17,7 @@ from launcher.timeouts import LINK_S
 
 MESSAGE = 1 << 20
 """Bytes. More than a socket takes at once, so that large packets have to pass too."""
-_MOST = 32
+_MOST_CONNECTIONS = 32
 """Connections that are accepted; all but one are from strangers."""
 
 
@@ -56,7 +56,7 @@ def _hear(listener: socket.socket, secret: bytes) -> None:
     deadline = time.monotonic() + 2 * LINK_S
     over = threading.Event()
     with contextlib.suppress(OSError), listener:
-        for _ in range(_MOST):
+        for _ in range(_MOST_CONNECTIONS):
             listener.settimeout(max(0.01, deadline - time.monotonic()))
             connection, _ = listener.accept()
             threading.Thread(target=_take, args=(connection, secret, over), daemon=True).start()

@@ -22,7 +22,7 @@ from launcher.timeouts import AGENT_LOST_S, PING_S
 Answer = TypeVar("Answer", bound=Message)
 _OPEN_FILES, _FILES_PER_NODE = 1024, 4
 """File descriptors of a supervisor: its own and those of strangers, and those of each node."""
-_APART_S = 5e-6
+_POLL_GAP_S = 5e-6
 """Seconds between two polls, for each node: 20 ms with 4,096 nodes."""
 _MOST_EVENTS = 8192
 """Connections that one poll looks at; the next one looks at the others."""
@@ -118,7 +118,7 @@ class Nodes:
             else:
                 self._hear(node)
         moment = time.monotonic()
-        self._next_poll = moment + _APART_S * len(self.by_index)
+        self._next_poll = moment + _POLL_GAP_S * len(self.by_index)
         if moment > self._next_ping:
             self._next_ping = moment + PING_S
             self.tell(self.by_index.values(), Ping())

@@ -1,7 +1,7 @@
 """A job that has lost its batch host: one of its remaining nodes queues it again.
 
-If the cluster keeps a job when any node fails (Cluster.keeps_job_without_head), a job without its batch host would hold its
-other nodes until its time limit, without a leader.
+If the cluster keeps a job when any node fails (Cluster.keeps_job_without_batch_host), a job without its batch host would hold
+its other nodes until its time limit, without a leader.
 """
 
 import time
@@ -36,7 +36,7 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
             heard = time.monotonic()
         if time.monotonic() - heard > _SILENT_S or (record and not is_own(record, job.restart)):
             return
-        if record and is_orphaned(record.head, cluster.hosts(record.nodes)):
+        if record and is_orphaned(record.batch_host, cluster.hosts(record.nodes)):
             if waited and _is_ending(run) and time.monotonic() < begun + _LET_S:
                 time.sleep(_ASK_S)
                 continue
@@ -46,8 +46,8 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
             time.sleep(index)
             continue
         time.sleep(_ASK_S)
-    note_faults([record.head], "lost", run.name)
-    run.note(Requeued(attempt=run.attempts(), reason=f"{record.head}, the batch host, is lost"))
+    note_faults([record.batch_host], "lost", run.name)
+    run.note(Requeued(attempt=run.attempts(), reason=f"{record.batch_host}, the batch host, is lost"))
     set_aside_odd(run)
     if job.index is None and is_insured(run):
         with submitted(cluster, run, after=job.id, me=job.id):

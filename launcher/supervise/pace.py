@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from launcher.timeouts import HANG_FLOORS_S, OTHER_HANG_FLOOR_S
 
-_LEARNS = ("step", "eval")
+_LEARNED_PHASES = ("step", "eval")
 """Phases whose limit falls below the floor once their length is known. Not a save: most saves are short, but one that waits
 for a slow disk is not."""
 _FACTOR = 10.0
@@ -33,6 +33,6 @@ class HangLimits:
         """Seconds without progress after which a rank in this phase counts as hung."""
         if phase == "save":
             return max(HANG_FLOORS_S[phase], self.save_floor_s)
-        if phase not in _LEARNS or self.seen.get(phase, 0) < _ENOUGH:
+        if phase not in _LEARNED_PHASES or self.seen.get(phase, 0) < _ENOUGH:
             return max(HANG_FLOORS_S.get(phase, OTHER_HANG_FLOOR_S), _FACTOR * self.longest.get(phase, 0.0))
         return max(self.step_floor_s, _FACTOR * self.longest[phase])

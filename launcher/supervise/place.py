@@ -34,9 +34,9 @@ from launcher.timeouts import END_JOB_S
 _ANSWER_S = 3.0
 """Seconds to wait for the cluster to say why it sent a signal."""
 _LOOK_S = 1.0
-_END_S = 600.0
+_END_TRIES_S = 600.0
 """Seconds for which the command that ends the job is repeated while the cluster does not answer."""
-_WORTH_S = 120.0
+_LEAST_LEFT_S = 120.0
 """The ranks start again in the same job after a signal if more seconds than these remain until the warning of the time
 limit."""
 _REQUEUE_WAIT_S = 10.0
@@ -123,9 +123,9 @@ class Place:
         if self.job is None or notice_s is None:
             return False
         record = self.cluster.with_timeout(_ANSWER_S).record(self.job.id)
-        if record is None or not is_own(record, self.job.restart) or record.leaving:
+        if record is None or not is_own(record, self.job.restart) or record.preempted:
             return False
-        return record.ends is None or record.ends - time.time() > notice_s + _WORTH_S
+        return record.ends is None or record.ends - time.time() > notice_s + _LEAST_LEFT_S
 
     def requeue(self, avoid: Avoided) -> str:
         """Queues the run again and says how: the same job if its nodes are healthy, else a new job that excludes the bad ones.
@@ -159,10 +159,12 @@ class Place:
             if self.job.index is None and (
                 is_insured(self.run) or cluster.requeue_wait_s() > _REQUEUE_WAIT_S
             ):
-                with contextlib.suppress(Refused):
+                try:
                     told = self._follow(cluster)
                     cluster.forbid_requeue(me)
                     return told
+                except Refused as error:
+                    say(f"{error}; job {me} is queued again, and no new job follows it")
             try:
                 cluster.requeue(me)
                 return f"job {me} is queued again"
@@ -199,7 +201,7 @@ class Place:
         queued again has ended already."""
         assert self.job
         cluster, begun = self.cluster.with_timeout(_ANSWER_S), time.monotonic()
-        while time.monotonic() < begun + _END_S:
+        while time.monotonic() < begun + _END_TRIES_S:
             record = cluster.record(self.job.id)
             if record and not is_own(record, self.job.restart):
                 return
@@ -208,6 +210,10 @@ class Place:
                     cluster.complete(self.job.id, code)
                     say(f"job {self.job.id} is ended with exit code {code}")
             time.sleep(_LOOK_S)
+        say(
+            f"job {self.job.id} could not be ended within {_END_TRIES_S:.0f} s and still holds its nodes; type "
+            f"python -m launcher cancel {self.run.name}"
+        )
 
     def _other_shape(self, cluster: Cluster, bad: int) -> OtherShape | None:
         """Another shape for the run, whose files are then written; None if the run keeps its shape, as a task of an array does.

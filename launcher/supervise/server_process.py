@@ -16,7 +16,7 @@ from launcher.protocol.to_agent import StartServer
 from launcher.protocol.to_supervisor import ServerState
 from launcher.timeouts import END_RANKS_S, SERVER_ANSWER_S, SERVER_CHECK_S, SERVER_SILENT_S
 
-_OF_RANKS = frozenset(
+_RANK_VARIABLES = frozenset(
     [
         environment.RANK, environment.LOCAL_RANK, environment.WORLD_SIZE, environment.LOCAL_WORLD_SIZE,
         environment.GROUP_RANK, environment.MASTER_ADDR, environment.MASTER_PORT, environment.USE_AGENT_STORE,
@@ -110,7 +110,7 @@ class ServerProcess:
 
 def server_environment(env: Mapping[str, str], order: StartServer) -> dict[str, str]:
     """The variables of a server: those of the ranks without RANK and the like, the GPUs that it gets, and its own."""
-    kept = {name: value for name, value in env.items() if name not in _OF_RANKS}
+    kept = {name: value for name, value in env.items() if name not in _RANK_VARIABLES}
     visible = kept.get(environment.CUDA_VISIBLE_DEVICES)
     known = visible.split(",") if visible else [str(number) for number in range(order.first_gpu + order.gpus)]
     own = known[order.first_gpu : order.first_gpu + order.gpus]

@@ -13,7 +13,7 @@ from launcher.run.events import Event
 
 T = TypeVar("T")
 
-_OUTLIVED_S = 600.0
+_GIVE_UP_S = 600.0
 """Seconds of failed writes or reads after which the supervisor gives up."""
 _AGAIN_S = 0.5
 
@@ -50,7 +50,7 @@ class SteadyRun(RunDir):
                 append_line(self.events, self.waiting[0])
                 del self.waiting[0]
         except OSError as error:
-            if error.errno in DISK_FULL or (self.failed and time.monotonic() - self.failed[0] > _OUTLIVED_S):
+            if error.errno in DISK_FULL or (self.failed and time.monotonic() - self.failed[0] > _GIVE_UP_S):
                 raise
             if not self.failed:
                 self.failed.append(time.monotonic())
@@ -82,7 +82,7 @@ def steadily(read: Callable[[], T]) -> T:
         try:
             return read()
         except (OSError, RunError) as error:  # RunError: something else has the place of the file for now
-            if time.monotonic() - begun > _OUTLIVED_S:
+            if time.monotonic() - begun > _GIVE_UP_S:
                 raise
             if not told:
                 _tell(f"the run dir cannot be read ({error}); trying again")

@@ -32,7 +32,7 @@ class Derived:
     config: Config
     experiment: str | None
     config_dir: str | None
-    sample_unasked: bool
+    uses_default_data: bool
     """The same as in Composed."""
     evaluation_left_out: bool
     """The same as in Composed."""
@@ -102,7 +102,7 @@ class Deriver:
             config=composed.config,
             experiment=composed.experiment,
             config_dir=composed.config_dir,
-            sample_unasked=composed.sample_unasked,
+            uses_default_data=composed.uses_default_data,
             evaluation_left_out=composed.evaluation_left_out,
         )
         return _Base(cfg=cfg, derived=derived, varying=_varying("", OmegaConf.to_container(cfg)), typed={})

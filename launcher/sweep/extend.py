@@ -137,7 +137,7 @@ def _more_trials(
         planned = [dataclasses.replace(one, group=keys[one.number]) for one in planned]
         plan = with_notice_of_group(members[0].config, plan, int(together["trials"]))
     cluster = find_cluster(str(spec["cluster"]))
-    largest = cluster.largest_array() if cluster.queued else 1 << 30
+    largest = cluster.largest_array(plan.job_options.get("clusters", "")) if cluster.queued else 1 << 30
     arrays = make_arrays(
         [(trial.number, trial.shape) for trial in with_longest_notice(planned, plan)],
         largest,

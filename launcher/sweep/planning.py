@@ -111,7 +111,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
         arrays = make_arrays([(number, planned[0].shape) for number in range(workers)], workers, None)
     else:
         limited = cluster.queued and not config.dry_run
-        largest = cluster.largest_array() if limited else 1 << 30
+        largest = cluster.largest_array(plan.job_options.get("clusters", "")) if limited else 1 << 30
         queued = groups.tasks([trial.number for trial in planned]) if groups else range(len(planned))
         arrays = make_arrays([(number, planned[number].shape) for number in queued], largest, parallel)
     spec: dict[str, Any] = {
@@ -156,7 +156,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     )
     spec["request"] = _request(prepared)
     for warning in (
-        *what_it_trains(config, plan, unasked=first.sample_unasked),
+        *what_it_trains(config, plan, default_data=first.uses_default_data),
         *replaceable(config),
         *data_warnings(check_data(config)),
     ):

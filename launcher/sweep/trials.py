@@ -71,8 +71,8 @@ def shape(plan: LaunchPlan) -> dict[str, str]:
 
 
 def with_longest_notice(planned: Sequence[PlannedTrial], plan: LaunchPlan) -> list[PlannedTrial]:
-    """The trials, those that request the same but for the signal before the time limit with the longest notice of them, and
-    at least with that of the plan.
+    """The trials, after each got the earliest signal before the time limit among the trials with otherwise equal requests and
+    the plan.
 
     Larger adapters take longer to save. One job array, or one kind of worker, has one signal for all.
     """

@@ -99,7 +99,7 @@ class Tracker:
     def add_figures(
         self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
     ) -> str | None:
-        """Where values of a step are that another process than the ranks has added, in a few words; None if nowhere.
+        """Adds values of a step from a process that is not a rank. Returns where they are, in a few words; None if not added.
 
         The ranks may log at the same time, or have ended. It may be slow, and raise anything.
         """

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from launcher.environment import Variable
+from launcher.output import say
 from launcher.packages import Package
 from launcher.trackers.base import Number, Tracked, Tracker, TrackingStart
 from launcher.trackers.host import PROBE_S, answers
@@ -191,7 +192,11 @@ def _find_run(client: Any, project: str, name: str, tags: Mapping[str, str]) -> 
 
 def _log_params(client: Any, run_id: str, settings: Mapping[str, Any]) -> None:
     param: Any = import_module("mlflow.entities").Param
-    params = [param(name, str(value)) for name, value in settings.items() if len(str(value)) <= _LONGEST]
+    if long := [name for name, value in settings.items() if len(str(value)) > _LONGEST]:
+        say(
+            f"warning: MLflow gets no parameter of more than {_LONGEST} characters; left out: {', '.join(long)}"
+        )
+    params = [param(name, str(value)) for name, value in settings.items() if name not in long]
     for first in range(0, len(params), 100):
         client.log_batch(run_id, params=params[first : first + 100])
 
@@ -208,7 +213,10 @@ def _copy(here: Any, there: Any, run: Any, project: str) -> None:
         history = here.get_metric_history(run.info.run_id, name)
         for first in range(0, len(history), _BATCH):
             there.log_batch(target, metrics=history[first : first + _BATCH])
-    there.set_terminated(target, status=run.info.status if run.info.status != "RUNNING" else "FINISHED")
+    if run.info.status == "RUNNING":  # it runs still, was killed, or waits in the queue
+        there.update_run(target, status="RUNNING")
+    else:
+        there.set_terminated(target, status=run.info.status)
 
 
 def _database(folder: Path) -> Path:

@@ -33,8 +33,8 @@ class TensorBoard(Tracker):
     def add_figures(
         self, run: Tracked, step: int, values: Mapping[str, Number], environ: Mapping[str, str]
     ) -> str:
-        """Writes event files into a folder of their own: TensorBoard reads no more of a folder's older file once there is a
-        newer one, and the ranks' is the older one. Source: tensorboard's directory_watcher.py."""
+        """Writes event files into a folder of their own: TensorBoard stops reading an older file of a folder once there is a
+        newer one, and the ranks write the older one. Source: tensorboard's directory_watcher.py."""
         del environ
         folder = run.folder / "tensorboard" / "tasks"
         writer: Any = import_module("torch.utils.tensorboard").SummaryWriter(str(folder))

@@ -102,8 +102,9 @@ class Wandb(Tracker):
         if why is not None:
             if environ.get("WANDB_MODE", "online") == "online":
                 environ["WANDB_MODE"] = "offline"
-            if environ["WANDB_MODE"] == "offline":
-                _start(environ)
+            if environ["WANDB_MODE"] == "offline" and (failed := _start(environ)) is not None:
+                why = f"{why}; nor did wandb start offline: {failed}"
+                return TrackingStart(mode="failed", why=why, id=environ["WANDB_RUN_ID"])
         return TrackingStart(mode=environ.get("WANDB_MODE", "online"), why=why, id=environ["WANDB_RUN_ID"])
 
     def finish(self) -> None:

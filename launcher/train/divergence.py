@@ -30,8 +30,9 @@ class Mix:
 def divergence(student: torch.Tensor, teacher: torch.Tensor, beta: float) -> torch.Tensor:
     """The divergence of each token, [tokens], between log-probabilities [tokens, outcomes] of both models.
 
-    With m = beta * teacher + (1 - beta) * student it is beta * KL(teacher || m) + (1 - beta) * KL(student || m); its limits
-    at 0 and 1 after division by beta and 1 - beta are the forward and the reverse KL, which beta = 0 and 1 stand for.
+    With m = beta * teacher + (1 - beta) * student it is beta * KL(teacher || m) + (1 - beta) * KL(student || m). Divided by
+    beta it tends to the forward KL for beta -> 0, and divided by 1 - beta to the reverse KL for beta -> 1; beta = 0 and
+    beta = 1 therefore stand for these two.
     Source: Agarwal et al., GKD (arXiv 2306.13649), equation 1, and trl 1.16, experimental/gkd/gkd_trainer.py.
     """
     if beta == 0:
@@ -60,7 +61,8 @@ def distillation_loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(the sum of the tokens' losses, [sum of divergences, sum of cross-entropies] without a gradient).
 
-    `student`: logits [tokens, vocabulary] in any format; `targets`: [tokens]; `chunk`: logits that are computed with at once.
+    `student`: logits [tokens, vocabulary] in any format; `targets`: [tokens]; `chunk`: number of logits that are processed at
+    once.
     """
     total, sums = _Chunked.apply(student, teacher, targets, mix, chunk)  # pyright: ignore
     return total, sums

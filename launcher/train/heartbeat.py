@@ -18,7 +18,8 @@ _LEAST_S = 0.1
 
 
 class Heartbeat:
-    """One rank's connection to its agent. Without an agent, which is torchrun or a shell, it does nothing."""
+    """One rank's connection to its agent. If torchrun or a shell has started the rank, there is no agent and it does
+    nothing."""
 
     def __init__(self) -> None:
         descriptor = os.environ.pop(environment.HEARTBEAT_FD, None)

@@ -1,4 +1,4 @@
-"""A model's head at chosen positions only: it is most of the work at tokens that no loss reads."""
+"""Computes a model's head only at chosen positions, because no loss reads the logits of the other tokens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,15 @@ from launcher.data.mask import IGNORED
 def trained_positions(targets: torch.Tensor) -> torch.Tensor:
     """The positions of the flattened batch whose target is trained, from its flattened targets.
 
-    If none is, it is the first one, so that there is a graph; as its target is ignored, its loss is 0.
+    If there is none, the first position is returned, so that the backward pass has a graph. Its target is ignored, so its loss
+    is 0.
     """
     where = (targets != IGNORED).nonzero().flatten()
     return where if len(where) else torch.zeros(1, dtype=torch.int64, device=targets.device)
 
 
 class KeptPositions:
-    """A hook before the head of a model, which computes all positions outside of `only`."""
+    """A hook before the head of a model. Outside of `only` the head computes all positions."""
 
     def __init__(self, model: Any) -> None:
         self._kept: torch.Tensor | None = None

@@ -30,7 +30,7 @@ class PlainLoss(SharedSteps):
     _sums: "torch.Tensor | None" = None
 
     def read_routers(self: Any, plan: Any, coefficient: float) -> None:
-        """Reads the routers of a mixture of experts, and adds their loss with this weight. ConfigError as of find_routers."""
+        """Reads the routers of a mixture of experts, and adds their loss with this weight. ConfigError as in find_routers."""
         if self.args.torch_compile:  # rule 31 refuses the coefficient
             return
         self.routers = find_routers(self.model, plan.batch.micro_batch_size, coefficient)

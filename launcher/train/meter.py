@@ -19,7 +19,7 @@ _WARM_UP = 3
 """Number of first steps that are not measured."""
 _EARLY = 10
 """Steps of an attempt after which it reports for the first time, so that an interrupted attempt has reported too."""
-_SENT = {"cuda": 64 << 20, "cpu": 4 << 20}
+_LINK_BYTES = {"cuda": 64 << 20, "cpu": 4 << 20}
 """Bytes of the all-reduce that measures the links."""
 _ROUNDS = 3
 
@@ -33,7 +33,7 @@ class StepClock:
         self.steps = 0
 
     def begin(self) -> None:
-        """Marks the begin of a step."""
+        """Marks the beginning of a step."""
         self._begin = time.monotonic()
 
     def end(self) -> None:
@@ -144,7 +144,7 @@ class Meter(TrainerCallback):
         world = self.plan.topology.world_size
         if world == 1:
             return None
-        data = torch.ones(_SENT[self.plan.device] // 4, device=device)
+        data = torch.ones(_LINK_BYTES[self.plan.device] // 4, device=device)
         dist.all_reduce(data)
         times: list[float] = []
         for _ in range(_ROUNDS):
@@ -153,7 +153,7 @@ class Meter(TrainerCallback):
             dist.all_reduce(data)
             _wait(self.plan.device)
             times.append(time.monotonic() - began)
-        sent = 2 * (world - 1) / world * _SENT[self.plan.device]
+        sent = 2 * (world - 1) / world * _LINK_BYTES[self.plan.device]
         return significant(sent / min(times) / 1e9)
 
 

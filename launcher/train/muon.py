@@ -57,8 +57,8 @@ class Muon(torch.optim.Optimizer):
 def make_muon(model: Any, decayed: list[str], args: Any) -> Muon:
     """The optimizer of a model's trained parameters. `decayed`: names of those with weight decay; `args`: the trainer's.
 
-    Matrices of hidden layers are all of two dimensions but those of the embedding, the head and a head of the model's own;
-    adapters are such matrices too. Stacked experts, with three dimensions, are trained by AdamW.
+    Matrices of hidden layers are all parameters of two dimensions, adapters included, except those of the embedding and of all
+    heads (of tokens, classes or rewards). Stacked experts, with three dimensions, are trained by AdamW.
     """
     apart = _tables(model)
     groups: dict[tuple[bool, bool], list[Any]] = {}

@@ -26,7 +26,7 @@ _SPARE = 1 << 30
 _PIECE = 16 << 20
 _THREADS = 4
 _POLL_S = 0.2
-_WEIGHTS_BESIDE = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx")
+_OTHER_FORMATS = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".gguf", ".onnx")
 """Other formats of the weights, which are not read if there are safetensors files."""
 
 
@@ -53,8 +53,8 @@ class NodeCache:
         status = self.folder.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
             raise ConfigError(
-                f"cluster.node_cache={named}: {self.folder} on {self.host} is not a folder of yours in which nobody else can "
-                "write, so what it holds may be another user's; look who made it, and remove it, or name another folder"
+                f"cluster.node_cache={named}: {self.folder} on {self.host} must be a folder of yours in which nobody else can "
+                "write, and it is not, so its content cannot be trusted; remove it, or name another folder"
             )
         self.run, self.attempt, self.heartbeat = run, attempt, heartbeat
         self._used: list[IO[bytes]] = []
@@ -66,7 +66,7 @@ class NodeCache:
             files = {
                 name: path
                 for name, path in files.items()
-                if Path(name).suffix not in _WEIGHTS_BESIDE and not name.endswith(".bin.index.json")
+                if Path(name).suffix not in _OTHER_FORMATS and not name.endswith(".bin.index.json")
             }
         sizes = {name: path.stat().st_size for name, path in files.items()}
         times = {name: path.stat().st_mtime_ns for name, path in files.items()}

@@ -3,7 +3,7 @@
 import logging
 import warnings
 
-_SAID = {
+_SUPPRESSED = {
     # bitsandbytes 0.50 at import on a machine without the package kernels: it then uses its own code
     "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
     # DeepSpeed 0.19 at import on a machine without a GPU, which the plan says already
@@ -30,7 +30,7 @@ def leave_out_noise() -> None:
 
     It is called before the libraries are imported; a forked rank inherits it, and a second call changes nothing.
     """
-    for name, begins in _SAID.items():
+    for name, begins in _SUPPRESSED.items():
         logger = logging.getLogger(name)
         if not any(isinstance(one, _LeftOut) for one in logger.filters):
             logger.addFilter(_LeftOut(begins))

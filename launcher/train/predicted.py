@@ -1,4 +1,4 @@
-"""What a teacher predicts for some tokens, in two forms: logits of a model, or the most likely words that were stored."""
+"""What a teacher predicts at some tokens, in two forms: logits of a model, or the most likely next tokens that were stored."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,10 +8,10 @@ from torch.nn import functional
 
 
 class Predicted(Protocol):
-    """The predictions of a teacher for tokens in a row."""
+    """The predictions of a teacher at some tokens. An outcome is a next token, or several that count as one."""
 
     def part(self, tokens: slice) -> "Predicted":
-        """Those for some of the tokens."""
+        """The predictions at some of these tokens."""
         ...
 
     def beside(self, student: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,11 +31,11 @@ class Logits:
     logits: torch.Tensor
 
     def part(self, tokens: slice) -> "Logits":
-        """Those for some of the tokens."""
+        """The predictions at some of these tokens."""
         return Logits(self.logits[tokens])
 
     def beside(self, student: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """As Predicted says; an outcome is a word."""
+        """As in Predicted; each outcome is one next token."""
         both = min(student.shape[1], self.logits.shape[1])
         mine, its = (
             functional.log_softmax(one[:, :both].float() / temperature, dim=-1)
@@ -45,28 +45,29 @@ class Logits:
 
 
 @dataclass(frozen=True, slots=True)
-class TopWords:
-    """The teacher's most likely words; all others count as one outcome, unless the words are all that there are."""
+class TopTokens:
+    """The teacher's most likely next tokens. All others count as one outcome, if there are others."""
 
     ids: torch.Tensor
     """[tokens, top_k]"""
     log_probs: torch.Tensor
-    """[tokens, top_k], and one more column if other words are left out: at the temperature of the loss."""
+    """[tokens, top_k], and one more column for all others if there are others: at the temperature of the loss."""
     vocabulary: int
-    """Words that the probabilities are over."""
+    """Size of the vocabulary to which the probabilities belong."""
 
-    def part(self, tokens: slice) -> "TopWords":
-        """Those for some of the tokens."""
-        return TopWords(self.ids[tokens], self.log_probs[tokens], self.vocabulary)
+    def part(self, tokens: slice) -> "TopTokens":
+        """The predictions at some of these tokens."""
+        return TopTokens(self.ids[tokens], self.log_probs[tokens], self.vocabulary)
 
     def beside(self, student: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """As Predicted says; the last outcome is any other word."""
+        """As in Predicted; the last outcome is any other next token."""
         mine = functional.log_softmax(student[:, : self.vocabulary] / temperature, dim=-1)
-        return at_words(mine, self.ids, rest=self.log_probs.shape[1] > self.ids.shape[1]), self.log_probs
+        return at_ids(mine, self.ids, rest=self.log_probs.shape[1] > self.ids.shape[1]), self.log_probs
 
 
-def at_words(log_probs: torch.Tensor, ids: torch.Tensor, *, rest: bool) -> torch.Tensor:
-    """Log-probabilities of these words, [tokens, words], with `rest` those of all other words together in one more column."""
+def at_ids(log_probs: torch.Tensor, ids: torch.Tensor, *, rest: bool) -> torch.Tensor:
+    """Log-probabilities of the next tokens with these ids, [tokens, ids], with `rest` that of all others together in one more
+    column."""
     found = log_probs.gather(1, ids)
     if not rest:
         return found
@@ -74,10 +75,10 @@ def at_words(log_probs: torch.Tensor, ids: torch.Tensor, *, rest: bool) -> torch
     return torch.cat([found, others], 1)
 
 
-def top_words(
+def top_tokens(
     logits: torch.Tensor, top_k: int, vocabulary: int, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, log-probabilities) of each token's most likely words, as TopWords has them, from logits [tokens, vocabulary]."""
+    """(ids, log-probabilities) of the most likely next tokens, as TopTokens has them, from logits [tokens, vocabulary]."""
     log_probs = functional.log_softmax(logits[:, :vocabulary].float() / temperature, dim=-1)
     ids = log_probs.topk(top_k, dim=1).indices
-    return ids, at_words(log_probs, ids, rest=top_k < vocabulary)
+    return ids, at_ids(log_probs, ids, rest=top_k < vocabulary)

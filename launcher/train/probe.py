@@ -1,7 +1,7 @@
 """How fast a rank computes alone, measured every few seconds without waiting for other ranks, so that a slow host is found.
 
 The time must be the host's own. On a GPU it is the shortest of a few products by the clock of the GPU. On a CPU the time in
-which a thread of this process waited for a processor is taken off and reported beside it: where several jobs share processors,
+which a thread of this process waited for a processor is subtracted and reported beside it: where several jobs share processors,
 a healthy host would count as slow otherwise.
 """
 
@@ -40,7 +40,7 @@ class Probe(TrainerCallback):
         self._next = time.monotonic() + _EVERY_S
 
     def take(self) -> tuple[float, float]:
-        """Seconds of the products, and seconds besides for which they waited for a processor of the host."""
+        """Seconds of the products, and the additional seconds for which they waited for a processor of the host."""
         with torch.no_grad():
             self._multiply()
             return self._on_gpu() if self.device.type == "cuda" else self._on_cpu()

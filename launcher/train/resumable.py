@@ -84,7 +84,7 @@ class Resumable(TrainerHooks):
         super().log(logs, *arguments, **options)  # pyright: ignore
 
     def evaluate(self: Any, *arguments: Any, **options: Any) -> dict[str, float]:
-        """The figures of an evaluation; its beginning is told, because it can take long."""
+        """The figures of an evaluation. Its beginning is reported, because an evaluation can take long."""
         self.note("working", on="evaluate")
         return super().evaluate(*arguments, **options)  # pyright: ignore
 

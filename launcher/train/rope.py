@@ -14,7 +14,7 @@ _KEYS = ("rope_parameters", "max_position_embeddings")
 
 
 def rope_arguments(config: ModelConfig, where: str, revision: str) -> dict[str, Any]:
-    """The arguments for the model in `where`; empty without a factor. ConfigError if it has no such positions."""
+    """The arguments for the model in `where`; empty without a factor. ConfigError if its positions cannot be stretched."""
     scaling = config.rope_scaling
     if scaling.factor is None:
         return {}
@@ -22,7 +22,7 @@ def rope_arguments(config: ModelConfig, where: str, revision: str) -> dict[str, 
     own, longest = own_rope(values), values.get("max_position_embeddings")
     layered = any(isinstance(one, dict) for one in own.values())
     if longest is None or layered or values.get("position_embedding_type") == "absolute":
-        what = "other positions in some of its layers" if layered else "no rotary positions"
+        what = "rotary positions of several kinds" if layered else "no rotary positions"
         raise ConfigError(
             f"model.rope_scaling: {config.name_or_path} ({values.get('model_type')}) has {what}; leave it out"
         )

@@ -16,7 +16,6 @@ from launcher.plan import LaunchPlan
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.run.events.ranks import Working
-from launcher.run.events.results import Exported
 from launcher.train.after.export import export
 from launcher.train.checkpoint.selection import CheckpointSelection
 from launcher.train.data.shared import Shared
@@ -98,8 +97,8 @@ def train(run: RunDir, decided: Decided, heartbeat: Heartbeat) -> Exit:
         run.note(Working(attempt=attempt, on="export"))
     forget_copy(trainer)
     exported = export(run, decided, trainer, tokenizer)
-    if is_main:
-        run.note(Exported(attempt=attempt, path=str(run.export), step=trainer.state.global_step, **exported))
+    if exported is not None:
+        run.note(exported.event(run, attempt, trainer.state.global_step))
         tracking.finish()
     if dist.is_initialized():
         # from here on, SIGTERM of torchrun or Slurm would only print a traceback

@@ -16,12 +16,12 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from launcher.data.mask import IGNORED
-from launcher.data.taught import INDEX, Taught
+from launcher.data.stored_output import INDEX, StoredOutput
 from launcher.errors import DataError
 
 _FILE = 1 << 28
 """Bytes after which a new file is begun."""
-_LOOKED_AT = 64
+_CHECKED_ROWS = 64
 """Rows that are looked for before training begins."""
 
 
@@ -78,14 +78,14 @@ class Writer:
 class StoredRows:
     """The output of rows in a folder. A process opens its files when it first reads them."""
 
-    def __init__(self, folder: str, taught: Taught) -> None:
+    def __init__(self, folder: str, taught: StoredOutput) -> None:
         self.folder, self.taught = Path(folder), taught
         index = load_file(self.folder / INDEX)
         self._digests, self._places = index["digests"], index["places"]
         self._open: dict[int, Any] = {}
 
     def of(self, row: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(words [tokens, top_k], log-probabilities [tokens, outcomes]) of the row's trained tokens; DataError if the row is
+        """(ids [tokens, top_k], log-probabilities [tokens, outcomes]) of the row's trained tokens; DataError if the row is
         not in the folder."""
         file, first, count = self._find(row)
         if file not in self._open:
@@ -95,7 +95,7 @@ class StoredRows:
 
     def check(self, rows: Any) -> None:
         """DataError if one of some rows, spread over all of `rows` (by number), is not in the folder."""
-        for number in sorted(set(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int).tolist())):
+        for number in sorted(set(np.linspace(0, len(rows) - 1, _CHECKED_ROWS).astype(int).tolist())):
             row = rows[number]
             if trained_tokens(row):
                 self._find(row)
@@ -115,7 +115,7 @@ class StoredRows:
 class StoredCollator:
     """Adds the teacher's stored output to the batches of another collator, in the order of the batch's trained tokens.
 
-    Log-probabilities travel as the whole numbers with the same bits, because transformers casts floating-point inputs to
+    Log-probabilities are passed as integers with the same bits, because transformers casts floating-point inputs to
     bf16 under DeepSpeed (5.23, Trainer._prepare_input).
     """
 

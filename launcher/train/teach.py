@@ -10,11 +10,12 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from launcher.config import Config, ModelConfig, Precision
-from launcher.data.taught import Taught
+from launcher.data.stored_output import StoredOutput
 from launcher.errors import ConfigError
 from launcher.plan import Facts
 from launcher.plugins.decide import facts_from
-from launcher.train.after.__main__ import Say
+from launcher.protocol.work.requests import StoreTeacher
+from launcher.protocol.work.results import Say, TaughtFolder, WorkProgress
 from launcher.train.data.ahead import Ahead, read_text, run_tokenizer
 from launcher.train.data.cache import Progress, TokenCache
 from launcher.train.data.encoders import Encoders
@@ -26,36 +27,35 @@ from launcher.train.methods.parts import RowParts, module_of
 from launcher.train.methods.sft import takes_lengths
 from launcher.train.methods.teacher import check_vocabulary, teacher_model
 from launcher.train.model import source_of
-from launcher.train.predicted import top_words
+from launcher.train.predicted import top_tokens
 from launcher.train.sequence.peers import shift
 from launcher.train.stored_teacher import Writer, distinct, trained_tokens
 
 _WEIGHTS = ("*.safetensors", "*.bin", "config.json")
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """What was found or made: the folder, and what it says of itself."""
-    config, facts = read_text(request["config"]), facts_from(request["facts"])
-    say(progress={"what": "loading the tokenizer"})
+def answer(request: StoreTeacher, say: Say) -> TaughtFolder:
+    """The folder that was found or made."""
+    config, facts = read_text(request.config), facts_from(request.facts)
+    say(WorkProgress(what="loading the tokenizer"))
     tokenizer = run_tokenizer(config, facts)
     check_renders(facts, tokenizer, config)
     model = teacher_model(config)
     check_vocabulary(model, tokenizer, facts, config.seed)
-    ahead = Ahead(
-        facts.cache_dir, Encoders(request["workers"]), say, {"train": facts.rows, "eval": facts.eval_rows}
-    )
+    totals = {"train": facts.rows, "eval": facts.eval_rows}
+    ahead = Ahead(facts.cache_dir, Encoders(request.workers), say, totals)
     parts = RowParts(config=config, facts=facts, tokenizer=tokenizer, shared=ahead)
     sets = [Rows(one) for one in module_of(config.trainer.kind).rows(parts) if one is not None]
     where, revision = source_of(model, facts, config.seed, pinned=False)
     vocabulary = min(heads(config, model, facts))
-    about = Taught(
+    about = StoredOutput(
         teacher=model.name_or_path,
         tokenizer=tokenizer_digest(tokenizer),
         max_length=config.model.max_length,
         packing=config.trainer.packing,
         assistant_only_loss=config.trainer.assistant_only_loss,
         temperature=1.0 if config.trainer.temperature is None else config.trainer.temperature,
-        top_k=min(request["top_k"], vocabulary),
+        top_k=min(request.top_k, vocabulary),
         vocabulary=vocabulary,
         rows=0,
         tokens=0,
@@ -71,17 +71,17 @@ def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
     }
 
     def make(folder: Path, progress: Progress) -> dict[str, Any]:
-        say(progress={"what": "loading the teacher"})
+        say(WorkProgress(what="loading the teacher"))
         teacher = open_teacher(config, model, where, revision)
-        batches = _batches(sets, request["micro_batch_size"], progress)
+        batches = _batches(sets, request.micro_batch_size, progress)
         return dataclasses.asdict(_store(teacher, folder, batches, tokenizer, about))
 
     def tell(count: int) -> None:
         total = sum(len(one) for one in sets)
-        say(progress={"what": "the teacher predicts", "done": count, "total": total})
+        say(WorkProgress(what="the teacher predicts", done=count, total=total))
 
     found = TokenCache(facts.cache_dir).find_or_make(words, make, tell)
-    return {**found.facts, "folder": str(found.folder), "made": found.made}
+    return TaughtFolder(folder=str(found.folder), made=found.made)
 
 
 def heads(config: Config, model: ModelConfig, facts: Facts) -> tuple[int, int]:
@@ -143,8 +143,8 @@ def _store(
     folder: Path,
     batches: Iterator[list[tuple[int, dict[str, Any]]]],
     tokenizer: Any,
-    about: Taught,
-) -> Taught:
+    about: StoredOutput,
+) -> StoredOutput:
     """What is stored, after the files are written."""
     writer, head = Writer(folder), KeptPositions(teacher)
     collate = Collator(tokenizer.pad_token_id, varlen=takes_lengths(teacher))
@@ -159,7 +159,7 @@ def _store(
         }
         with head.only(kept.to(teacher.device)):
             logits = teacher(**moved, use_cache=False).logits[0]
-        ids, log_probs = top_words(logits, about.top_k, about.vocabulary, about.temperature)
+        ids, log_probs = top_tokens(logits, about.top_k, about.vocabulary, about.temperature)
         if about.top_k < about.vocabulary:
             left_out += float(log_probs[:, -1].double().exp().sum())
         counts = [trained_tokens(row) for row in rows]

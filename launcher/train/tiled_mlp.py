@@ -13,7 +13,7 @@ from launcher.train.upstream.transformers_model_facts import block_names
 def tile_mlps(model: Any, tokens: int) -> None:
     """Lets the MLP of every block compute at most this many tokens at once; ConfigError for a model without such MLPs.
 
-    An MLP treats each token by itself, so tiles change nothing but the order in which the gradients of its weights are added.
+    An MLP treats each token by itself, so tiles change only the order in which the gradients of its weights are added.
     Each tile is checkpointed: only the MLP's input is kept. Autograd adds the tiles' gradients of a weight before it hands them
     on, so that DDP, FSDP2 and DeepSpeed see one gradient for each weight.
     Source: Bekman et al., Arctic Long Sequence Training (arXiv 2506.13996), section 3.1 (TiledMLP).

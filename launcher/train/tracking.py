@@ -18,7 +18,7 @@ from launcher.trackers.base import Log, Tracker, TrackingStart
 from launcher.trackers.describe import describe
 from launcher.trackers.registry import TRACKERS
 
-_HELD = 10_000
+_LONGEST_QUEUE = 10_000
 """Number of logged steps that can wait for a slow tracker; further steps are dropped and counted."""
 _FINISH_S, _SHUTDOWN_S = 20.0, 2.0
 """Seconds that the end of a run waits for the tracker: after training, and at a shutdown before a kill."""
@@ -82,8 +82,8 @@ class Background(TrainerCallback):
     def __init__(self, open_log: Callable[[], Log], tell: Callable[[TrackingStart], None]) -> None:
         """`tell` is called with how tracking began, and at the end with what was lost."""
         self._open, self._tell = open_log, tell
-        self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_HELD)
-        self._written = self._lost = 0
+        self._waiting: queue.Queue[tuple[int, dict[str, float], float] | None] = queue.Queue(_LONGEST_QUEUE)
+        self._logged = self._written = 0
         self._why: str | None = None
         self._opened = False
         self._thread = threading.Thread(target=self._work, name="tracker", daemon=True)
@@ -96,6 +96,7 @@ class Background(TrainerCallback):
         values = {
             name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)
         }
+        self._logged += 1
         try:
             self._waiting.put_nowait((state.global_step, values, time.time()))
         except queue.Full:
@@ -108,16 +109,13 @@ class Background(TrainerCallback):
         except queue.Full:
             self._lose("the tracker is slower than the training")
         self._thread.join(within_s)
-        left = self._waiting.qsize()
-        if self._thread.is_alive() and self._why is None:
-            self._why = f"the tracker did not finish within {within_s:g} s"
-        if self._opened and (self._lost or self._thread.is_alive()):
-            lost = self._lost + left
-            self._tell(
-                TrackingStart(
-                    mode="failed", why=f"{lost} of {lost + self._written} logged steps: {self._why}"
-                )
-            )
+        is_late, lost = self._thread.is_alive(), self._logged - self._written
+        if is_late and self._why is None:
+            what = "finish" if self._opened else "start"
+            self._why = f"the tracker did not {what} within {within_s:g} s"
+        if is_late or (self._opened and lost):
+            why = f"{lost} of {self._logged} logged steps were not written: {self._why}"
+            self._tell(TrackingStart(mode="failed", why=why))
 
     def _work(self) -> None:
         try:
@@ -142,7 +140,6 @@ class Background(TrainerCallback):
             self._lose(_message_of(error))
 
     def _lose(self, why: str) -> None:
-        self._lost += 1
         self._why = self._why or why
 
 

@@ -40,7 +40,7 @@ def _rows(embedding: Any) -> int:
 
 
 def _whole(weight: Any) -> AbstractContextManager[Any]:
-    """The complete weight, within the context; what rank 0 makes of it is kept where DeepSpeed shards it."""
+    """The complete weight, within the context. If DeepSpeed shards it, the changes that rank 0 makes are kept."""
     if not hasattr(weight, "ds_id"):
         return nullcontext()
     import deepspeed

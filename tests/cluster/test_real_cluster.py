@@ -302,7 +302,7 @@ def test_a_requeued_job_does_not_go_on_over_other_rows(lab, submitted, tmp_path)
     lab.run("scontrol", "requeue", lab.job(run), cwd=run.path)
     _until(lambda: bool(run.events("stopped")), 120)
     (stopped,) = run.events("stopped")
-    assert "own.jsonl is not what it was at the launch" in stopped["reason"]
+    assert "own.jsonl has changed since the launch" in stopped["reason"]
     assert len(run.events("started")) == 1
 
 

@@ -75,6 +75,7 @@ def test_a_run_is_launched_followed_cancelled_resumed_and_fetched_from_a_laptop(
     reached = run.metrics()[-1]["step"]
     assert reached < 30
     here("resume", "tiny")
+    assert "this is the laptop's plugin" in here("logs", "-f", "tiny")  # until the run is over
     here("follow", "tiny")
     assert json.loads(here("status", "tiny", "--json"))["state"] == "finished"
     assert run.metrics()[-1]["step"] == 30 and run.events("resumed")[-1]["step"] >= 5

@@ -75,7 +75,7 @@ def test_a_copy_on_a_node_is_never_another_users(tmp_path, how: str):
             if os.geteuid() != 0:
                 pytest.skip("only root can give files to another user")
             os.chown(folder, OTHER, OTHER)
-    with pytest.raises(ConfigError, match="so what it holds may be another user's"):
+    with pytest.raises(ConfigError, match="so its content cannot be trusted"):
         NodeCache(str(tmp_path), RunDir(tmp_path), 1, NOBODY)
 
 

@@ -20,11 +20,13 @@ from launcher.after.export import describe, is_export
 from launcher.errors import RunError
 from launcher.plugins.base import Plugin
 from launcher.plugins.decide import reread_run
+from launcher.protocol.work.requests import CompareWithBase, MakeExport
+from launcher.protocol.work.results import ExportedModel
 from launcher.run import RunDir
-from launcher.run.events.results import Exported
 from launcher.status.state import read_status
 from launcher.train.after import export_run, judge
 from launcher.train.after.card import add_card
+from launcher.train.after.checked import ExportFacts
 from launcher.train.after.compare import difference, logits_of, prompts
 from launcher.train.after.export import export
 from launcher.train.after.load_back import load_back
@@ -56,21 +58,11 @@ class Adapted(Plugin):
 """
 
 
-def asked(run: Finished, to: Path, **options: Any) -> dict[str, Any]:
-    """The request that the verb makes of its options."""
-    known = {
-        "to": str(to),
-        "merged": False,
-        "dtype": None,
-        "checkpoint": None,
-        "force": False,
-        "run_dir": str(run.path),
-    }
-    return {**known, **options}
-
-
-def exported(run: Finished, to: Path, **options: Any) -> dict[str, Any]:
-    return export_run.answer(asked(run, to, **options), lambda **_: None)
+def exported(run: Finished, to: Path, **options: Any) -> ExportedModel:
+    """What the process with the training stack answers to the request that the verb makes of its options."""
+    known = {"merged": False, "dtype": None, "checkpoint": None, "force": False}
+    request = MakeExport(run_dir=str(run.path), to=str(to), **{**known, **options})
+    return export_run.answer(request, lambda _: None).export
 
 
 def opened(folder: Path) -> Any:
@@ -130,16 +122,16 @@ def test_a_check_that_fails_keeps_the_export_and_says_so(trained, tmp_path, caps
     accelerator = SimpleNamespace(unwrap_model=lambda model: model, num_processes=1, is_main_process=True)
     trainer = SimpleNamespace(accelerator=accelerator, model=model, state=SimpleNamespace(global_step=9))
     found = export(copy, dataclasses.replace(decided, plugins=[*decided.plugins, plugin]), trainer, tokenizer)
+    assert found is not None
     card = (copy.export / "README.md").read_text()
     assert apart(copy.export, trained().path / "model") == 0
     if isinstance(plugin, Elsewhere):
-        assert found["verified"] == "logits" and "the check failed" not in card
+        assert found.verified == "logits" and "the check failed" not in card
         return
-    assert (found["verified"], found["why"]) == ("failed", "RuntimeError: no kernel for this device")
+    assert (found.verified, found.why) == ("failed", "RuntimeError: no kernel for this device")
     assert "**the check failed**: RuntimeError: no kernel for this device" in card
     assert "the check of" in capsys.readouterr().out
-    event = Exported(attempt=1, path=str(copy.export), step=9, **found)
-    copy.note(event)
+    copy.note(found.event(copy, attempt=1, step=9))
     (said,) = [one for one in read_status(copy).warnings if "the check of" in one]
     assert said.endswith("failed, but it was kept: RuntimeError: no kernel for this device")
 
@@ -151,8 +143,8 @@ def test_an_export_with_other_logits_is_kept_and_ends_with_an_error(trained, tmp
     save_file({**kept, "logits": kept["logits"].flip(-1).contiguous()}, reference)
     run: Any = SimpleNamespace(path=copy)
     done: Any = exported(run, tmp_path / "out")
-    assert (done["verified"], done["difference"]) == ("failed", None)
-    assert "the export was kept: the logits of the export differ" in done["warning"]
+    assert (done.verified, done.difference) == ("failed", None)
+    assert "the export was kept: the logits of the export differ" in done.warning
     assert "checked  FAILED: the logits of the export differ" in describe(done)
     assert "**the check failed**" in (tmp_path / "out" / "README.md").read_text()
 
@@ -176,8 +168,8 @@ def test_the_card_holds_command_data_versions_and_metrics(trained):
 def test_a_merged_model_of_two_zero3_ranks_answers_as_the_adapter_does(trained, tmp_path):
     run = trained("strategy=zero3", *TWO)
     done = exported(run, tmp_path / "merged", merged=True, dtype="bf16")
-    assert (done["kind"], done["dtype"], done["verified"]) == ("merged", "bfloat16", "logits")
-    assert 0 < apart(tmp_path / "merged", run.path / "model") < 0.02 < done["effect"]
+    assert (done.kind, done.dtype, done.verified) == ("merged", "bfloat16", "logits")
+    assert 0 < apart(tmp_path / "merged", run.path / "model") < 0.02 < done.effect
     assert not (tmp_path / "merged" / "adapter_config.json").exists()
     names = {path.name for path in (tmp_path / "merged").iterdir()}
     assert {"README.md", "tokenizer.json", "chat_template.jinja"} <= names
@@ -187,7 +179,7 @@ def test_a_merged_model_of_two_zero3_ranks_answers_as_the_adapter_does(trained, 
 def test_qlora_is_merged_into_the_rounded_weights_that_it_was_trained_over(trained, tmp_path):
     run = trained("plugin=[qlora,gradient_checkpointing]")
     done = exported(run, tmp_path / "merged", merged=True, dtype="fp32")
-    assert done["difference"] < 5e-3  # adapters in bf16 beside fp32
+    assert done.difference < 5e-3  # adapters in bf16 beside fp32
     assert apart(tmp_path / "merged", run.path / "model") > 5e-3  # which peft puts over the unrounded base
 
 
@@ -195,10 +187,10 @@ def test_a_checkpoint_gives_the_model_of_its_step(trained, tmp_path):
     run = trained("trainer.max_steps=24", "plugins.sharded_checkpoint.save_steps=4")
     last = sorted((run.path / "checkpoints").iterdir())[-1]
     done = exported(run, tmp_path / "last", checkpoint=str(last))
-    assert done["step"] == 24
+    assert done.step == 24
     assert apart(tmp_path / "last", run.path / "model") < 1e-5
     before = exported(run, tmp_path / "before", checkpoint=str(last.with_name("step_00000020")))
-    assert before["step"] == 20
+    assert before.step == 20
     assert apart(tmp_path / "before", run.path / "model") > 1e-3
 
 
@@ -208,10 +200,10 @@ def test_another_model_than_the_trained_one_is_kept_and_reported(trained, tmp_pa
     weights = run.path / "model" / "adapter_model.safetensors"
     save_file({name: tensor * 1.02 for name, tensor in load_file(weights).items()}, weights)
     told = exported(run, tmp_path / "out" / "merged", merged=True)
-    assert told["verified"] == "failed"
-    assert "logits of the export differ from those of the trained model" in told["why"]
+    assert told.verified == "failed"
+    assert "logits of the export differ from those of the trained model" in told.why
     assert (tmp_path / "out" / "merged" / "model.safetensors").is_file()
-    assert told["why"] in (tmp_path / "out" / "merged" / "README.md").read_text()
+    assert told.why in (tmp_path / "out" / "merged" / "README.md").read_text()
 
 
 def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_loaded(
@@ -248,7 +240,7 @@ def test_a_base_that_does_not_fit_into_the_hosts_memory_is_refused_before_it_is_
             RunError, match=r"base needs about \d+ GiB of this host's memory and \d+ GiB are free"
         ):
             exported(run, tmp_path / "out", **options)
-    assert exported(run, tmp_path / "out", merged=True, dtype="fp16")["verified"] == "logits"
+    assert exported(run, tmp_path / "out", merged=True, dtype="fp16").verified == "logits"
     assert is_export(tmp_path / "out")
 
 
@@ -278,7 +270,12 @@ def test_force_does_not_write_over_a_model_that_no_export_wrote(cache, tmp_path,
         assert (base / "model.safetensors").exists()
         (base / "README.md").unlink(missing_ok=True)
     assert not is_export(export)
-    add_card(export, RunDir(run.path), reread_run(RunDir(run.path)), {})
+    add_card(
+        export,
+        RunDir(run.path),
+        reread_run(RunDir(run.path)),
+        ExportFacts(verified="logits", difference=0.0, tolerance=1e-3),
+    )
     assert is_export(export)
 
 
@@ -325,14 +322,14 @@ def test_the_loss_is_the_mean_over_every_trained_token(trained, tmp_path):
         for word in ("no ", "so")
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    request = {
-        "run_dir": str(run.path),
-        "checkpoint": None,
-        "max_rows": None,
-        "metrics": ["loss"],
-        "data": str(tmp_path / "rows.jsonl"),
-    }
-    found = judge.answer(request, lambda **_: None)
+    request = CompareWithBase(
+        run_dir=str(run.path),
+        checkpoint=None,
+        max_rows=None,
+        metrics=("loss",),
+        data=str(tmp_path / "rows.jsonl"),
+    )
+    found = judge.answer(request, lambda _: None)
     model, tokenizer = opened(run.path / "model"), AutoTokenizer.from_pretrained(run.path / "model")
     losses, tokens = 0.0, 0
     for row in rows:
@@ -341,9 +338,11 @@ def test_the_loss_is_the_mean_over_every_trained_token(trained, tmp_path):
         count = int((labels[:, 1:] != -100).sum())
         losses += float(model(input_ids=torch.tensor([encoded["input_ids"]]), labels=labels).loss) * count
         tokens += count
-    assert found["tokens"] == tokens
-    assert found["tuned"]["loss"] == pytest.approx(losses / tokens, rel=1e-5)
-    assert found["tuned"]["loss"] < found["base"]["loss"]
+    tuned, base = found.tuned["loss"], found.base["loss"]
+    assert found.tokens == tokens
+    assert tuned is not None and base is not None
+    assert tuned == pytest.approx(losses / tokens, rel=1e-5)
+    assert tuned < base
 
 
 @pytest.mark.long
@@ -387,7 +386,7 @@ def test_every_strategy_and_method_exports_from_model_and_from_checkpoints(cache
             ("step", {"merged": merged, "checkpoint": str(run.path / "checkpoints" / "step_00000002")}),
         ):
             done = exported(run, run.path / "export" / name, **options)
-            assert done["verified"] == "logits" and done["difference"] <= done["tolerance"]
+            assert done.verified == "logits" and done.difference <= done.tolerance
             if method != "qlora":  # peft would put that over the unrounded base
                 near = apart(run.path / "export" / name, run.path / "model")
                 assert near > 1e-3 if name == "step" else near < 1e-2

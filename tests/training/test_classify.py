@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from launcher.__main__ import main
-from launcher.after.classify import SortedRow
 from tests.support.runs import Finished
 from tests.support.shapes import check_printed
 from tests.support.warm import Warm
@@ -233,7 +232,7 @@ def test_the_verbs_classify_and_evaluate_answer_for_a_run_and_for_its_export(
         tmp_path / "out.jsonl",
     )
     assert main(["classify", str(sorted_well.path / "model"), "--data", str(texts), "--out", str(out)]) == 0
-    rows: list[SortedRow] = [json.loads(line) for line in out.read_text().splitlines()]
+    rows: list[dict[str, Any]] = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["line"] for row in rows] == list(range(1, 601))
     assert sum(row["labels"] == [one["label"]] for row, one in zip(rows, toy(3, 600), strict=True)) >= 590
     assert main(["chat", name, "--prompt", "Hi", "--runs-dir", runs]) == 1

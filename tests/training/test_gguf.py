@@ -5,15 +5,17 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from launcher.__main__ import main
 from launcher.after.export import is_export
-from launcher.after.gguf import ExportedGguf, find_converter
+from launcher.after.gguf import find_converter
 from launcher.errors import PackageError, RunError, UsageError
+from launcher.output import plain
 from launcher.plugins.decide import reread_run
+from launcher.protocol.work.requests import MakeGguf
+from launcher.protocol.work.results import ExportedGguf
 from launcher.run import RunDir
 from launcher.train.after import gguf, gguf_read
 from launcher.train.model import load_model, load_tokenizer
@@ -49,16 +51,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 
 @pytest.fixture
-def convert(run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def convert(run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ExportedGguf]:
     """What the process with the training stack answers, by a converter with that fault."""
 
-    def convert(kind: str, fault: str = "", quantizer: str | None = None) -> dict[str, Any]:
+    def convert(kind: str, fault: str = "", quantizer: str | None = None) -> ExportedGguf:
         monkeypatch.setenv("CONVERTER_FAULT", fault)
-        request = {
-            "verb": "gguf", "run_dir": str(run.path), "to": str(tmp_path / "out"), "type": kind, "quantizer": quantizer,
-            "converter": [sys.executable, str(CONVERTER)], "checkpoint": None, "force": False,
-        }  # fmt: skip
-        return gguf.answer(request, lambda **_: None)
+        request = MakeGguf(
+            run_dir=str(run.path), to=str(tmp_path / "out"), type=kind, quantizer=quantizer,
+            converter=(sys.executable, str(CONVERTER)), checkpoint=None, force=False,
+        )  # fmt: skip
+        return gguf.answer(request, lambda _: None)
 
     return convert
 
@@ -68,10 +70,10 @@ def convert(run: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 )
 def test_the_file_holds_the_model_and_was_read_back(convert, tmp_path, kind: str, most: float):
     result = convert(kind)
-    assert not list(differences(result, ExportedGguf))
-    assert result["logits_difference"] < most
-    assert result["difference"] < most
-    assert result["tensors_compared"] == result["tensors"] > 10
+    assert not list(differences(plain(result), ExportedGguf))
+    assert result.logits_difference < most
+    assert result.difference < most
+    assert result.tensors_compared == result.tensors > 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", f"tiny-{kind}.gguf"]
     card = (tmp_path / "out" / "README.md").read_text()
@@ -109,7 +111,7 @@ def test_a_type_of_llama_quantize_is_made_of_an_f16_file(convert, tmp_path):
     quantizer.write_text('#!/bin/sh\n[ "$3" = Q4_K_M ] && cp "$1" "$2"\n')
     quantizer.chmod(0o755)
     result = convert("q4_k_m", quantizer=str(quantizer))
-    assert Path(result["file"]).name == "tiny-q4_k_m.gguf"
+    assert Path(result.file).name == "tiny-q4_k_m.gguf"
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 

@@ -50,7 +50,8 @@ def test_a_killed_run_with_mlps_in_tiles_continues_bitwise(warm, straight, cache
     )  # fmt: skip
     whole = straight(*overrides)
     run = planned(tmp_path, cache, *overrides)
-    assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9, -9]
+    # two steps after it was begun, the first save may not be committed yet
+    assert warm.run(run.path, kill_after_saves=3)["codes"] == [-9, -9]
     assert warm.run(run.path)["codes"] == [0, 0], run.logs()
     step = run.events("resumed")[0]["step"]
     assert step in (2, 4, 6)
@@ -309,4 +310,4 @@ def test_a_rank_refuses_other_rows_at_an_address_once_a_checkpoint_has_a_place_i
     assert warm.run(run.path, kill_after_saves=2)["codes"] == [-9], run.logs()
     rows.write_text(rows.read_text().replace("store", "stars"))
     assert warm.run(run.path)["codes"] == [Exit.REFUSED]
-    assert f"local://{rows} is not what it was at the launch" in run.logs()
+    assert f"local://{rows} has changed since the launch" in run.logs()

@@ -233,7 +233,7 @@ ALL = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
         ("{{ raise_exception('roles must alternate') }}", COLOURS, [], "refuses the chat .roles must alternate"),
         ("{{ messages[0].content + 1 }}", COLOURS, [], "fails on the chat"),
         ("{{ messages[-1].content }}", [{"role": "system", "content": "Be brief."}, *COLOURS], [],
-         "the content of message 1 .system. is not in the prompt"),
+         "does not render the content of message 1 .system.; leave it out"),
         (None, [*COLOURS, *COLOURS], [], "no chat template"),
         (ALL, COLOURS, [{"function": {"name": "f"}}], "renders no tools"),
     ],

@@ -6,17 +6,19 @@ import signal
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 from launcher.__main__ import main
-from launcher.after.tokenize import Tokenized, plan_tokens, tokenize
+from launcher.after.tokenize import plan_tokens, tokenize
 from launcher.data.kinds import Example
 from launcher.errors import DataError
 from launcher.launching.compose import compose
 from launcher.launching.planning import prepare
+from launcher.output import plain
+from launcher.protocol.work.requests import MakeTokens
+from launcher.protocol.work.results import Tokenized
 from launcher.run.events.ranks import Data, Tokenizing
 from launcher.train.data.ahead import answer
 from launcher.train.data.encoders import ALONE, Encoders
@@ -74,17 +76,18 @@ def _split(words: str) -> Iterator[str]:
             word += character
 
 
-def ahead(words: list[str], workers: int) -> dict[str, Any]:
+def ahead(words: list[str], workers: int) -> Tokenized:
     """What data tokenize finds or makes, in this process."""
     composed, plan = plan_tokens(compose(words)[0], datetime.now())
     config = OmegaConf.to_yaml(composed.cfg, resolve=True)
-    return answer({"config": config, "facts": plan.to_dict()["facts"], "workers": workers}, lambda **_: None)
+    request = MakeTokens(config=config, facts=plan.to_dict()["facts"], workers=workers)
+    return answer(request, lambda _: None)
 
 
 @pytest.mark.parametrize("words", RUNS.values(), ids=RUNS)
 def test_a_run_finds_the_tokens_and_makes_none(typed, words: str):
     made = ahead(typed(words), workers=2)
-    assert all(one["tokenized"] for one in made["sets"])
+    assert all(one["tokenized"] for one in made.sets)
     composed = compose(typed(words))[0]
     run, plan = prepare(composed, datetime.now())
     run.path.mkdir(parents=True)
@@ -99,14 +102,14 @@ def test_a_run_finds_the_tokens_and_makes_none(typed, words: str):
     )
     found = run.read_events(Data)
     assert not run.read_events(Tokenizing)
-    assert [event.folder for event in found] == [one["folder"] for one in made["sets"]]
+    assert [event.folder for event in found] == [one["folder"] for one in made.sets]
     assert not any(event.tokenized for event in found)
 
 
 def test_the_rows_do_not_depend_on_the_number_of_processes(typed):
     words = typed(RUNS["a mixture with an evaluation file"])
-    several = [Path(one["folder"], "rows.arrow").read_bytes() for one in ahead(words, workers=3)["sets"]]
-    alone = ahead([*words, "cache_dir=other"], workers=1)["sets"]
+    several = [Path(one["folder"], "rows.arrow").read_bytes() for one in ahead(words, workers=3).sets]
+    alone = ahead([*words, "cache_dir=other"], workers=1).sets
     assert [Path(one["folder"], "rows.arrow").read_bytes() for one in alone] == several
 
 
@@ -234,7 +237,7 @@ def test_a_trained_run_has_the_tokens_of_the_command(typed, tmp_path, cache: Pat
         compose(["+experiment=tiny", "cluster=local", f"cache_dir={cache}", "seed=77"])[0], datetime.now()
     )
     made = tokenize(composed, plan, 2, quiet=True)
-    assert not list(differences(made, Tokenized))
+    assert not list(differences(plain(made), Tokenized))
     run: Finished = launch(tmp_path, cache, "seed=77", "trainer.max_steps=2")
     assert run.events("tokenizing") == []
-    assert [event["folder"] for event in run.events("data")] == [one["folder"] for one in made["sets"]]
+    assert [event["folder"] for event in run.events("data")] == [one["folder"] for one in made.sets]

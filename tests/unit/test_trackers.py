@@ -1,9 +1,11 @@
 """The trackers' specs, and packages that are missing where the ranks run."""
 
+import importlib
 import json
 
 import pytest
 
+from launcher.trackers.base import Tracked
 from launcher.trackers.registry import TRACKERS
 from tests.support.paths import ROOT
 
@@ -60,3 +62,24 @@ def test_of_another_python_the_summary_says_that_it_cannot_be_known(cli, given, 
 def test_what_is_installed_needs_no_note(cli):
     notes = json.loads(cli("+experiment=tiny", "tracker=wandb", "dry_run=true", "--json").stdout)["notes"]
     assert not [note for note in notes if "wandb" in note]
+
+
+@pytest.mark.long
+def test_mlflow_names_what_it_does_not_get_and_a_run_without_an_end_goes_on_at_the_server(tmp_path, capfd):
+    """A run that was killed, or waits to be continued, is not finished."""
+    settings = {"learning_rate": 1e-4, "prompt": "x" * 501}
+    run = Tracked(
+        folder=tmp_path, name="mine", id="0" * 16, group=None, project="mine", attempt=1, settings=settings
+    )
+    mlflow, uri = TRACKERS.find("mlflow"), f"sqlite:///{tmp_path}/central.db"
+    log = mlflow.open(run, {})
+    log.write(1, {"loss": 2.0}, 1e9)
+    assert "more than 500 characters; left out: prompt" in capfd.readouterr().err
+    for end in ("RUNNING", "FINISHED"):
+        if end == "FINISHED":
+            log.finish()
+        assert mlflow.send(tmp_path, mlflow.unsent(tmp_path), {"MLFLOW_TRACKING_URI": uri}) is None
+        client = importlib.import_module("mlflow.tracking").MlflowClient(tracking_uri=uri)
+        (sent,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+        assert sent.info.status == end
+        assert list(sent.data.params) == ["learning_rate"] and sent.data.metrics == {"loss": 2.0}

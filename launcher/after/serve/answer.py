@@ -11,7 +11,15 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from launcher.after.serve.documents import Completion, RequestRefused, client_gone
 from launcher.after.serve.request import ChatRequest
-from launcher.after.serve.request_queue import QueuedRequest, RequestQueue
+from launcher.after.serve.request_queue import QueuedRequest, RequestQueue, ServerEnds
+from launcher.protocol.codec import Message
+from launcher.protocol.work.chats import (
+    AnswerDone,
+    AnswerFailed,
+    AnswerPiece,
+    PromptAccepted,
+    PromptRefused,
+)
 
 _LOOK_S = 0.5
 """Seconds between two looks whether the client of an answer is still there."""
@@ -22,7 +30,7 @@ async def answer(
     request: Request, asked: ChatRequest, requests: RequestQueue, model: str, say: Callable[[str], None]
 ) -> Response:
     """The response to a request, once the process with the model has accepted it. `model`: its name in the answer."""
-    queued = requests.ask(asked.for_worker())
+    queued = requests.ask(asked)
     chat = _ChatAnswer(request, requests, queued, Completion.of(model), say)
     try:
         await chat.accepted()
@@ -50,36 +58,35 @@ class _ChatAnswer:
 
     async def accepted(self) -> None:
         """Returns once the process has begun to answer; RequestRefused if it does not."""
-        self._prompt_tokens = (await self._next())["accepted"]
+        reply = await self._next()
+        assert isinstance(reply, PromptAccepted)
+        self._prompt_tokens = reply.tokens
 
     async def whole(self) -> dict[str, Any]:
         """The complete answer."""
-        pieces: list[str] = []
-        while "done" not in (reply := await self._next()):
-            pieces.append(reply["text"])
-        done = reply["done"]
-        self._tell(done["tokens"])
-        tokens = (self._prompt_tokens, done["tokens"])
-        return self._documents.whole("".join(pieces), done["finish_reason"], tokens)
+        while not isinstance(done := await self._next(), AnswerDone):
+            pass
+        self._tell(done.tokens)
+        return self._documents.whole(done.text, _finish_reason(done), (self._prompt_tokens, done.tokens))
 
     async def stream(self, asked: ChatRequest) -> AsyncIterator[str]:
         """The answer as server-sent events, one for each piece."""
         try:
             yield _event(self._documents.chunk({"role": "assistant", "content": ""}))
-            while "done" not in (reply := await self._next()):
-                yield _event(self._documents.chunk({"content": reply["text"]}))
-            done = reply["done"]
-            self._tell(done["tokens"])
-            yield _event(self._documents.chunk({}, done["finish_reason"]))
+            while not isinstance(reply := await self._next(), AnswerDone):
+                assert isinstance(reply, AnswerPiece)
+                yield _event(self._documents.chunk({"content": reply.text}))
+            self._tell(reply.tokens)
+            yield _event(self._documents.chunk({}, _finish_reason(reply)))
             if asked.include_usage:
-                yield _event(self._documents.last_chunk((self._prompt_tokens, done["tokens"])))
+                yield _event(self._documents.last_chunk((self._prompt_tokens, reply.tokens)))
             yield "data: [DONE]\n\n"
         except RequestRefused as error:  # the status was sent already
             yield _event(error.body)
         finally:
             self._requests.abandon(self._queued)
 
-    async def _next(self) -> dict[str, Any]:
+    async def _next(self) -> Message:
         """The next reply; RequestRefused for one that says that there is no answer, and if the client has disconnected."""
         while True:
             try:
@@ -88,18 +95,21 @@ class _ChatAnswer:
             except asyncio.TimeoutError:
                 if await self._request.is_disconnected():
                     raise client_gone() from None
-        if "refused" in reply:
-            refused = reply["refused"]
-            raise RequestRefused(refused["message"], param=refused["param"], code=refused["code"])
-        if "failed" in reply:
-            raise RequestRefused(reply["failed"], status=500)
-        if "gone" in reply:
-            raise RequestRefused(reply["gone"], status=503)
+        if isinstance(reply, PromptRefused):
+            raise RequestRefused(reply.reason, param=reply.param, code=reply.code)
+        if isinstance(reply, AnswerFailed):
+            raise RequestRefused(reply.reason, status=500)
+        if isinstance(reply, ServerEnds):
+            raise RequestRefused(reply.reason, status=503)
         return reply
 
     def _tell(self, tokens: int) -> None:
         seconds = time.monotonic() - self._begun
         self._say(f"POST /v1/chat/completions 200: {self._prompt_tokens} + {tokens} tokens, {seconds:.1f} s")
+
+
+def _finish_reason(done: AnswerDone) -> str:
+    return "stop" if done.complete else "length"
 
 
 def _event(document: dict[str, Any]) -> str:

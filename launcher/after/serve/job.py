@@ -35,7 +35,7 @@ from launcher.status.serving import (
 TIME = "04:00:00"
 _POLL_S = 1.0
 _MOST_SILENT = 60
-"""Polls without an answer of the cluster after which it counts as gone."""
+"""Polls without an answer of the cluster after which the job counts as ended."""
 
 
 class ServerEnded(ClusterError):
@@ -159,7 +159,8 @@ def wait_until_it_serves(run: RunDir, job: ServingJob) -> NodeAddress:
             return address
         if not alive:
             raise ServerEnded(
-                f"job {job.job_id} ended before its server accepted requests: {_last_line(run)}"
+                f"job {job.job_id} ended, or its cluster stopped answering, before its server accepted requests: "
+                f"{_last_line(run)}"
             )
         reason = _progress(job, state)
         if reason and reason != told:
@@ -183,7 +184,7 @@ def _last_line(run: RunDir) -> str:
     lines = logs[-1].read_text(errors="replace").split("\n") if logs else []
     found = [line.strip() for line in lines if line.strip()]
     if not found:
-        return f"it has ended, and there is no line in {serving_folder(run).logs}"
+        return f"no log has a line in {serving_folder(run).logs}"
     return f"{found[-1]} (in {logs[-1]})"
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 from launcher.after.serve.documents import RequestRefused
 from launcher.errors import nearest
+from launcher.protocol.work.chats import ServedChat
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 """Role of the API -> role of chat templates. Developer is the API's newer name of system."""
@@ -60,12 +61,12 @@ class ChatRequest:
     include_usage: bool
     """Whether a stream ends with the numbers of tokens."""
 
-    def for_worker(self) -> dict[str, Any]:
-        """The part that the process with the model reads."""
-        return {
-            "messages": self.messages, "tools": self.tools, "temperature": self.temperature, "top_p": self.top_p,
-            "max_new_tokens": self.max_new_tokens, "seed": self.seed, "stop": self.stop,
-        }  # fmt: skip
+    def for_worker(self, number: int) -> ServedChat:
+        """The part that the process with the model reads, as its request of that number."""
+        return ServedChat(
+            id=number, messages=tuple(self.messages), tools=tuple(self.tools), temperature=self.temperature,
+            top_p=self.top_p, max_new_tokens=self.max_new_tokens, seed=self.seed, stop=tuple(self.stop),
+        )  # fmt: skip
 
 
 def parse_request(body: bytes, longest: int) -> ChatRequest:

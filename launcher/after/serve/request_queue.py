@@ -4,22 +4,33 @@ import asyncio
 import contextlib
 import threading
 from dataclasses import dataclass, field
-from typing import Any
 
 from launcher.after.serve.documents import RequestRefused
+from launcher.after.serve.request import ChatRequest
 from launcher.after.worker import ModelProcess, WorkFailed
 from launcher.errors import Exit
+from launcher.protocol.codec import Message
+from launcher.protocol.work.chats import AnswerDone, AnswerFailed, CancelAnswer, PromptRefused
 
-Reply = dict[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEnds:
+    """The server ends before the answer does."""
+
+    reason: str
+    """Why, as a sentence."""
+
+
+Reply = Message | ServerEnds
 
 
 @dataclass(eq=False, slots=True)
 class QueuedRequest:
     """A request on its way through the queue."""
 
-    message: dict[str, Any]
+    asked: ChatRequest
     replies: "asyncio.Queue[Reply]" = field(default_factory=lambda: asyncio.Queue[Reply]())
-    """What the process replies, up to `done`, `refused`, `failed` or `gone`."""
+    """What the process replies, up to AnswerDone, PromptRefused, AnswerFailed or ServerEnds."""
     abandoned: bool = False
     """Whether nobody waits for the answer any more."""
     number: int | None = None
@@ -39,7 +50,7 @@ class RequestQueue:
         self._queue: list[QueuedRequest] = []
         """The request that is answered, and those behind it."""
         self._arrived = asyncio.Event()
-        self._inbox: asyncio.Queue[Reply | WorkFailed] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Message | WorkFailed] = asyncio.Queue()
         self._closed = ""
         self._count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,7 +61,7 @@ class RequestQueue:
         """Requests in the queue, with the one that is answered."""
         return len(self._queue)
 
-    def ask(self, message: dict[str, Any]) -> QueuedRequest:
+    def ask(self, asked: ChatRequest) -> QueuedRequest:
         """The request at the end of the queue; RequestRefused if the queue is full or the server ends."""
         if self._closed:
             raise RequestRefused(self._closed, status=503)
@@ -60,7 +71,7 @@ class RequestQueue:
                 status=429,
                 code="rate_limit_exceeded",
             )
-        queued = QueuedRequest(message)
+        queued = QueuedRequest(asked)
         self._queue.append(queued)
         self._arrived.set()
         return queued
@@ -69,7 +80,7 @@ class RequestQueue:
         """Takes a request out of the queue, or ends its answer early."""
         queued.abandoned = True
         if queued.number is not None:
-            self._work.send({"cancel": queued.number})
+            self._work.send(CancelAnswer(id=queued.number))
         elif queued in self._queue:
             self._queue.remove(queued)
 
@@ -77,7 +88,7 @@ class RequestQueue:
         """Ends all answers and refuses every further request."""
         self._closed = why
         for queued in list(self._queue):
-            queued.replies.put_nowait({"gone": why})
+            queued.replies.put_nowait(ServerEnds(reason=why))
             self.abandon(queued)
 
     def close_from_outside(self, why: str) -> None:
@@ -105,14 +116,14 @@ class RequestQueue:
 
     async def _answer(self, queued: QueuedRequest) -> None:
         queued.number = self._count = self._count + 1
-        self._work.send({"id": queued.number, **queued.message})
+        self._work.send(queued.asked.for_worker(queued.number))
         while True:
             reply = await self._inbox.get()
             if isinstance(reply, WorkFailed):
                 return
             queued.replies.put_nowait(reply)
-            if reply.keys() & {"done", "refused", "failed"}:
-                self.answered += "done" in reply and not queued.abandoned
+            if isinstance(reply, AnswerDone | PromptRefused | AnswerFailed):
+                self.answered += isinstance(reply, AnswerDone) and not queued.abandoned
                 queued.number = None
                 self._queue.remove(queued)
                 return
@@ -126,8 +137,6 @@ class RequestQueue:
                 failure = WorkFailed("the process with the model has ended", Exit.FAILED)
             except WorkFailed as error:
                 failure = error
-            except ValueError:  # it was killed within a line
-                failure = WorkFailed("the process with the model was killed", Exit.FAILED)
             loop.call_soon_threadsafe(self._end, failure)
 
     def _end(self, failure: WorkFailed) -> None:

@@ -11,11 +11,10 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict
+from typing import NoReturn, TypedDict
 
 from launcher import environment
-from launcher.after.chat import ChatSettings, model_request, wait_until_ready
-from launcher.after.choose import exported
+from launcher.after.chat import ChatSettings, wait_until_ready
 from launcher.after.serve import vllm
 from launcher.after.serve.endpoint import Endpoint, address_of, bind
 from launcher.after.serve.web import WebServer
@@ -23,6 +22,7 @@ from launcher.after.worker import ModelProcess, WorkFailed, worker
 from launcher.clusters.registry import has_gpu
 from launcher.errors import Exit, PackageError, RunError, UsageError
 from launcher.output import align, say
+from launcher.protocol.work.requests import ModelChoice, ServeModel
 from launcher.run import RunDir
 
 _LONGEST, _WAITING = 1024, 16
@@ -90,18 +90,19 @@ def serve(
 
     PackageError, UsageError, ConfigError or RunError for what cannot be served; WorkFailed if the process with the model ends.
     """
+    longest = settings.max_new_tokens or _LONGEST
     chat = ChatSettings(
-        base=settings.base, checkpoint=settings.checkpoint, max_new_tokens=settings.max_new_tokens or _LONGEST,
-        temperature=1.0, trust_run=settings.trust_run,
+        base=settings.base, checkpoint=settings.checkpoint, max_new_tokens=longest, temperature=1.0,
+        trust_run=settings.trust_run,
     )  # fmt: skip
-    request = model_request("serve", runs_dir, reference, chat)
-    run = RunDir(Path(request["run_dir"])) if request["run_dir"] else None
-    folder = exported(reference)
-    name = settings.name or (run.name if run else folder.name if folder else "model")
-    if _with_vllm(settings, request, run):
-        _become_vllm(settings, run.export if run else Path(request["folder"]), run, name, tell)
+    model = chat.model(runs_dir, reference)
+    run = RunDir(Path(model.run_dir)) if model.run_dir else None
+    folder = run.export if run else Path(model.folder or "")
+    name = settings.name or (run.name if run else folder.name)
+    if _with_vllm(settings, model, folder, run):
+        _become_vllm(settings, folder, run, name, tell)
     check_packages("serve")
-    with bind(settings.endpoint) as bound, worker(request) as work:
+    with bind(settings.endpoint) as bound, worker(ServeModel(model=model, max_new_tokens=longest)) as work:
         device = wait_until_ready(work)
         port = bound.getsockname()[1]
         told: Serving = {
@@ -111,7 +112,7 @@ def serve(
         return _run(work, bound, settings, told, tell)
 
 
-def _with_vllm(settings: ServeSettings, request: dict[str, Any], run: RunDir | None) -> bool:
+def _with_vllm(settings: ServeSettings, model: ModelChoice, folder: Path, run: RunDir | None) -> bool:
     """Whether vLLM serves; a reason against it is an error if vLLM was asked for, and otherwise said."""
     if settings.engine is Engine.worker or (
         settings.engine is Engine.auto and not (vllm.program() and has_gpu())
@@ -119,7 +120,7 @@ def _with_vllm(settings: ServeSettings, request: dict[str, Any], run: RunDir | N
         return False
     try:
         vllm.check_program()
-        if request["checkpoint"] or request["base"]:
+        if model.checkpoint or model.base:
             raise RunError(
                 "vLLM cannot serve a checkpoint or the base of a run; use --engine worker, or export it first"
             )
@@ -127,7 +128,7 @@ def _with_vllm(settings: ServeSettings, request: dict[str, Any], run: RunDir | N
             raise UsageError(
                 "--max-new-tokens and --waiting are for --engine worker; leave them out for vLLM"
             )
-        vllm.vllm_model(run.export if run else Path(request["folder"]), run)
+        vllm.vllm_model(folder, run)
     except (RunError, UsageError) as error:
         if settings.engine is Engine.vllm:
             raise
@@ -191,7 +192,7 @@ def _run(
         requests.join()
     if not got:
         raise requests.failure or WorkFailed(
-            "the web server could not start, or ended by itself", Exit.FAILED
+            "the web server could not start, or ended by itself; the lines above say why", Exit.FAILED
         )
     say(f"the server has ended; requests answered: {requests.answered}")
     return Exit.TERMINATED if signal.SIGTERM in got else Exit.INTERRUPTED

@@ -1,4 +1,4 @@
-"""The web server under an application: it runs until a signal comes or somebody ends it. uvicorn is imported by need."""
+"""The web server under an application: it runs until a signal comes or `end` is called. uvicorn is imported only by `run`."""
 
 import signal
 import socket

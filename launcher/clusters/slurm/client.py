@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from launcher.clusters.base import AGAIN, GRACE_S, Refused
-from launcher.clusters.slurm.shell import directives, for_questions, for_sbatch
+from launcher.clusters.slurm.shell import clusters_of, directives, for_questions, for_sbatch
 from launcher.errors import ClusterError
 
 TIMEOUT_S = 30.0
 _ID = re.compile(r"[0-9]{1,18}(_[0-9]{1,18})?(;[A-Za-z0-9][A-Za-z0-9_.-]{0,63})?")
 # "id;cluster" if sbatch was given a cluster, or the clusters are federated. Source: sbatch(1), --parsable.
 _JOB_ID = re.compile(r"\d+(;\S+)?")
-_PASSING = (
+_TRANSIENT = (
     "Unable to contact slurm controller",
     "Slurm backup controller in standby mode",
     "Slurm temporarily unable to accept job",
@@ -94,14 +94,21 @@ def is_configured() -> bool:
     return done is None or "configuration source" not in done.stderr + done.stdout
 
 
-def largest_array(timeout_s: float) -> int:
+def on(clusters: str) -> list[str]:
+    """The option that asks these clusters; without a name, those to which sbatch submits in this shell. In a job it is none:
+    the job's own cluster answers."""
+    named = clusters or ("" if "SLURM_JOB_ID" in os.environ else clusters_of({}, os.environ))
+    return [f"--clusters={named}"] if named else []
+
+
+def largest_array(timeout_s: float, clusters: str = "") -> int:
     """MaxArraySize, the exclusive upper bound of an array's indices. 1001, Slurm's default, if Slurm does not answer."""
-    return int(_number("MaxArraySize", timeout_s) or 1001)
+    return int(_number("MaxArraySize", timeout_s, clusters) or 1001)
 
 
-def kill_wait_s(timeout_s: float) -> float:
+def kill_wait_s(timeout_s: float, clusters: str = "") -> float:
     """KillWait: seconds from SIGTERM to SIGKILL. 30, Slurm's default, if Slurm does not answer."""
-    return float(_number("KillWait", timeout_s) or GRACE_S)
+    return float(_number("KillWait", timeout_s, clusters) or GRACE_S)
 
 
 def cred_expire_s(timeout_s: float) -> float:
@@ -120,9 +127,9 @@ def settings(timeout_s: float, where: Sequence[str] = ()) -> dict[str, str]:
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
-def _number(name: str, timeout_s: float) -> str | None:
+def _number(name: str, timeout_s: float, clusters: str) -> str | None:
     """The number that a setting begins with; None for no answer."""
-    found = re.match(r"\d+", settings(timeout_s).get(name, ""))
+    found = re.match(r"\d+", settings(timeout_s, on(clusters)).get(name, ""))
     return found[0] if found else None
 
 
@@ -150,20 +157,22 @@ def submit(script: Path, options: Sequence[str], keep_open: int | None, timeout_
     if done.returncode and "timed out" in done.stderr:
         raise ClusterError(f"sbatch {script}: {words_of(done)}; the job may be queued all the same; {AGAIN}")
     if done.returncode:
-        passing = any(said in done.stderr for said in _PASSING)
-        raise Refused(f"sbatch refused {script}: {words_of(done)}", passing=passing)
+        transient = any(said in done.stderr for said in _TRANSIENT)
+        raise Refused(f"sbatch refused {script}: {words_of(done)}", transient=transient)
     # A site's wrapper can print lines of its own.
     job_ids = [line.strip() for line in done.stdout.splitlines() if _JOB_ID.fullmatch(line.strip())]
     if not job_ids:  # a wrapper that leaves out --parsable
         job_ids = [f"{said[1]};{said[2]}" if said[2] else said[1] for said in _SAID.finditer(done.stdout)]
     if not job_ids:
-        raise ClusterError(f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}")
+        raise ClusterError(
+            f"sbatch accepted {script} but printed no job id: {done.stdout.strip()!r}; {AGAIN}"
+        )
     return job_ids[-1]
 
 
 def check_can_start(script: Path, options: Sequence[str], timeout_s: float) -> None:
-    """Refused with sbatch's message if the nodes that are up now are too few for the job. Nothing is queued. Silent if sbatch
-    does not answer."""
+    """Refused with sbatch's message if the nodes that are up now are too few for the job. Nothing is queued. If sbatch does not
+    answer, the job counts as one that can start."""
     done = ask(
         submit_command(script, "--test-only", *options),
         timeout_s,
@@ -185,7 +194,8 @@ def cancel(job_id: str, timeout_s: float) -> None:
     done = ask(["scancel", *cluster, number], timeout_s)
     if done is None:
         raise ClusterError(
-            f"scancel {job_id}: scancel is not installed or did not answer within {timeout_s:g} s"
+            f"scancel {job_id}: scancel is not installed or did not answer within {timeout_s:g} s; type the command again on a "
+            "login node"
         )
     ended = ("Invalid job id specified", "already completing or completed")
     if done.returncode and not any(words in done.stderr for words in ended):

@@ -89,7 +89,7 @@ class Slurm(SlurmScript):
 
     def jobs_of(self, folder: Path) -> list[str] | None:
         """The ids that squeue lists."""
-        from launcher.clusters.slurm import queue  # by need, as below: a launch asks for no job
+        from launcher.clusters.slurm import queue  # imported here, as below: a launch asks for no job
 
         return queue.jobs_of(folder, self.timeout_s)
 
@@ -150,9 +150,9 @@ class Slurm(SlurmScript):
         known = self.partitions(clusters)
         return probe.findings(probe.choose(known, partition), known, self.timeout_s, clusters)
 
-    def largest_array(self) -> int:
+    def largest_array(self, clusters: str = "") -> int:
         """MaxArraySize."""
-        return client.largest_array(self.timeout_s)
+        return client.largest_array(self.timeout_s, clusters)
 
     def job(self, environ: Mapping[str, str]) -> Job | None:
         """The job that SLURM_JOB_ID or the variables of an array name."""
@@ -170,11 +170,11 @@ class Slurm(SlurmScript):
 
         return queue.ends(job_id, self.timeout_s)
 
-    def grace_s(self) -> float:
+    def grace_s(self, clusters: str = "") -> float:
         """KillWait."""
-        return client.kill_wait_s(self.timeout_s)
+        return client.kill_wait_s(self.timeout_s, clusters)
 
-    def keeps_job_without_head(self) -> bool:
+    def keeps_job_without_batch_host(self) -> bool:
         """A job of several nodes is submitted with --no-kill: Slurm keeps it when any node fails, the batch host too."""
         return self.queued
 

@@ -76,7 +76,8 @@ def job_options(request: Request) -> dict[str, str]:
     resources, site = request.resources, request.site
     if site.options:
         raise PlanError(
-            f"cluster.options.{next(iter(site.options))} is for another scheduler; Slurm's options are set by cluster.sbatch.*"
+            f"cluster.options.{next(iter(site.options))} is for another scheduler; take it out, and set Slurm's options with "
+            "cluster.sbatch.*"
         )
     check_variables(site.env)
     options = {
@@ -110,7 +111,7 @@ def job_options(request: Request) -> dict[str, str]:
         added["gres"] = join_gres(options, added["gres"])
     options |= added
     if site.time_limits:
-        from launcher.clusters.slurm.limits import check_time  # by need, as below: for what a site adds
+        from launcher.clusters.slurm.limits import check_time  # imported here, as below: for what a site adds
 
         check_time(site.time_limits, options)
     options.setdefault("comment", comment_of(request.run_dir))

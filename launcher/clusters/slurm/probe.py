@@ -1,14 +1,12 @@
 """What a login node can find out about a Slurm site from the answers of Slurm's commands. Nothing is queued."""
 
 import getpass
-import os
 import re
 from collections.abc import Sequence
 
 from launcher.clusters.site_facts import Partition, SiteFact
-from launcher.clusters.slurm.client import ask, settings
+from launcher.clusters.slurm.client import ask, on, settings
 from launcher.clusters.slurm.login_node import of_login_node
-from launcher.clusters.slurm.shell import clusters_of
 from launcher.config.spelling import is_limit
 from launcher.errors import ClusterError, PlanError, nearest
 from launcher.units import plural
@@ -33,7 +31,7 @@ _SETTINGS = {
 def partitions(timeout_s: float, clusters: str = "") -> list[Partition]:
     """All partitions that sinfo lists of these clusters, or of those to which a job of this shell goes; ClusterError if it does
     not answer."""
-    done = ask(["sinfo", *_on(clusters), "--noheader", f"--format={_FIELDS}"], timeout_s)
+    done = ask(["sinfo", *on(clusters), "--noheader", f"--format={_FIELDS}"], timeout_s)
     if done is None or done.returncode:
         raise ClusterError("sinfo does not answer here; type this command on a login node of the cluster")
     found: dict[str, Partition] = {}
@@ -78,18 +76,12 @@ def findings(
     part: Partition, known: Sequence[Partition], timeout_s: float, clusters: str = ""
 ) -> list[SiteFact]:
     """Everything that is known about jobs in this partition, keys of the cluster file first, and a line for each other one."""
-    where = _on(clusters)
+    where = on(clusters)
     others = [_in_short(one) for one in known if one.name != part.name]
     return [
         *_of_partition(part, where, timeout_s), *others, *_of_account(part, timeout_s), *_of_site(where, timeout_s),
         *of_login_node(timeout_s),
     ]  # fmt: skip
-
-
-def _on(clusters: str) -> list[str]:
-    """The option that asks these clusters, or those to which sbatch submits in this shell."""
-    named = clusters or clusters_of({}, os.environ)
-    return [f"--clusters={named}"] if named else []
 
 
 def _in_short(part: Partition) -> SiteFact:

@@ -185,9 +185,9 @@ def parse_record(text: str) -> JobRecord | None:
     return JobRecord(
         running=running,
         restarts=int(facts.get("Restarts", "0")),
-        leaving=facts.get("PreemptTime", "None") not in ("None", "Unknown", "N/A"),
+        preempted=facts.get("PreemptTime", "None") not in ("None", "Unknown", "N/A"),
         ends=_ends(facts),
-        head=facts.get("BatchHost", ""),
+        batch_host=facts.get("BatchHost", ""),
         nodes=facts.get("NodeList", ""),
         script_ended=not running
         and (reason.startswith(_SCRIPT_ENDED) or facts.get("ExitCode") == _HOST_BACK),

@@ -128,7 +128,7 @@ def with_requeue(options: Mapping[str, str], allowed: bool) -> dict[str, str]:
 
 def cpu_options(request: CpuRequest) -> dict[str, str]:
     """The options: one task with some cores, the site's account, and what was typed."""
-    from launcher.clusters.slurm.spelling import check_spelling  # by need: a run has other options
+    from launcher.clusters.slurm.spelling import check_spelling  # imported here: a run has other options
 
     for flag, value in request.given.items():
         if flag not in KNOWN:

@@ -66,7 +66,7 @@ def on_freed(start: Start, options: Options, freed: int) -> Start:
     if start.at is None or not 0 < int(options.get("nodes", "1")) <= freed:
         return start
     now = time.time()
-    return start if start.at <= now else Start(at=now, how="the nodes of the present job, which it leaves")
+    return start if start.at <= now else Start(at=now, how="on the nodes that the present job frees")
 
 
 def behind(start: Start, options: Options, partition: str, queue: Sequence[QueuedJob]) -> Start:

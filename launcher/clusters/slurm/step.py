@@ -92,7 +92,7 @@ def site_options(srun: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     if not srun:
         return words
-    from launcher.clusters.slurm.spelling import check_spelling  # by need: for what a site adds
+    from launcher.clusters.slurm.spelling import check_spelling  # imported here: for what a site adds
 
     for flag, value in srun.items():
         key = f"cluster.srun.{flag}"

@@ -17,16 +17,24 @@ def _add(parser: argparse.ArgumentParser) -> None:
     )
     add_data_dir(parser)
     parser.add_argument(
-        "--mib", type=positive, default=1024, metavar="N", help="MiB of all its files (default: 1024)"
+        "--mib",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="the most MiB that all its files may have (default: 1024)",
     )
     parser.add_argument(
-        "--jobs", type=positive, default=100, metavar="N", help="jobs that have not ended (default: 100)"
+        "--jobs",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="the most jobs that may wait or run at once (default: 100)",
     )
     parser.add_argument(
         "--gpu-hours",
         type=float,
         metavar="H",
-        help="GPU-hours of all its jobs (default: no limit); on CPUs, hours of ranks",
+        help="the most GPU-hours of all its jobs together (default: no limit); on CPUs, hours of ranks",
     )
 
 

@@ -81,10 +81,10 @@ def _add_portion(parser: argparse.ArgumentParser) -> None:
         "--eval-copies",
         choices=("near", "exact"),
         default="near",
-        help="which copies of a row stay on its side (default: near)",
+        help="which copies of a row are held out or trained on together with it (default: near)",
     )
     parser.add_argument(
-        "--eval-group", metavar="COLUMN", help="keep its rows with the same value on one side"
+        "--eval-group", metavar="COLUMN", help="hold out all rows with the same value of COLUMN, or none"
     )
     parser.add_argument(
         "--max-samples",

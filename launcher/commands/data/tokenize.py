@@ -3,7 +3,7 @@
 import argparse
 from datetime import datetime
 
-from launcher.after.tokenize import Tokenized, cores, describe, plan_tokens, tokenize
+from launcher.after.tokenize import cores, describe, plan_tokens, tokenize
 from launcher.after.tokens_job import TokensQueued, describe_job, parse_options, queue
 from launcher.cli.parser import positive
 from launcher.cli.verb import Verb
@@ -11,6 +11,7 @@ from launcher.config.spelling import is_limit
 from launcher.errors import Exit, UsageError
 from launcher.launching.compose import compose
 from launcher.output import print_json, print_text
+from launcher.protocol.work.results import Tokenized
 
 _CORES = 16
 _TIME = "04:00:00"

@@ -16,7 +16,7 @@ def data() -> Iterator[Counterpart]:
     yield same("dataset_format dataset_type prompt_style data_type formatting", "data.format")
     yield same("train_on_inputs train_on_input train_on_prompt train_on_source dataset.train_on_input "
                 "completion_only_loss mask_prompt",
-                "trainer.assistant_only_loss", "with the opposite sense", {"true": "false", "false": "true"})
+                "trainer.assistant_only_loss", "with the opposite meaning", {"true": "false", "false": "true"})
     yield same("dataset_text_field response_template instruction_template text_field text_column",
                 None, "a row with the key `text` is plain text")
     yield same("remove_unused_columns",
@@ -29,7 +29,7 @@ def data() -> Iterator[Counterpart]:
     yield same("dataloader_prefetch_factor prefetch_factor", "data.prefetch_factor")
     yield same("dataloader_pin_memory dataloader_persistent_workers dataloader_drop_last", None,
                 "batches go to a GPU from pinned memory, and every step has a full batch")
-    yield same("group_by_length length_column_name", "trainer.packing", "which wastes no padding either")
+    yield same("group_by_length length_column_name", "trainer.packing", "which also avoids padding")
     yield same("val_set_size val_size val_split eval_split test_split_size valid_size test_size "
                 "validation_split", "data.eval_fraction")
     yield same("template conversation_template prompt_template chat_format", "model.chat_template")

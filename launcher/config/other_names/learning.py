@@ -36,7 +36,7 @@ def optimization() -> Iterator[Counterpart]:
     yield same("kd_ce_alpha", "trainer.alpha", "of trainer=distill, where the divergence has the rest")
     yield same("lmbda on_policy_share student_data_fraction", None,
                 "a distillation learns on given rows, and not on the student's own answers")
-    yield same("pref_ftx rpo_alpha", None, "the term of supervised loss beside a preference loss is not supported")
+    yield same("pref_ftx rpo_alpha", None, "a supervised loss in addition to a preference loss is not supported")
     yield same("dpo_label_smoothing label_smoothing_factor", "trainer.label_smoothing", "of trainer=dpo only")
     yield same("kto_desirable_weight kto_chosen_weight", "trainer.desirable_weight")
     yield same("kto_undesirable_weight kto_rejected_weight", "trainer.undesirable_weight")

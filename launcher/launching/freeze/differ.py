@@ -12,7 +12,7 @@ from launcher.launching.kept import states
 from launcher.run.code import Code
 
 _NAMED = 5
-"""Names in a message."""
+"""How many names a message lists at most."""
 
 
 def present_differences(code: Code) -> list[str]:

@@ -62,7 +62,7 @@ def command_with(run: RunDir, code: Code, words: Sequence[str]) -> tuple[list[st
 
 
 def shipped_in(program: str) -> str:
-    """The folder of the shipped data in an installation of the launcher, which names of shipped files in a plan begin with."""
+    """The folder of the shipped data in an installation of the launcher; the shipped files that a plan names are below it."""
     inside = Path(program, "launcher", "conf")
     return str(inside if inside.is_dir() else Path(program, "conf"))
 

@@ -26,7 +26,7 @@ from launcher.run import RunDir
 from launcher.run.code import Code, Root, read_code, write_code
 
 _NAMED = 3
-"""Files that a message names."""
+"""How many files a message names at most."""
 _GIT_STATE = os.environ.pop(environment.GIT_STATE, None)
 """Taken out of the environment, which jobs inherit."""
 
@@ -67,7 +67,7 @@ def wants_freeze(config: Config, plan: LaunchPlan) -> bool:
 
 
 def with_code(plan: LaunchPlan, code: Code | None) -> LaunchPlan:
-    """The plan of a run that imports this code; None: what is in the working folder."""
+    """The plan of a run that imports this code; with None, it imports what is in the working folder."""
     folders = code.folders if code else {}
     return dataclasses.replace(plan, facts=dataclasses.replace(plan.facts, code=folders))
 

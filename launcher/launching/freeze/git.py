@@ -7,11 +7,13 @@ from pathlib import Path
 
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.freeze.look import has_secret_name
+from launcher.output import warn
 
 _ANSWER_S = 10.0
+"""Seconds to wait for the output of one command of git."""
 _LARGEST_DIFF = 4 << 20
 _MOST_IN_DIFF = 1_000
-"""Changed files of which the difference is kept."""
+"""How many changed files have their difference kept at most."""
 
 
 # Source: git-status(1), "Porcelain Format Version 2"; with -z, paths are below the top of the repository.
@@ -26,8 +28,8 @@ _STATUS = (
 )
 _PATCH = ("--patch", "--no-color", "--no-ext-diff", "--no-textconv")
 _DIFF, _DIFF_OF_UNSTAGED = ("diff", *_PATCH, "HEAD", "--"), ("diff-files", *_PATCH, "--")
-"""From the commit, for which git reads the trees of all files, and from the index, which is that of the commit if nothing is
-staged."""
+"""The difference from the commit, and the difference from the index. If nothing is staged they are equal, and the second is
+faster: git reads no trees for it."""
 _SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
 """A line of .gitmodules. Source: gitmodules(5)."""
 
@@ -51,15 +53,16 @@ def _is_secret(path: str) -> bool:
 
 
 class Git:
-    """Questions to git about one folder: asked at once, and answered when the answer is needed."""
+    """What git says of one folder. Its commands are started at once, and their output is read when it is needed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, answer_s: float = _ANSWER_S) -> None:
         self.folder = folder
+        self._answer_s = answer_s
         top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
         self._top = top or folder
         self._asked = self._ask(*_STATUS, "--", ".") if top else None
         self._lines: list[bytes] | None = None
-        self._parts = {path: Git(folder / path) for path in self._submodules()} if top else {}
+        self._parts = {path: Git(folder / path, answer_s) for path in self._submodules()} if top else {}
 
     def ignored(self) -> list[bytes]:
         """Folders below this one that git ignores, in its submodules too."""
@@ -111,7 +114,7 @@ class Git:
         return self._lines
 
     def _prefix(self) -> bytes:
-        """This folder below the top of the repository, as git names it."""
+        """The path of this folder from the top of the repository, with a slash at its end; empty for the top itself."""
         top = self._top
         return b"" if top == self.folder else os.fsencode(self.folder.relative_to(top)) + b"/"
 
@@ -119,19 +122,29 @@ class Git:
         try:
             return subprocess.Popen(
                 ["git", "--no-optional-locks", "-C", str(self.folder), *words], stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
         except OSError:  # git is not installed
             return None
 
     def _answer(self, process: "subprocess.Popen[bytes] | None") -> bytes:
-        """What git printed; empty if it failed or did not answer in time."""
+        """What git printed; empty, after a warning, if it failed or did not answer in time."""
         if process is None:
             return b""
         try:
-            out, _ = process.communicate(timeout=_ANSWER_S)
+            out, errors = process.communicate(timeout=self._answer_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+            self._warn(f"did not answer within {self._answer_s:g} s")
             return b""
-        return b"" if process.returncode else out
+        if process.returncode:
+            self._warn(f"failed ({errors.decode(errors='replace').strip().partition(chr(10))[0]})")
+            return b""
+        return out
+
+    def _warn(self, why: str) -> None:
+        warn(
+            f"git {why} in {self.folder}, so the commit and the changes there are not recorded, and folders that .gitignore "
+            "names count as others do; try git status there"
+        )

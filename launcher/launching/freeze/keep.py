@@ -23,10 +23,10 @@ from launcher.run.kinds import fits
 
 _TAR_S = 600.0
 USES = "uses"
-"""The folder beside the archives with a file for each: a line for each run dir that has it."""
+"""The folder beside the archives that has a file for each archive, with one line for each run dir that has the archive."""
 PIECE = 1 << 20
 _BLOCKS = 512
-"""Blocks of 512 bytes that tar writes at once: with its default of 20 it takes a quarter longer for 10,000 files."""
+"""How many blocks of 512 bytes tar writes at once: with its default of 20 it takes a quarter longer for 10,000 files."""
 _INDEX: Mapping[str, Any] = {
     "archive": str,
     "files": int,
@@ -178,11 +178,12 @@ def _with_secret(archive: Path, encoded: Mapping[str, Sequence[bytes]]) -> dict[
 
 
 def _as_written(value: str) -> list[bytes]:
-    """The value as bytes of a file."""
+    """The byte strings that a file with the value may have, one for each encoding."""
     utf_8, low, high = (
         value.encode(name, "surrogateescape" if name == "utf-8" else "surrogatepass") for name in _ENCODINGS
     )
-    # In ASCII the two orders of bytes of UTF-16 differ at their ends alone, and one search finds both.
+    # For ASCII text the two byte orders of UTF-16 share all bytes but the last of one and the first of the other: one search
+    # without the last byte finds both.
     return [utf_8, low[:-1]] if value.isascii() else [utf_8, low, high]
 
 

@@ -13,7 +13,7 @@ MOST_FILES, MOST_BYTES = 50_000, 512 << 20
 """A folder that holds more is not kept: it is a home folder or a disk, not a project."""
 _CODE = (".py", ".so", ".pyx", ".pth")
 _SMALL, _LARGEST_CODE = 1 << 20, 256 << 20
-"""Bytes up to which a file that is not code is kept: code beside it may read it."""
+"""Bytes up to which a file is kept that is not code, which code beside it may read, and bytes up to which code is kept."""
 _OWN, _OWN_MAIN = b"launcher/", b"launcher/__main__.py"
 """This package and a file of it, below the folder that holds it: its files are kept at any size, since a report needs the
 library of its charts."""
@@ -21,9 +21,9 @@ _CROWD = 5_000
 """A folder with more entries than this and without any Python file is data."""
 _NO_CODE = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 _NO_PROJECT = frozenset((b"pyvenv.cfg", b"conda-meta", b"CACHEDIR.TAG"))
-"""What marks a folder as an environment of Python, or as a cache (bford.info/cachedir)."""
+"""Names of files that only a Python environment or a cache (bford.info/cachedir) has."""
 _RUN_DIR = frozenset((b"plan.json", b"config.yaml", b"events.jsonl"))
-"""What marks a folder as a run dir together: one of another runs_dir than this launch's can lie in the folder too."""
+"""A folder with all of these files is a run dir; the folder can also have run dirs of another runs_dir than this launch's."""
 _SECRET = (
     "*.env", "*.env.*", "*.pem", "*.key", "*.p12", "*.pfx", "*.kdbx", "*.keytab", "id_rsa*", "id_ed25519*", "id_ecdsa*",
     "*credentials*", "service_account*.json", "secrets.y*ml", "secrets.json", "secrets.toml", "*.htpasswd",
@@ -182,7 +182,7 @@ def _take(entry: "os.DirEntry[bytes]", seen: FolderFiles, below: int, own: bytes
     if not stat.S_ISREG(mode):
         return
     most = _LARGEST_CODE
-    if not path.endswith(b".py"):  # the rest costs time, and nearly all files of code are of this kind
+    if not path.endswith(b".py"):  # the checks below take time, and nearly all files of code are Python files
         name = os.fsdecode(entry.name).lower()
         if has_secret_name(name):
             seen.leave_out("files with names of secrets", path)
@@ -192,6 +192,7 @@ def _take(entry: "os.DirEntry[bytes]", seen: FolderFiles, below: int, own: bytes
         if not (name.endswith(_CODE) or ".so." in name or (own and path.startswith(own))):
             most = _SMALL
     if size > most:
-        seen.leave_out("files over 1 MiB that are not code", path)
+        what = "files over 1 MiB that are not code" if most == _SMALL else "files of code over 256 MiB"
+        seen.leave_out(what, path)
     else:
         seen.files.append((path, size, status.st_mtime_ns, status.st_ino, stat.S_IMODE(mode)))

@@ -25,7 +25,7 @@ def unpack(folder: str, archive: str) -> None:
     to = Path(folder)
     if not Path(archive).is_file():
         raise RunError(
-            f"{archive}, the code of the run, is missing; start it with the current code: freeze=false"
+            f"{archive}, the code of the run, is missing; start it with the present code: freeze=false"
         )
     _check_members(Path(archive))
     try:
@@ -34,7 +34,7 @@ def unpack(folder: str, archive: str) -> None:
             aside = to.with_name(f"{to.name}.changed.{unique()}")
             to.rename(aside)
             warn(
-                f"{to}, the copy of the run's code, was changed since; it is unpacked again, and the changed one is {aside}"
+                f"{to}, the copy of the run's code, was changed; it is unpacked again, and the changed copy is kept as {aside}"
             )
         target = to if to.is_dir() else to.with_name(f".{to.name}.{unique()}")
         target.mkdir(exist_ok=True)
@@ -83,8 +83,8 @@ def _reading(archive: Path) -> Generator[None]:
 
 
 def _is_same(folder: Path, archive: str) -> bool:
-    """Whether the copy has the files of the archive, and no other file that could be imported. Missing ones do not count:
-    they are written."""
+    """Whether every file of the copy is in the archive with the same content. A file that the copy lacks does not count: it is
+    unpacked afterwards."""
     told = subprocess.run(
         ["tar", "--compare", "-f", archive, "-C", str(folder)], capture_output=True, text=True, errors="replace",
         env={**os.environ, environment.LC_ALL: "C"},

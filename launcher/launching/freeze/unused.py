@@ -1,4 +1,4 @@
-"""Copies of code in the cache that no run dir has any more: each run dir that got one is noted beside it."""
+"""Copies of code in the cache that no run dir uses any more; a file beside each copy names the run dirs that got it."""
 
 import os
 import re
@@ -14,9 +14,10 @@ from launcher.reading import object_in
 from launcher.run.code import read_code
 
 _NAME = re.compile(r"\.?([0-9a-f]{40})(\.|$)")
-"""An archive, its unpacked copy, and a copy that was put aside or is half unpacked begin with the hash of the content."""
+"""Matches the names of an archive, of its unpacked copy, and of a copy that was set aside or is half unpacked: all begin with
+the hash of the content."""
 _SETTLED_S = 86_400.0
-"""A copy that is newer may belong to a launch that has not yet written its run dir."""
+"""Age in seconds below which a copy is kept: it may belong to a launch that has not yet written its run dir."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,8 @@ class CodeCopy:
 
 
 def unused_copies(cache: Path, runs_dir: Path) -> list[CodeCopy]:
-    """The copies in the folder `code` of a cache that no run has: no run dir in which one was put, no other that is linked to
-    one, and none under `runs_dir` whose code.json names one."""
+    """The copies in the folder `code` of a cache that no run uses: no run dir in which the copy was put is left, no file is
+    linked to its archive, and no code.json under `runs_dir` names it."""
     named = set(_named_in(runs_dir))
     found: list[CodeCopy] = []
     for name, paths in _copies(cache).items():

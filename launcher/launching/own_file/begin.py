@@ -20,15 +20,14 @@ from launcher.data.reading import AS_IT_STANDS, Reading
 from launcher.errors import ConfigError, DataError, UsageError
 from launcher.launching.model_files import check_contents, check_model_files
 from launcher.launching.model_gate import ADAPTER, check_model
-from launcher.launching.model_name import shelf
 from launcher.launching.own_file.cores import cores_per_gpu
 from launcher.launching.own_file.write import Entry, to_text
 from launcher.methods.registry import METHODS, check_serves, find_method
-from launcher.resources import resource_dir
+from launcher.resources import resource_dir, shipped_models
 from launcher.units import plural
 
 _SEQUENCES = 32
-"""The wanted sequences per step; the nearest number that the GPUs divide is taken."""
+"""Sequences per step that are aimed at; the nearest multiple of what all GPUs take in one micro-step is used."""
 _STEPS = 10
 """Optimizer steps that a run has at least, if there are enough rows: fewer teach little, and the plan warns of them."""
 _EPOCHS = 3
@@ -42,7 +41,7 @@ _REVISION, _REVISION_LINE = re.compile(r" model\.revision=(\S+)"), r"revision: \
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What a person has chosen; for None the data decides."""
+    """What the user has chosen; where a value is None, it follows from the data."""
 
     model: str
     data: str
@@ -59,7 +58,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class First:
+class FirstFile:
     """A file that can be written, and what was seen in the data."""
 
     text: str
@@ -67,7 +66,7 @@ class First:
     seen: str
 
 
-def begin(choices: Choices, file: str) -> First:
+def begin(choices: Choices, file: str) -> FirstFile:
     """The file's text; ConfigError or DataError for a choice that cannot be trained."""
     if choices.gpus < 1 or choices.nodes < 1:
         raise UsageError(f"--gpus {choices.gpus} --nodes {choices.nodes}: both must be at least 1")
@@ -149,7 +148,7 @@ def begin(choices: Choices, file: str) -> First:
         "All keys: docs/reference/keys.md. A key on the command line overrides it: trainer.learning_rate=1e-4",
         "",
     ]
-    return First(text=to_text(head, entries), method=method, seen=seen)
+    return FirstFile(text=to_text(head, entries), method=method, seen=seen)
 
 
 def method_of(kinds: list[str]) -> str:
@@ -219,7 +218,7 @@ def _batch(answers: int, world: int, report: Report | None) -> tuple[int, int]:
     """
     most = report.part.rows * answers * _EPOCHS // _STEPS if report else _SEQUENCES
     each = _MICRO if most >= _MICRO * world else 1
-    # one step of an evaluation holds all answers to a prompt, so a micro-step over all ranks does
+    # one step of an evaluation holds all answers to a prompt, so a micro-step of all ranks must hold them too
     micro = each if answers == 1 else math.lcm(each * world, answers) // world
     step = math.lcm(micro * world, answers)
     return micro, max(1, min(round(_SEQUENCES / step), most // step)) * step
@@ -256,7 +255,7 @@ def _held_out(report: Report | None) -> list[Entry]:
 
 
 def _model(model: str, file: str) -> list[Entry]:
-    if model in shelf():
+    if model in shipped_models():
         return [Entry(key="model.extends", value=model, comment="a model of conf/model")]
     folder = Path(model)
     if (folder / ADAPTER).is_file() or any(folder.glob("*.gguf") if folder.is_dir() else ()):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from launcher.config.other_names import counterpart
 
 _MANY = 3
-"""Keys of another tool from which on the file is taken for its recipe; fewer are habits, and are answered one by one."""
+"""How many keys of another tool make a file count as its recipe; with fewer, each key is refused by itself."""
 
 
 def recipe_in(names: Sequence[str], own: Sequence[str], file: str) -> str | None:

@@ -22,7 +22,9 @@ def activation_bytes_at(load: Load, moment: Moment) -> float:
         block = min(block + stashed, whole)
     if moment is Moment.STEP or moment.between_steps:
         return 0
-    if moment is Moment.REFERENCE and load.generated:  # its pass comes before that of the trained model
+    if (
+        moment is Moment.REFERENCE and load.generated
+    ):  # the reference's pass comes before that of the trained model
         return 0
     if moment in (Moment.BEGIN, Moment.EMBEDDING):
         return stream

@@ -40,7 +40,7 @@ def buffer_bytes(load: Load, moment: Moment) -> float:
 
 
 def _token_bytes(load: Load) -> float:
-    """Bytes of the embedding and the head with trained rows put in: a copy of each and its gradient, as long as a step takes.
+    """Bytes of the embedding and the head after trained rows are put in: a copy of each and its gradient, for the whole step.
 
     Source: peft 0.21's trainable_tokens/layer.py, get_merged_weights. Unverified on a GPU.
     """

@@ -1,4 +1,4 @@
-"""GPU memory that torch's caching allocator holds beside the tensors, because what is free lies between tensors in use."""
+"""GPU memory that torch's caching allocator holds in addition to the tensors: free memory between tensors that are in use."""
 
 from collections.abc import Mapping
 
@@ -14,16 +14,16 @@ _MIB = 1 << 20
 PAGE = 20 * _MIB
 """Bytes that a growing segment maps at once for requests of more than 1 MiB."""
 ENDING = 12
-"""Results in a decoder block that end within the block's own pass: of both norms, of q, k and v, of q and k with positions, of
-the attention's last layer, of the MLP's product and its last layer, and of both sums."""
+"""Results in a decoder block that are freed within the block's own pass: of both norms, of q, k and v, of q and k with
+positions, of the attention's last layer, of the MLP's product and its last layer, and of both sums."""
 KEPT = 11
 """Results in a decoder block that its backward pass needs: the inputs of both norms, of q, k and v, and of the MLP, q, k, v,
 the attention's result, the gate, its activation and the up projection."""
 
 
 def fragmentation_bytes(load: Load, before: Mapping[str, float]) -> float:
-    """Memory that the allocator holds beside the tensors: cluster.fragmentation times the tensors at the peak, if it is set;
-    otherwise by the allocator's rules, with segments that grow (cluster.expandable_segments) or without.
+    """Memory that the allocator holds in addition to the tensors: cluster.fragmentation times the tensors at the peak, if it is
+    set; otherwise by the allocator's rules, with segments that grow (cluster.expandable_segments) or without.
     """
     if load.fragmentation is not None:
         return load.fragmentation * sum(count for name, count in before.items() if name != CONTEXT.name)
@@ -31,12 +31,12 @@ def fragmentation_bytes(load: Load, before: Mapping[str, float]) -> float:
 
 
 def page_bytes(load: Load) -> float:
-    """With segments that grow: a page of 20 MiB for each result of a block that ends within the block's pass; twice that
-    without an adapter, since the gradients of these results end between those of the weights, which stay until the step.
+    """With segments that grow: a page of 20 MiB for each result of a block that is freed within the block's pass; twice that
+    without an adapter, since the gradients of these results are freed between those of the weights, which stay until the step.
 
-    All tensors lie in one row of addresses. A result that ends between two that stay leaves a gap. The next request that is
-    small enough takes it; what is left of it goes back to the device, but for the pages at its two ends, which it fills half
-    in the mean. It depends neither on the size of the model nor on the lengths of rows.
+    All tensors lie in one range of addresses. A result that is freed between two that stay leaves a gap. The next request that
+    is small enough takes it; the rest of the gap goes back to the device, except for the pages at its two ends, of which
+    half is free on average. The sum depends neither on the size of the model nor on the lengths of rows.
     Source: torch 2.13, c10/cuda/CUDACachingAllocator.cpp (ExpandableSegment, unmap_block). Lifetimes on a fake CUDA device, no
     kernels.
     """

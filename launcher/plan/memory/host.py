@@ -9,16 +9,16 @@ from launcher.strategies.trained import size_of
 
 PROCESS = 2 << 30
 """Memory of a rank's process with the training stack and CUDA loaded. Unverified: an assumption of this project."""
-BESIDE = 22 << 20
-"""Memory of a process beside a rank, such as that of a reward function that imports nothing. Measured once: 21.3 MiB resident
-with Python 3.11. What a function imports and loads is not known and not counted: 56 MiB in all with sympy, 220 MiB with
-torch."""
+CHILD = 22 << 20
+"""Memory of a process that a rank starts, such as that of a reward function that imports nothing. Measured once: 21.3 MiB
+resident with Python 3.11. What a function imports and loads is not known and not counted: 56 MiB in all with sympy, 220 MiB
+with torch."""
 _FILE = 5_000_000_000  # bytes of one file of weights on the hub
 
 
 def host_bytes(load: Load) -> float:
-    """Host memory of one node: each rank's process and those beside it, and the larger of two moments: loading, and training
-    with saves.
+    """Host memory of one node: each rank's process and those that it starts, and the larger of two moments: loading, and
+    training with saves.
 
     Every rank loads the whole model in its training format (fp32, frozen weights in bf16) before it moves to the GPU or is
     sharded; with strategy.cpu_ram_efficient_loading one rank of each node does. ZeRO-3 loads shards. 4-bit weights move to
@@ -36,7 +36,7 @@ def host_bytes(load: Load) -> float:
         loading += models * ranks * _offloaded_weights(load)
     state = models * _offloaded_weights(load) + _offloaded_state(load)
     training = ranks * (state + _offloaded_activations(load) + snapshot_bytes(load))
-    return ranks * (PROCESS + load.processes * BESIDE) + max(loading, training)
+    return ranks * (PROCESS + load.processes * CHILD) + max(loading, training)
 
 
 def checkpoint_bytes(load: Load) -> float:
@@ -76,7 +76,7 @@ def _loading_bytes(load: Load) -> float:
 
 
 def _teacher_bytes(load: Load) -> float:
-    """Bytes that a rank holds of the teacher while it loads it; they are counted beside the trained model's."""
+    """Bytes that a rank holds of the teacher while it loads it; they are added to the trained model's."""
     teacher = load.teaching
     if teacher is None:
         return 0

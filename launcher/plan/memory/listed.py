@@ -8,16 +8,16 @@ from launcher.plan.blocks import Block, head_dim, is_expert, is_norm
 from launcher.plan.memory.load import Load
 
 _LAST = ("o_proj", "out_proj", "down_proj", "dense", "dense_4h_to_h", "c_proj", "fc2", "fc_out", "wo", "w2")
-"""Names of the layers whose output is added to the residual stream, so that nobody keeps it."""
+"""Names of the layers whose output is added to the residual stream, so that it is not kept for the backward pass."""
 
 
 def listed_block_bytes(load: Load, block: Block, norm_bytes: float) -> float:
     """Bytes per token in a block of a model that is not Llama-class: what its layers keep, by the rules of a Llama's.
 
-    Every layer's output is kept by the attention or the activation behind it, but for that of a part's last layer, which goes
-    into the residual stream. Attention also keeps its output, and an activation its result. A trained layer keeps its input;
-    under autocast each layer keeps its own copy. Only the experts that a token visits count. What an unknown operation keeps
-    beside that (a convolution, a recurrence) is not known. `norm_bytes`: those of one norm of the residual stream.
+    Every layer's output is kept by the attention or the activation that follows it, except that of a part's last layer, which
+    goes into the residual stream. Attention also keeps its output, and an activation its result. A trained layer keeps its
+    input; under autocast each layer keeps its own copy. Only the experts that a token visits count. What an unknown operation
+    (a convolution, a recurrence) keeps in addition is not counted. `norm_bytes`: those of one norm of the residual stream.
     Source: block_activation_bytes, which it equals for a Llama within 5 % (tests/unit/plan/test_blocks.py).
     """
     shape, width = load.shape, load.width

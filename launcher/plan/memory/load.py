@@ -84,9 +84,10 @@ class Load:
     balances: bool = False
     """Whether a loss balances the routers of a mixture of experts."""
     processes: int = 0
-    """Processes that each rank starts beside itself, such as those of reward functions."""
+    """Processes that each rank starts, such as those of reward functions."""
     fragmentation: float | None = None
-    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation); None: as its rules say."""
+    """Share of the tensors' memory that the allocator holds in addition (cluster.fragmentation); None derives it from the
+    allocator's rules."""
     expandable: bool = True
     """Whether the allocator's segments grow (cluster.expandable_segments)."""
 
@@ -132,7 +133,7 @@ class Load:
 
     @property
     def second_model(self) -> bool:
-        """Whether that model is held beside the trained one. With an adapter it is the model without the adapter."""
+        """Whether the model before training is held as a second one. With an adapter it is the model without the adapter."""
         return self.reference and self.adapter is None
 
     @cached_property

@@ -14,8 +14,8 @@ def loading_bytes(load: Load) -> float:
     """What the whole 4-bit model needs on every GPU while it is loaded, before ZeRO-3 shards it; 0 if it is loaded sharded, or
     on the host, or if it stays whole.
 
-    Source: transformers 5.23, quantizers/quantizer_bnb_4bit.py (update_device_map), and modeling_utils.py, which leaves
-    DeepSpeed's sharding at loading out for quantised models. Unverified.
+    Source: transformers 5.23, quantizers/quantizer_bnb_4bit.py (update_device_map), and modeling_utils.py, which does not let
+    DeepSpeed shard quantised models while they load. Unverified.
     """
     four_bit = load.adapter is not None and load.adapter.four_bit
     if not four_bit or not load.acting.loads_shards or load.acting.four_bit_on_host:

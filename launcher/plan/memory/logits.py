@@ -48,10 +48,10 @@ def whole_logit_bytes(load: Load, moment: Moment) -> float:
     """Bytes of the logits of all tokens, for a loss that needs them at once.
 
     Accelerate casts logits to fp32 under autocast; otherwise they have the format of the forward pass. When their backward pass
-    begins, the log-probabilities of the chosen answers' loss are beside them, which are half of them, and of fp32 logits two
-    gradients of all (of each row's normaliser, and the copy that joins the rows), of bf16 logits the log-probabilities of all.
-    Autograd keeps a cast copy of a trained fp32 head. The head's own gradient comes when only one gradient of the logits and
-    its cast copy are left.
+    begins, the log-probabilities that the loss of the chosen answers needs take half as many bytes in addition. With fp32
+    logits there are also two gradients of the logits' size (that of each row's normaliser, and the copy that joins the rows);
+    with bf16 logits there are the log-probabilities of all rows instead. Autograd keeps a cast copy of a trained fp32 head. The
+    head's own gradient is made when only one gradient of the logits and its cast copy are left.
     Source: trl 1.16, experimental/orpo/orpo_trainer.py (concatenated_forward) and trainer/utils.py (selective_log_softmax);
     accelerate 1.15's convert_outputs_to_fp32. Lifetimes on a fake CUDA device, no kernels.
     """

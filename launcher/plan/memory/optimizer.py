@@ -98,9 +98,9 @@ def state_bytes(load: Load, *, on_gpu: bool) -> float:
 def step_bytes(load: Load) -> float:
     """Temporary memory of the optimizer's step, after activations are freed: torch's foreach AdamW makes one more value per
     trained parameter, in its format. Adafactor makes the squares of a gradient and its update, one tensor after the other, and
-    of bf16 adapters fp32 copies. Muon makes the update of a whole matrix in fp32 and bf16, its orthogonalized form, and two
-    products with itself; AdamW beside it the squares and the update of the largest other tensor. bitsandbytes' kernels update
-    in place.
+    for bf16 adapters also fp32 copies. Muon makes the update of a whole matrix in fp32 and bf16, its orthogonalized form, and
+    two products with itself; the AdamW that trains the other tensors makes the squares and the update of the largest of them.
+    bitsandbytes' kernels update in place.
 
     DeepSpeed makes fp32 gradients of its shard; ZeRO-3 steps in sub-groups of 1e9 elements.
     Source: torch's AdamW page (foreach), transformers 5.23's Adafactor, bitsandbytes 0.50's optimizer.py, DeepSpeed 0.19.8's

@@ -1,4 +1,4 @@
-"""Temporary memory of a block's passes, which is free again once the block is through."""
+"""Temporary memory of a block's passes, which is freed when the pass of the block ends."""
 
 from launcher.plan.blocks import head_dim
 from launcher.plan.memory.block import adapted_layers, casts_inputs
@@ -9,9 +9,10 @@ def working_bytes(load: Load) -> float:
     """Temporary memory: the boolean mask from which the blocks' masks are made, and the gradients of one block's widest values,
     which are the MLP's product and one of its factors.
 
-    An fp32 adapter of the down projection has, while the block is computed again, the product, its fp32 copy, and two copies of
-    the residual stream; without checkpointing, in the last block's forward pass, six: the stream before and after attention,
-    the norm's result and its cast, and the results of the layer and of the adapter. The widest 4-bit layer is unpacked in both
+    An fp32 adapter of the down projection needs, while the block is computed again, the product, its fp32 copy, and two tensors
+    of the residual stream's size; without checkpointing, in the last block's forward pass, six such tensors: the stream before
+    and after attention, the norm's result and its cast, and the results of the layer and of the adapter. The widest 4-bit layer
+    is unpacked in both
     passes, in the forward pass's format. DoRA computes the widest layer's weights and the adapter's product again in each pass,
     in fp32 and from an identity matrix.
     Source: transformers' masking_utils.py; the derivative of silu(gate) * up; peft 0.21's lora/layer.py and lora/dora.py;

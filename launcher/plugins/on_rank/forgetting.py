@@ -115,7 +115,8 @@ class Forgetting(TrainerCallback, ExportableState):
             ]
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"plugins.forgetting_guard.text_path={path} cannot be read on this node ({error})"
+                f"plugins.forgetting_guard.text_path={path} cannot be read on this node ({error}); put it on the shared file "
+                "system, as UTF-8 text, or use text_path=null for the shipped text"
             ) from None
         tokenizer = self.trainer.processing_class
         encoded = [
@@ -124,7 +125,8 @@ class Forgetting(TrainerCallback, ExportableState):
         texts = [ids for ids in encoded if len(ids) > 1]
         if not texts:
             raise ConfigError(
-                f"plugins.forgetting_guard.text_path={path} holds no paragraph of two tokens or more"
+                f"plugins.forgetting_guard.text_path={path} holds no paragraph of two tokens or more; separate paragraphs with "
+                "blank lines, or use text_path=null for the shipped text"
             )
         return texts
 

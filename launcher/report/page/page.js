@@ -140,7 +140,7 @@
           max: spec.limit ? (value) => Math.max(value.max, spec.limit) : undefined }),
         yAxis: axis({ type: "category", data: spec.rows, inverse: true, splitLine: { show: false } }),
         series: spec.parts.map((part, index) => ({ name: part.name, type: "bar", stack: "all", data: part.values.map((value) => value ?? "-"), barMaxWidth: 34,
-          color: part.name.startsWith("measured") ? (part.name.includes("beside") ? palette.idle : palette.c2) : [palette.c0, palette.c3, palette.c4, palette.c1, palette.c5, palette.from, palette.idle][index % 7],
+          color: part.name.startsWith("measured") ? (part.name.includes("outside") ? palette.idle : palette.c2) : [palette.c0, palette.c3, palette.c4, palette.c1, palette.c5, palette.from, palette.idle][index % 7],
           itemStyle: { borderColor: palette.paper, borderWidth: 1 },
           markLine: index || !spec.limit ? undefined : { silent: true, symbol: "none", data: [{ xAxis: spec.limit }],
             lineStyle: { color: palette.bad }, label: { color: palette.soft, formatter: `a GPU has ${say(spec.limit)}` } } })) };

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from launcher.run.record import EMPTY, Record
 
 VERSION = 1
-"""Of the schema, in every line as "v": each line says which version wrote it, because hosts with different versions of this
-program may append to one file. It is raised when a field changes its meaning; a new kind or field does not raise it. Lines
+"""Version of the schema, in every line as "v". Each line says which version wrote it, because hosts with different versions of
+this program may append to one file. It is raised when a field changes its meaning; a new kind or field does not raise it. Lines
 without "v" are older than the schema and read as version 1."""
 
 _SHARED = ("attempt", "time", "more")

@@ -1,4 +1,4 @@
-"""Events that the ranks write while they load and train; what the training has brought is in results."""
+"""Events that the ranks write while they load and train; the results of the training are in the module results."""
 
 from collections.abc import Mapping, Sequence
 

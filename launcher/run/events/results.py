@@ -1,4 +1,4 @@
-"""Events about what the training has brought, which rank 0 writes: evaluations, sample answers and the export."""
+"""Events about the results of the training, which rank 0 writes: evaluations, sample answers and the export."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -22,7 +22,7 @@ from launcher.supervise.policy import Capacity, Do, EndedAttempt
 from launcher.sweep.outcome import Reports
 
 _CAPACITY = Capacity(can_requeue=False, healthy_nodes=1, needed_nodes=1)
-"""What a trial that fails alone can get: its lane again."""
+"""A trial that fails alone can only begin again in its lane: its job is not queued again for it."""
 
 
 @dataclass(kw_only=True)
@@ -50,7 +50,7 @@ class TrialLane:
     def of(cls, number: int, run: RunDir, lease: Lease, objective: str, trial: Any) -> "TrialLane":
         """The lane of a trial whose lease is held."""
         events: EventReader[Any] = EventReader(run.events, Saved, Cancelled)
-        events.read()  # what is older does not count
+        events.read()  # passes over the events from before the group
         return cls(
             number=number, run=run, lease=lease, reports=Reports(run, objective), events=events,
             history=HistoryReader(run, metrics=False), trial=trial,

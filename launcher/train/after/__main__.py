@@ -1,64 +1,92 @@
 """python -m launcher.train.after: work with a run before or after its training, requested by a verb of the command line.
 
-The first line of stdin is the request, one JSON object with its `verb`; lines of JSON on stdout answer it: {"progress": ...},
-{"text": ...}, and at the end {"result": ...} or {"error": ..., "exit_code": ...}. Libraries' output goes to stderr.
+The first line of stdin is the request, a message of launcher.protocol.work.requests, and each line of stdout a reply: the
+progress, and at the end the result or a WorkError. Libraries' output goes to stderr.
 """
 
 import importlib
-import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from launcher.errors import Exit, LauncherError
 from launcher.masking import mask
+from launcher.protocol.codec import Message, ProtocolError
+from launcher.protocol.lines import read_lines, write_line
+from launcher.protocol.work.requests import (
+    REQUESTS,
+    CompareWithBase,
+    MakeExport,
+    MakeGguf,
+    MakeTokens,
+    OpenChat,
+    ScoreClassifier,
+    ScoreOnTasks,
+    ServeModel,
+    SortTexts,
+    StoreTeacher,
+    WorkRequest,
+)
+from launcher.protocol.work.results import WorkError, WorkProgress
 from launcher.run import RunDir
 from launcher.train.noise import leave_out_noise
 
-Say = Callable[..., None]
-_MODULES = {
-    "gguf": "after.gguf",
-    "export": "after.export_run",
-    "chat": "after.talk",
-    "serve": "after.served",
-    "evaluate": "after.judge",
-    "classify": "after.sorted_rows",
-    "tasks": "after.scored_tasks",
-    "tokenize": "data.ahead",
-    "teach": "teach",
+_MODULES: dict[type[WorkRequest], str] = {
+    MakeExport: "after.export_run",
+    MakeGguf: "after.gguf",
+    CompareWithBase: "after.judge",
+    ScoreClassifier: "after.sorted_rows",
+    ScoreOnTasks: "after.scored_tasks",
+    OpenChat: "after.talk",
+    ServeModel: "after.served",
+    SortTexts: "after.sorted_rows",
+    MakeTokens: "data.ahead",
+    StoreTeacher: "teach",
 }
+"""Kind of request -> the module of launcher.train whose function `answer` returns its result."""
 
 
 def main() -> int:
     """The exit code."""
-    out = os.fdopen(os.dup(1), "w")
+    out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
-    def say(**reply: Any) -> None:
-        out.write(json.dumps(reply, ensure_ascii=False) + "\n")
-        out.flush()
+    def say(reply: Message) -> None:
+        write_line(out, reply)
 
-    request = json.loads(sys.stdin.readline())
     try:
-        say(progress={"what": "loading the libraries"})
+        request = _read_request(sys.stdin.buffer)
+        say(WorkProgress(what="loading the libraries"))
         leave_out_noise()
         quiet()
         sys.path[:0] = _folders(request)
-        say(
-            result=importlib.import_module(f"launcher.train.{_MODULES[request['verb']]}").answer(request, say)
-        )
+        say(importlib.import_module(f"launcher.train.{_MODULES[type(request)]}").answer(request, say))
         return Exit.OK
     except LauncherError as error:
-        say(error=str(error), exit_code=int(error.exit_code))
+        say(WorkError(message=str(error), exit_code=int(error.exit_code)))
         return error.exit_code
+    except ProtocolError as error:
+        say(
+            WorkError(
+                message=f"the command sent {error}; is it of another version of launcher?",
+                exit_code=int(Exit.FAILED),
+            )
+        )
+        return Exit.FAILED
     except Exception as error:
         print(mask(traceback.format_exc()), file=sys.stderr, end="", flush=True)
         first = str(error).strip().partition("\n")[0]
-        say(error=f"{type(error).__name__}: {first}", exit_code=int(Exit.FAILED))
+        say(WorkError(message=f"{type(error).__name__}: {first}", exit_code=int(Exit.FAILED)))
         return Exit.FAILED
+
+
+def _read_request(stdin: IO[bytes]) -> Any:
+    """The request in the first line; ProtocolError without one."""
+    for request in read_lines(stdin, REQUESTS):
+        return request
+    raise ProtocolError("no request")
 
 
 def quiet() -> None:
@@ -71,11 +99,11 @@ def quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def _folders(request: dict[str, Any]) -> list[str]:
+def _folders(request: WorkRequest) -> list[str]:
     """Folders in which the modules of plugins are found, as on the ranks: the kept code, and the folder of the launch."""
-    if not request["run_dir"]:
+    if not (opened := request.opened_run()):
         return []
-    run = RunDir(Path(request["run_dir"]))
+    run = RunDir(Path(opened))
     if not run.plan.is_file():
         return []
     facts = run.read_json(run.plan)["facts"]

@@ -23,19 +23,20 @@ from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.run.events.results import Classified, Evaluated
 from launcher.run.metrics import Logged
+from launcher.train.after.checked import ExportFacts
 
 NAME = "README.md"
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "datasets")
 _CHUNK = 8 << 20
 
 
-def add_card(folder: Path, run: RunDir, decided: Decided, facts: Mapping[str, Any]) -> None:
+def add_card(folder: Path, run: RunDir, decided: Decided, facts: ExportFacts) -> None:
     """Writes README.md into the folder, replacing the one that peft writes."""
     text = card(run, decided, facts, adapter=(folder / "adapter_config.json").is_file())
     (folder / NAME).write_text(mask(text), encoding="utf-8")
 
 
-def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bool) -> str:
+def card(run: RunDir, decided: Decided, facts: ExportFacts, *, adapter: bool) -> str:
     """The text of the card, with metadata in the form that model hubs read. Source: huggingface.co/docs/hub/model-cards."""
     plan, model = decided.plan, decided.config.model
     base = model.name_or_path
@@ -56,8 +57,8 @@ def card(run: RunDir, decided: Decided, facts: Mapping[str, Any], *, adapter: bo
         f"## How it was made\n\n```sh\n{command(run)}\n```",
         table("", [("strategy", f"{plan.strategy.name}, {plan.topology.world_size} ranks, {plan.precision}"),
                    ("seed", str(decided.config.seed)), *_settings(decided)]),
-        table("## Data", [("file", "rows | SHA-256"), *_data(run, facts.get("data", []))]),
-        table("## Metrics", metrics(run, facts, perplexity=find_method(plan.trainer).next_token_loss)),
+        table("## Data", [("file", "rows | SHA-256"), *_data(run, facts.data)]),
+        table("## Metrics", metrics(run, facts.step, perplexity=find_method(plan.trainer).next_token_loss)),
         table("## How it was checked", _checks(facts)),
         table("## Versions", [("launcher", __version__), ("python", platform.python_version()), *versions()]),
     ]  # fmt: skip
@@ -138,12 +139,11 @@ def _data(run: RunDir, found: Sequence[Mapping[str, Any]]) -> list[tuple[str, st
     ]
 
 
-def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[tuple[str, str]]:
-    """Evaluation loss before and after training, last training loss, steps and tokens, up to the step in `facts`, if any.
+def metrics(run: RunDir, step: int | None, *, perplexity: bool) -> list[tuple[str, str]]:
+    """Evaluation loss before and after training, last training loss, steps and tokens, up to a step, or to the end.
 
     `perplexity`: whether the loss is the mean over predicted tokens, so that its perplexity is reported too.
     """
-    step = facts.get("step")
     losses: dict[str, float] = {}
     for event in run.read_events(Evaluated):
         if step is None or event.step <= step:
@@ -172,10 +172,10 @@ def metrics(run: RunDir, facts: Mapping[str, Any], *, perplexity: bool) -> list[
     return rows
 
 
-def _checks(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    if why := facts.get("why"):
-        return [("loaded back", "**the check failed**: " + str(why).replace("|", "\\|"))]
-    if facts.get("verified") != "logits":
+def _checks(facts: ExportFacts) -> list[tuple[str, str]]:
+    if facts.why:
+        return [("loaded back", "**the check failed**: " + facts.why.replace("|", "\\|"))]
+    if facts.verified != "logits":
         return [
             (
                 "tensors",
@@ -186,11 +186,11 @@ def _checks(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("loaded back", "its logits on fixed prompts were compared with those of the trained model"),
         (
             "difference",
-            f"{facts['difference']:.2g} of their norm; rounding explains up to {facts['tolerance']:g}",
+            f"{facts.difference:.2g} of their norm; rounding explains up to {facts.tolerance:g}",
         ),
     ]
-    if facts.get("effect") is not None:
-        rows.append(("change by training", f"{facts['effect']:.2g} of their norm"))
+    if facts.effect is not None:
+        rows.append(("change by training", f"{facts.effect:.2g} of their norm"))
     return rows
 
 

@@ -1,9 +1,8 @@
 """Exporting the trained adapter or model to a folder, which is loaded back and compared before it gets its name."""
 
 import copy
+import dataclasses
 import shutil
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -16,21 +15,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from launcher.errors import RunError
-from launcher.masking import mask
 from launcher.plan import LaunchPlan
 from launcher.plugins.base import all_set_aside
 from launcher.plugins.decide import Decided
 from launcher.run import RunDir
 from launcher.timeouts import EXPORT_S
 from launcher.train.after.card import add_card, digests
+from launcher.train.after.checked import ExportFacts, outcome
 from launcher.train.after.compare import check_same, logits_of, prompts, tolerance
 from launcher.train.after.load_back import bytes_to_load, load_back, saved_dtype
 from launcher.train.free_memory import fits
 from launcher.train.strategies.base import WHOLE, OnRank, on_rank
 from launcher.train.upstream.transformers_single_process import single_process
 
-FAILED = "failed"
-"""The value of `verified` for an export whose check failed. Such an export is kept."""
 REFERENCE = "trained_logits.safetensors"
 """File in the run dir with the trained model's logits on the fixed prompts, with which every later export is compared."""
 
@@ -41,8 +38,9 @@ def export(
     trainer: Any,
     tokenizer: Any,
     again: Callable[[Path], Any] | None = None,
-) -> dict[str, Any]:
-    """How the export was checked, on rank 0, after model/ is written: an adapter if only that was trained, else the full model.
+) -> ExportFacts | None:
+    """How the export was checked, on rank 0 (elsewhere None), after model/ is written: an adapter if only that was trained,
+    else the full model.
 
     Collective. The folder is written under another name, loaded back in this process, compared with the trained model by the
     logits on fixed prompts, and then renamed. If the base is too large for the memory of this host, it is not loaded again, and
@@ -63,16 +61,16 @@ def export(
     trained = logits_of(strategy.forward_model(trainer, model), ids)
     strategy.settle(trainer)
     state = gather(model, strategy, trainable_only=adapter)
-    facts: dict[str, Any] = {}
+    facts: ExportFacts | None = None
     if accelerator.is_main_process:
         try:
             write(model, state, tokenizer, temporary, decided)
-            facts = outcome(lambda: _verify(temporary, state, trained, ids, decided, count(model), again))
-            if why := facts.get("why"):
+            found = outcome(lambda: _verify(temporary, state, trained, ids, decided, count(model), again))
+            if why := found.why:
                 print(
                     f"launcher: warning: the check of {run.export} failed, but it was kept: {why}", flush=True
                 )
-            facts["data"] = digests(decided.plan)
+            facts = dataclasses.replace(found, data=digests(decided.plan))
             reference = run.path / f".{REFERENCE}"
             save_file({"logits": trained, "step": torch.tensor(trainer.state.global_step)}, reference)
             add_card(temporary, run, decided, facts)
@@ -107,8 +105,8 @@ def write(
 
 
 def _write_config(model: Any, folder: Path) -> None:
-    """Writes the model's config.json beside an adapter, because only that has its classes and its stretched positions; without
-    the quantisation of its base, which the reader chooses."""
+    """Writes the model's config.json beside an adapter, because no other file of an adapter holds its classes and its RoPE
+    scaling. The quantisation of the base is left out: whoever loads the adapter chooses it."""
     config = copy.deepcopy(model.get_base_model().config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -140,19 +138,6 @@ def count(model: Any) -> int:
     return packed * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters())
 
 
-def outcome(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The result of the check, or the reason why it failed. The export is already on disk, and no failure of the check (other
-    logits, too little memory, a kernel that this device lacks) is a reason to delete what was trained."""
-    try:
-        return check()
-    except Exception as error:
-        if not isinstance(error, RunError):
-            print(mask(traceback.format_exc()), file=sys.stderr, end="", flush=True)
-        first = str(error).strip().partition("\n")[0]
-        why = first if isinstance(error, RunError) else f"{type(error).__name__}: {first}"
-        return {"verified": FAILED, "why": why}
-
-
 def _verify(
     folder: Path,
     state: Mapping[str, torch.Tensor],
@@ -161,16 +146,16 @@ def _verify(
     decided: Decided,
     parameters: int,
     again: Callable[[Path], Any] | None,
-) -> dict[str, Any]:
+) -> ExportFacts:
     """How the folder was compared with the trained model; RunError if it is another model."""
     if again is None and not fits(bytes_to_load(folder, decided, parameters=parameters)):
-        return {"verified": "tensors"}
+        return ExportFacts(verified="tensors")
     with single_process(), all_set_aside(decided.plugins):
         found = again(folder) if again else load_back(folder, decided)
         compare_tensors(found, state)
         limit = tolerance(*formats(decided.plan, found, folder))
         apart = check_same(logits_of(found, ids), trained, limit)
-    return {"verified": "logits", "difference": apart, "tolerance": limit}
+    return ExportFacts(verified="logits", difference=apart, tolerance=limit)
 
 
 def formats(plan: LaunchPlan, model: Any, *folders: Path) -> list[str]:

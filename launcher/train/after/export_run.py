@@ -1,33 +1,27 @@
 """The verb export: a run's adapter, merged model or full model in a separate folder, loaded back and compared first."""
 
+import dataclasses
 import gc
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from launcher.checkpoint.folders import FoundCheckpoint, look
+from launcher.checkpoint.folders import Broken, FoundCheckpoint, look
 from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plugins.decide import Decided, reread_run
+from launcher.protocol.work.requests import MakeExport
+from launcher.protocol.work.results import ExportDone, ExportedModel, Say, WorkProgress
 from launcher.run import RunDir
 from launcher.run.events.results import Exported
-from launcher.train.after.__main__ import Say
 from launcher.train.after.card import NAME, add_card, digests
+from launcher.train.after.checked import FAILED, ExportFacts, outcome
 from launcher.train.after.compare import check_same, difference, logits_of, prompts, tolerance
-from launcher.train.after.export import (
-    FAILED,
-    REFERENCE,
-    check,
-    formats,
-    gather,
-    outcome,
-    replace_folder,
-    write,
-)
+from launcher.train.after.export import REFERENCE, check, formats, gather, replace_folder, write
 from launcher.train.after.load_back import is_adapter, load_back, open_whole, saved_dtype
 from launcher.train.after.merge import merge
 from launcher.train.after.rebuild import check_room, rebuild
@@ -37,93 +31,99 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
+def answer(request: MakeExport, say: Say) -> ExportDone:
     """The path of the export and how it was checked; RunError, without a finished folder, if it cannot be made."""
-    run = RunDir(Path(request["run_dir"]))
-    target = Path(request["to"])
+    run = RunDir(Path(request.run_dir))
+    target = Path(request.to)
     decided = reread_run(run)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary, adapter = (target.with_name(f".{target.name}.{part}") for part in ("part", "adapter"))
     try:
         facts = make(run, decided, request, temporary, adapter, say)
-        if target.exists() and not request["force"]:
+        if target.exists() and not request.force:
             raise RunError(f"{target} exists; give --force to overwrite it, or another folder with --to")
         replace_folder(temporary, target)
     finally:
         for folder in (temporary, adapter):
             shutil.rmtree(folder, ignore_errors=True)
-    return {"run": run.name, "path": str(target), **facts}
+    exported = ExportedModel(
+        run=run.name,
+        path=str(target),
+        kind="merged" if request.merged else "adapter" if is_adapter(target) else "model",
+        step=facts.step,
+        dtype=saved_dtype(target),
+        bytes=sum(file.stat().st_size for file in target.iterdir()),
+        verified=facts.verified,
+        difference=facts.difference,
+        tolerance=facts.tolerance,
+        why=facts.why,
+        effect=facts.effect,
+        answers=not find_method(decided.plan.trainer).own_head,
+        warning=warning(facts, target),
+        data=tuple(dict(one) for one in facts.data),
+    )
+    return ExportDone(export=exported)
 
 
 def make(
-    run: RunDir, decided: Decided, request: Mapping[str, Any], folder: Path, adapter: Path, say: Say
-) -> dict[str, Any]:
+    run: RunDir, decided: Decided, request: MakeExport, folder: Path, adapter: Path, say: Say
+) -> ExportFacts:
     """The facts of the export, after it is written to `folder`; `adapter` is a folder for an intermediate adapter."""
     source = run.export
-    dtype = DTYPES[request["dtype"]] if request["dtype"] else None
-    if request["merged"]:
+    dtype = DTYPES[request.dtype] if request.dtype else None
+    if request.merged:
         dtype = dtype or getattr(torch, decided.plan.weights_dtype)
-    converted = request["merged"] or (request["checkpoint"] is None and not is_adapter(source))
+    converted = request.merged or (request.checkpoint is None and not is_adapter(source))
     check_room(decided, dtype.itemsize if dtype and converted else None)
     tokenizer = load_tokenizer(decided.config.model, decided.plan.facts, decided.config.seed)
     ids = prompts(tokenizer)
-    if request["checkpoint"] is not None:
-        source, trained, step = adapter, *_from_checkpoint(decided, request, adapter, ids, tokenizer, say)
+    if request.checkpoint is not None:
+        found = look(Path(request.checkpoint))
+        source, trained, step = adapter, *_from_checkpoint(decided, found, adapter, ids, tokenizer, say)
     else:
         trained, step = _reference(run, decided, ids, say)
-    facts: dict[str, Any] = {"step": step, "effect": None}
-    kind = "adapter" if is_adapter(source) else "model"
-    if request["merged"]:
-        if kind == "model":
+    effect: float | None = None
+    if request.merged:
+        if not is_adapter(source):
             raise RunError(
                 f"{run.name} trained every weight, so its export is already a full model; leave --merged out"
             )
-        kind = "merged"
-        say(progress={"what": "merging the adapter into its base"})
+        say(WorkProgress(what="merging the adapter into its base"))
         assert dtype is not None
         merged, before = merge(source, decided, dtype, ids)
-        facts["effect"] = difference(before, trained)
-        say(progress={"what": "writing"})
+        effect = difference(before, trained)
+        say(WorkProgress(what="writing"))
         _save(merged, tokenizer, folder)
         del merged
         gc.collect()
     else:
-        say(progress={"what": "writing"})
+        say(WorkProgress(what="writing"))
         _copy(source, folder, decided, dtype, tokenizer)
-    say(progress={"what": "loading it back"})
+    say(WorkProgress(what="loading it back"))
 
-    def compare() -> dict[str, Any]:
+    def compare() -> ExportFacts:
         again = load_back(folder, decided)
         limit = tolerance(*formats(decided.plan, again, folder, source), *([str(dtype)] if dtype else []))
-        return {
-            "verified": "logits",
-            "difference": check_same(logits_of(again, ids), trained, limit),
-            "tolerance": limit,
-        }
+        apart = check_same(logits_of(again, ids), trained, limit)
+        return ExportFacts(verified="logits", difference=apart, tolerance=limit)
 
-    facts |= {
-        "kind": kind,
-        "answers": not find_method(decided.plan.trainer).own_head,
-        "dtype": saved_dtype(folder),
-        "difference": None,
-        "tolerance": None,
-        "why": None,
-        **outcome(compare),
-    }
-    facts["warning"] = _warning(facts)
-    facts["data"] = _digests(run, decided)
+    facts = dataclasses.replace(outcome(compare), step=step, effect=effect, data=_digests(run, decided))
     add_card(folder, run, decided, facts)
-    return {**facts, "bytes": sum(file.stat().st_size for file in folder.iterdir())}
+    return facts
 
 
 def _from_checkpoint(
-    decided: Decided, request: Mapping[str, Any], folder: Path, ids: list[list[int]], tokenizer: Any, say: Say
+    decided: Decided,
+    found: FoundCheckpoint | Broken,
+    folder: Path,
+    ids: list[list[int]],
+    tokenizer: Any,
+    say: Say,
 ) -> tuple[torch.Tensor, int]:
     """The logits of the checkpoint's model and its step, after that model is written into the folder."""
-    found = look(Path(request["checkpoint"]))
     if not isinstance(found, FoundCheckpoint):
         raise RunError(found.reason)
-    say(progress={"what": f"rebuilding the model of step {found.manifest.step}"})
+    say(WorkProgress(what=f"rebuilding the model of step {found.manifest.step}"))
     model = rebuild(decided, found)
     trained = logits_of(model, ids)
     adapter = hasattr(model, "peft_config")
@@ -147,7 +147,7 @@ def _reference(
         kept = load_file(file)
         return kept["logits"], int(kept["step"])
     check_room(decided)
-    say(progress={"what": "loading the trained model"})
+    say(WorkProgress(what="loading the trained model"))
     return logits_of(load_back(run.export, decided), ids), None
 
 
@@ -174,23 +174,22 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     check(folder, expected=None)
 
 
-def _warning(facts: Mapping[str, Any]) -> str | None:
+def warning(facts: ExportFacts, folder: Path) -> str | None:
     """A warning about an export whose check failed, or a merged model that rounding changes about as much as training; else
     None."""
-    if facts["verified"] == FAILED:
-        return f"the check of the export failed, but the export was kept: {facts['why']}"
-    effect = facts["effect"]
-    if effect is None or facts["difference"] <= effect / 4:
+    if facts.verified == FAILED:
+        return f"the check of the export failed, but the export was kept: {facts.why}"
+    if facts.effect is None or facts.difference is None or facts.difference <= facts.effect / 4:
         return None
     return (
-        f"rounding to {facts['dtype']} changes the logits by {facts['difference']:.2g} of their norm, and training by "
-        f"{effect:.2g}: a part of what was learned may be lost; use --dtype fp32, or export the adapter"
+        f"rounding to {saved_dtype(folder)} changes the logits by {facts.difference:.2g} of their norm, and training by "
+        f"{facts.effect:.2g}: a part of what was learned may be lost; use --dtype fp32, or export the adapter"
     )
 
 
-def _digests(run: RunDir, decided: Decided) -> list[dict[str, Any]]:
+def _digests(run: RunDir, decided: Decided) -> Sequence[Mapping[str, Any]]:
     """The digests of the data as noted when the run ended, or of the files as they are now."""
     for event in reversed(run.read_events(Exported)):
         if event.data:
-            return list(event.data)
+            return event.data
     return digests(decided.plan)

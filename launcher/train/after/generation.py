@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria, TextStreamer
 
+from launcher.protocol.work.chats import AnswerDone
 from launcher.train.after.opened import Opened, stop_ids
 
 
@@ -25,27 +26,15 @@ class Sampling:
     """Texts that end the answer, and that are not part of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generated:
-    """An answer."""
-
-    text: str
-    tokens: int
-    """Tokens that were generated, with the one that ended the answer."""
-    complete: bool
-    """Whether the model or a text of `stop` ended it, and not max_new_tokens."""
-    seconds: float
-
-
 class UpToStop:
-    """Hands text on up to the first of the stop texts. The end of a piece that could begin one is held back."""
+    """Passes on the text before the first stop text. The end of the text is held back while it could begin a stop text."""
 
     def __init__(self, stop: Sequence[str], say: Callable[[str], None]) -> None:
         self.found = False
         self._stop, self._say, self._held = tuple(stop), say, ""
 
     def add(self, piece: str, *, last: bool) -> None:
-        """Hands on what is certain of the text so far; with `last` all of it."""
+        """Passes on the part of the text that cannot belong to a stop text; with `last` all of it."""
         if self.found:
             return
         text = self._held + piece
@@ -99,7 +88,7 @@ def longest_chat(opened: Opened) -> int | None:
 
 def generate(
     opened: Opened, inputs: Any, sampling: Sampling, hand_on: Callable[[str], None], ended: Callable[[], bool]
-) -> Generated:
+) -> AnswerDone:
     """The answer to a prompt; `hand_on` gets its pieces, and it ends early once `ended` is true."""
     model, length = opened.model, inputs["input_ids"].shape[1]
     chosen: dict[str, Any] = {"do_sample": False}
@@ -130,7 +119,7 @@ def generate(
             streamer=_Pieces(opened.tokenizer, text),
             stopping_criteria=[_Ended(lambda: text.found or ended())],
         )
-    return Generated(
+    return AnswerDone(
         text="".join(pieces),
         tokens=output.shape[1] - length,
         complete=text.found or int(output[0, -1]) in ends,

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from launcher.data.kinds import Example, to_chat
 from launcher.data.mask import IGNORED, encode
 from launcher.errors import DataError
 from launcher.plugins.decide import Decided
+from launcher.protocol.work.requests import CompareWithBase
+from launcher.protocol.work.results import Say, WorkProgress
+from launcher.protocol.work.scores import BaseComparison
 from launcher.run import RunDir
-from launcher.train.after.__main__ import Say
 from launcher.train.after.opened import Opened, open_run, prompt_text, stop_ids
 
 _BATCH_TOKENS = 4096
@@ -38,27 +40,28 @@ class EvaluationRows:
     """Number of rows without a trained token within model.max_length."""
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
+def answer(request: CompareWithBase, say: Say) -> BaseComparison:
     """The metrics of both models; DataError for rows from which no metric can be computed."""
-    say(progress={"what": "loading the model"})
-    opened = open_run(RunDir(Path(request["run_dir"])), request["checkpoint"])
+    say(WorkProgress(what="loading the model"))
+    run, metrics = RunDir(Path(request.run_dir)), request.metrics
+    opened = open_run(run, request.checkpoint)
     assert opened.decided is not None
-    metrics: list[str] = request["metrics"]
     rows = read(
-        Path(request["data"]), request["max_rows"], opened.decided, opened.tokenizer, "exact_match" in metrics
+        Path(request.data), request.max_rows, opened.decided, opened.tokenizer, "exact_match" in metrics
     )
     tuned = _judge("tuned", opened, opened.model, rows, metrics, say)
     with opened.base() as base:
         before = _judge("base", opened, base, rows, metrics, say)
-    return {
-        "data": request["data"],
-        "rows": len(rows.encoded),
-        "left_out": rows.left_out,
-        "tokens": sum(label != IGNORED for row in rows.encoded for label in row["labels"][1:]),
-        "questions": len(rows.questions) if "exact_match" in metrics else None,
-        "base": before,
-        "tuned": tuned,
-    }
+    return BaseComparison(
+        run=run.name,
+        data=request.data,
+        rows=len(rows.encoded),
+        left_out=rows.left_out,
+        tokens=sum(label != IGNORED for row in rows.encoded for label in row["labels"][1:]),
+        questions=len(rows.questions) if "exact_match" in metrics else None,
+        base=before,
+        tuned=tuned,
+    )
 
 
 def read(path: Path, most: int | None, decided: Decided, tokenizer: Any, ask: bool) -> EvaluationRows:
@@ -91,9 +94,9 @@ def _question(example: Example, tokenizer: Any) -> tuple[list[int], str] | None:
 
 
 def _judge(
-    name: str, opened: Opened, model: Any, rows: EvaluationRows, metrics: list[str], say: Say
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    name: str, opened: Opened, model: Any, rows: EvaluationRows, metrics: Sequence[str], say: Say
+) -> dict[str, float | None]:
+    found: dict[str, float | None] = {}
     if "loss" in metrics:
         loss = _loss(name, opened, model, rows.encoded, say)
         found |= {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
@@ -121,7 +124,7 @@ def _loss(name: str, opened: Opened, model: Any, rows: list[dict[str, list[int]]
         total += float(cross_entropy(logits[kept].float(), chosen, reduction="sum"))
         tokens += chosen.numel()
         done += len(batch)
-        say(progress={"what": f"{name}: loss", "done": done, "total": len(rows)})
+        say(WorkProgress(what=f"{name}: loss", done=done, total=len(rows)))
     return total / tokens
 
 
@@ -150,7 +153,7 @@ def _exact_match(
         answers = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
         right += sum(text.strip() == answer for text, (_, answer) in zip(answers, batch, strict=True))
         done += len(batch)
-        say(progress={"what": f"{name}: answers", "done": done, "total": len(questions)})
+        say(WorkProgress(what=f"{name}: answers", done=done, total=len(questions)))
     return right / len(questions)
 
 

@@ -20,8 +20,8 @@ _FALLBACK_ON_CPU = "sdpa"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Only(Plugin):
-    """The part of a run's plugins that decides how weights are loaded, and the device to which they go."""
+class _LoadOn(Plugin):
+    """Loads onto one device, and with the on_load hooks of a run's plugins alone, which decide how weights are loaded."""
 
     plugins: tuple[Plugin, ...]
     device: str
@@ -41,7 +41,7 @@ def open_base(
 ) -> Any:
     """The base model of the run, quantised if it was in training; with `changed`, also after on_model of every plugin,
     except those with GPU kernels."""
-    only = _Only(tuple(decided.plugins), device)
+    only = _LoadOn(tuple(decided.plugins), device)
     then = [_OnModel(tuple(one for one in decided.plugins if not one.traits.gpu_kernels))] if changed else []
     return load_model(
         _model_config(decided, device), _plan(decided, dtype), [only, *then], decided.config.seed
@@ -67,7 +67,7 @@ def open_whole(folder: Path, decided: Decided, *, device: str = "cpu", dtype: st
         rope_scaling=RopeScalingConfig(),  # the saved model has it already
     )
     plan = _plan(decided, dtype or saved_dtype(folder))
-    return load_model(config, plan, [_Only((), device)], decided.config.seed)
+    return load_model(config, plan, [_LoadOn((), device)], decided.config.seed)
 
 
 def load_back(folder: Path, decided: Decided, *, device: str = "cpu", dtype: str | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from launcher.errors import RunError
 from launcher.methods.registry import find_method
 from launcher.plan.classes import Classes
 from launcher.plugins.decide import Decided, reread_run
+from launcher.protocol.work.requests import ModelChoice
 from launcher.run import RunDir
 from launcher.train.after.load_back import is_adapter, load_back, open_base
 from launcher.train.after.rebuild import check_room, rebuild
@@ -60,11 +61,11 @@ def open_run(run: RunDir, checkpoint: str | None = None, *, base: bool = False) 
     return _open(run, decided, checkpoint, base=base)
 
 
-def open_requested(request: dict[str, Any]) -> Opened:
-    """The model that a request of the verbs chat and serve names: by `folder`, or by `run_dir`, `checkpoint` and `base`."""
-    if request["folder"]:
-        return open_folder(Path(request["folder"]))
-    return open_run(RunDir(Path(request["run_dir"])), request["checkpoint"], base=request["base"])
+def open_chosen(model: ModelChoice) -> Opened:
+    """The model that answers chats."""
+    if model.folder:
+        return open_folder(Path(model.folder))
+    return open_run(RunDir(Path(model.run_dir)), model.checkpoint, base=model.base)
 
 
 def open_classifier(run: RunDir, checkpoint: str | None = None) -> tuple[Opened, Classes]:
@@ -186,11 +187,11 @@ def stop_ids(model: Any, tokenizer: Any) -> list[int]:
     return sorted(one for one in found if one is not None)
 
 
-def prompt_text(tokenizer: Any, turns: list[dict[str, Any]], **more: Any) -> str:
+def prompt_text(tokenizer: Any, turns: Sequence[Mapping[str, Any]], **more: Any) -> str:
     """The prompt for the model; without a chat template, only the last turn."""
     if not tokenizer.chat_template:
         return str(turns[-1]["content"])
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **more)
+    return tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True, **more)
 
 
 def _ready(model: Any) -> Any:

@@ -8,55 +8,59 @@ from typing import Any
 
 from launcher import environment
 from launcher.errors import DataError, RunError
+from launcher.protocol.work.requests import ScoreOnTasks
+from launcher.protocol.work.results import Say, WorkProgress
+from launcher.protocol.work.scores import TaskRows, TaskScore, TasksScored
 from launcher.run import RunDir
-from launcher.train.after.__main__ import Say
 from launcher.train.after.opened import Opened, open_run
 
 _BATCH = 8
 _DRAWS = 1000
 """Draws of the bootstrap for metrics whose standard error has no formula."""
-_BESIDE = ("alias", "name", "sample_len", "sample_count")
+_NOT_METRICS = ("alias", "name", "sample_len", "sample_count")
 """Keys of a task's results that are not metrics."""
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
+def answer(request: ScoreOnTasks, say: Say) -> TasksScored:
     """The scores of each task, its number of documents, and their texts; DataError for a task that cannot be loaded."""
     os.environ[environment.DISABLE_MULTIPROC] = "1"
-    say(progress={"what": "loading the tasks"})
+    say(WorkProgress(what="loading the tasks"))
     tasks = _Tasks(request)
-    say(progress={"what": "loading the model"})
-    opened = open_run(RunDir(Path(request["run_dir"])), request["checkpoint"])
-    if request["chat"] and not opened.tokenizer.chat_template:
+    say(WorkProgress(what="loading the model"))
+    opened = open_run(RunDir(Path(request.run_dir)), request.checkpoint)
+    if request.chat and not opened.tokenizer.chat_template:
         raise DataError("--chat: this model has no chat template; leave it out")
-    say(progress={"what": "tuned: tasks"})
+    say(WorkProgress(what="tuned: tasks"))
     tuned = tasks.scores(opened, opened.model)
     base: dict[str, Any] | None = None
-    if request["base"]:
+    if request.base:
         with opened.base() as model:
-            say(progress={"what": "base: tasks"})
+            say(WorkProgress(what="base: tasks"))
             base = tasks.scores(opened, model)
     import lm_eval
 
-    return {
-        "scores": list(_rows(tuned, base)),
-        "tasks": [
-            {"task": name, "rows": tuned["n-samples"][name]["effective"], "few_shot": tuned["n-shot"].get(name, 0),
-             "version": str(tuned["versions"].get(name, ""))}
+    return TasksScored(
+        scores=tuple(_rows(tuned, base)),
+        tasks=tuple(
+            TaskRows(
+                task=name, rows=tuned["n-samples"][name]["effective"], few_shot=tuned["n-shot"].get(name, 0),
+                version=str(tuned["versions"].get(name, "")),
+            )
             for name in tasks.loaded
-        ],
-        "texts": {name: list(tasks.texts(name)) for name in tasks.loaded},
-        "lm_eval": getattr(lm_eval, "__version__", tuned.get("lm_eval_version") or "unknown"),
-    }  # fmt: skip
+        ),
+        texts={name: tuple(tasks.texts(name)) for name in tasks.loaded},
+        lm_eval=getattr(lm_eval, "__version__", tuned.get("lm_eval_version") or "unknown"),
+    )  # fmt: skip
 
 
 class _Tasks:
     """The tasks of a request."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: ScoreOnTasks) -> None:
         from lm_eval.tasks import TaskManager
 
         self._request = request
-        self._names: list[str] = request["tasks"]
+        self._names = list(request.tasks)
         shipped = any(not Path(name).is_absolute() for name in self._names)
         self._manager = TaskManager(include_defaults=shipped)
         try:
@@ -87,8 +91,8 @@ class _Tasks:
             )
         try:
             found = simple_evaluate(
-                model=lm, tasks=self._names, task_manager=self._manager, num_fewshot=self._request["few_shot"],
-                limit=self._request["max_rows"], apply_chat_template=self._request["chat"], bootstrap_iters=_DRAWS,
+                model=lm, tasks=self._names, task_manager=self._manager, num_fewshot=self._request.few_shot,
+                limit=self._request.max_rows, apply_chat_template=self._request.chat, bootstrap_iters=_DRAWS,
                 log_samples=False,
             )  # fmt: skip
         except ValueError as error:
@@ -101,7 +105,7 @@ class _Tasks:
     def texts(self, name: str) -> Iterator[str]:
         """Question and answer of each document that was evaluated."""
         task = self.loaded[name]
-        for doc in itertools.islice(task.eval_docs, self._request["max_rows"]):
+        for doc in itertools.islice(task.eval_docs, self._request.max_rows):
             yield " ".join(str(part) for part in _parts(task, doc) if isinstance(part, str) and part)
 
 
@@ -118,25 +122,25 @@ def _places(model: Any) -> dict[str, int]:
     return {name: parameter.data_ptr() for name, parameter in model.named_parameters(remove_duplicate=False)}
 
 
-def _rows(tuned: dict[str, Any], base: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+def _rows(tuned: dict[str, Any], base: dict[str, Any] | None) -> Iterator[TaskScore]:
     """One row for each metric of each task, and of each group that has metrics of its own."""
     for name, results in {**tuned["results"], **tuned.get("groups", {})}.items():
         for key, value in results.items():
             metric, _, how = key.partition(",")
-            if key in _BESIDE or metric.endswith("_stderr") or not isinstance(value, int | float):
+            if key in _NOT_METRICS or metric.endswith("_stderr") or not isinstance(value, int | float):
                 continue
             error = f"{metric}_stderr,{how}"
             other = {} if base is None else {**base["results"], **base.get("groups", {})}[name]
-            yield {
-                "task": name,
-                "metric": metric,
-                "filter": how,
-                "tuned": float(value),
-                "tuned_stderr": _number(results.get(error)),
-                "base": _number(other.get(key)),
-                "base_stderr": _number(other.get(error)),
-                "higher_is_better": tuned["higher_is_better"].get(name, {}).get(metric),
-            }
+            yield TaskScore(
+                task=name,
+                metric=metric,
+                filter=how,
+                tuned=float(value),
+                tuned_stderr=_number(results.get(error)),
+                base=_number(other.get(key)),
+                base_stderr=_number(other.get(error)),
+                higher_is_better=tuned["higher_is_better"].get(name, {}).get(metric),
+            )
 
 
 def _number(value: Any) -> float | None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,8 +16,20 @@ from launcher.data.mask import encode_whole
 from launcher.data.reading import AS_IT_STANDS, Reading, reading_of
 from launcher.errors import DataError
 from launcher.plan.classes import Classes
+from launcher.protocol.lines import read_lines
+from launcher.protocol.work.chats import TEXTS, ModelReady, TextToSort
+from launcher.protocol.work.requests import ScoreClassifier, SortTexts
+from launcher.protocol.work.results import Say, WorkProgress
+from launcher.protocol.work.scores import (
+    CalibrationBin,
+    ClassifierScores,
+    ClassScore,
+    ConfusedRow,
+    SortedChunk,
+    SortedRow,
+    SortingDone,
+)
 from launcher.run import RunDir
-from launcher.train.after.__main__ import Say
 from launcher.train.after.opened import Opened, open_classifier, open_classifier_folder
 from launcher.train.class_scores import ClassScores, score
 
@@ -28,49 +39,61 @@ _CHUNK = 512
 """Rows that are read, sorted by their lengths and answered before the next are read."""
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """The scores of the classifier on a file with labels (verb evaluate), or the number of rows that it sorted, which are
-    handed on in chunks (verb classify)."""
-    say(progress={"what": "loading the model"})
-    if request["folder"]:
-        opened, classes = open_classifier_folder(Path(request["folder"]))
+def answer(request: ScoreClassifier | SortTexts, say: Say) -> ClassifierScores | SortingDone:
+    """The scores of the classifier on a file with labels, or the number of rows that it sorted, which are handed on in
+    chunks."""
+    say(WorkProgress(what="loading the model"))
+    if isinstance(request, ScoreClassifier):
+        return _evaluate(request, say)
+    model = request.model
+    if model.folder:
+        opened, classes = open_classifier_folder(Path(model.folder))
     else:
-        opened, classes = open_classifier(RunDir(Path(request["run_dir"])), request["checkpoint"])
-    return (
-        _evaluate(opened, classes, request, say)
-        if request["scores"]
-        else _sort(opened, classes, request, say)
-    )
+        opened, classes = open_classifier(RunDir(Path(model.run_dir)), model.checkpoint)
+    return _sort(opened, classes, request, say)
 
 
-def _evaluate(opened: Opened, classes: Classes, request: dict[str, Any], say: Say) -> dict[str, Any]:
+def _evaluate(request: ScoreClassifier, say: Say) -> ClassifierScores:
+    run = RunDir(Path(request.run_dir))
+    opened, classes = open_classifier(run, request.checkpoint)
     assert opened.decided is not None
-    path, numbers = request["data"], {name: at for at, name in enumerate(classes.names)}
+    path, numbers = request.data, {name: at for at, name in enumerate(classes.names)}
     examples = read_examples(path, reading_of(opened.decided.config.data))
     found: list[torch.Tensor] = []
     labels: list[list[int]] = []
     cut = done = 0
-    for chunk in _chunks(itertools.islice(examples, request["max_rows"])):
+    for chunk in _chunks(itertools.islice(examples, request.max_rows)):
         for line, example in chunk:
             labels.append(_wanted(example, numbers, classes, f"{path}, line {line}"))
         logits, shortened = _logits(opened, chunk, path)
         found.append(logits)
         cut += shortened
         done += len(chunk)
-        say(progress={"what": f"sorting {done:,} rows"})
+        say(WorkProgress(what=f"sorting {done:,} rows"))
     if not labels:
         raise DataError(f"{path} holds no rows; give a file with texts and labels")
     wanted = torch.tensor(labels)
     wanted = wanted if classes.multi_label else wanted[:, 0]
     constant = _constant(classes, opened.decided.plan.facts, len(labels))
-    return {
-        "data": path,
-        "rows": len(labels),
-        "cut": cut,
-        "constant": _figures(score(constant, wanted, classes)),
-        "constant_label": _usual(classes, opened.decided.plan.facts),
-        **_whole(score(torch.cat(found), wanted, classes), classes),
-    }
+    tuned = score(torch.cat(found), wanted, classes)
+    return ClassifierScores(
+        run=run.name,
+        data=path,
+        rows=len(labels),
+        cut=cut,
+        constant=_figures(score(constant, wanted, classes)),
+        constant_label=_usual(classes, opened.decided.plan.facts),
+        tuned=_figures(tuned),
+        classes=tuple(ClassScore(**one) for one in tuned.by_class),
+        confusion=tuple(
+            ConfusedRow(label=classes.names[truth], answered=classes.names[said], rows=number)
+            for truth, said, number in tuned.confusion
+        ),
+        calibration=tuple(
+            CalibrationBin(confidence=sure, right=share, decisions=number)
+            for sure, share, number in tuned.bins
+        ),
+    )
 
 
 def _wanted(example: Example, numbers: dict[str, int], classes: Classes, where: str) -> list[int]:
@@ -86,7 +109,9 @@ def _wanted(example: Example, numbers: dict[str, int], classes: Classes, where: 
     if classes.multi_label:
         return [int(name in labels) for name in numbers]
     if len(labels) != 1:
-        raise DataError(f"{where}: the row has {len(labels)} classes, and this model sorts each row into one")
+        raise DataError(
+            f"{where}: the row has {len(labels)} classes, and this model gives each row one; leave one class in the row"
+        )
     return [numbers[labels[0]]]
 
 
@@ -110,54 +135,43 @@ def _figures(scores: ClassScores) -> dict[str, float]:
     return {"loss": scores.loss, **scores.figures}
 
 
-def _whole(scores: ClassScores, classes: Classes) -> dict[str, Any]:
-    return {
-        "tuned": _figures(scores),
-        "classes": list(scores.by_class),
-        "confusion": [
-            {"label": classes.names[truth], "answered": classes.names[said], "rows": number}
-            for truth, said, number in scores.confusion
-        ],
-        "calibration": [
-            {"confidence": sure, "right": share, "decisions": number} for sure, share, number in scores.bins
-        ],
-    }
-
-
-def _sort(opened: Opened, classes: Classes, request: dict[str, Any], say: Say) -> dict[str, Any]:
+def _sort(opened: Opened, classes: Classes, request: SortTexts, say: Say) -> SortingDone:
     """Says the class of each row, chunk by chunk, in the order of the rows."""
     done = cut = 0
-    say(ready=opened.device)
+    say(ModelReady(device=opened.device))
     for chunk in _chunks(_asked(opened, request)):
-        logits, shortened = _logits(opened, chunk, request["data"] or "the text")
+        logits, shortened = _logits(opened, chunk, request.data or "the text")
         chances = logits.sigmoid() if classes.multi_label else logits.softmax(-1)
         say(
-            rows=[
-                _answered(line, row, classes, request["threshold"])
-                for (line, _), row in zip(chunk, chances.tolist(), strict=True)
-            ]
+            SortedChunk(
+                rows=tuple(
+                    _answered(line, row, classes, request.threshold)
+                    for (line, _), row in zip(chunk, chances.tolist(), strict=True)
+                )
+            )
         )
         done += len(chunk)
         cut += shortened
-    return {"rows": done, "cut": cut, "multi_label": classes.multi_label}
+    return SortingDone(rows=done, cut=cut)
 
 
-def _asked(opened: Opened, request: dict[str, Any]) -> Iterator[tuple[int, Example]]:
+def _asked(opened: Opened, request: SortTexts) -> Iterator[tuple[int, Example]]:
     """Line and row of the file, or of the lines of text on stdin."""
-    if not request["data"]:
-        lines = (json.loads(line)["text"] for line in sys.stdin)
-        yield from ((number, {"text": text}) for number, text in enumerate(lines, start=1))
+    if not request.data:
+        for number, given in enumerate(read_lines(sys.stdin.buffer, TEXTS), start=1):
+            assert isinstance(given, TextToSort)
+            yield number, {"text": given.text}
         return
     reading: Reading = reading_of(opened.decided.config.data) if opened.decided else AS_IT_STANDS
-    yield from read_examples(request["data"], dataclasses.replace(reading, format=AUTO))
+    yield from read_examples(request.data, dataclasses.replace(reading, format=AUTO))
 
 
-def _answered(line: int, chances: list[float], classes: Classes, threshold: float) -> dict[str, Any]:
+def _answered(line: int, chances: list[float], classes: Classes, threshold: float) -> SortedRow:
     """The classes of one row, the likeliest first, and the probability of every class."""
     named = dict(zip(classes.names, (round(chance, 6) for chance in chances), strict=True))
     order = sorted(named, key=lambda name: -named[name])
     labels = [name for name in order if named[name] >= threshold] if classes.multi_label else order[:1]
-    return {"line": line, "labels": labels, "probabilities": named}
+    return SortedRow(line=line, labels=tuple(labels), probabilities=named)
 
 
 def _chunks(rows: Iterable[tuple[int, Example]]) -> Iterator[list[tuple[int, Example]]]:

@@ -1,14 +1,16 @@
 """The verb chat: streams the answers to one chat after another."""
 
-import json
 import signal
 import sys
 from typing import Any
 
 from launcher.errors import RunError
-from launcher.train.after.__main__ import Say
+from launcher.protocol.lines import read_lines
+from launcher.protocol.work.chats import CHATS, AnswerPiece, AskChat, ChatsOver, ModelReady
+from launcher.protocol.work.requests import OpenChat
+from launcher.protocol.work.results import Say, WorkProgress
 from launcher.train.after.generation import Sampling, generate, longest_chat, prompt_tokens
-from launcher.train.after.opened import Opened, open_requested, prompt_text
+from launcher.train.after.opened import Opened, open_chosen, prompt_text
 
 
 class _Interrupt:
@@ -22,30 +24,36 @@ class _Interrupt:
         self.requested = True
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """The number of answered chats, once stdin ends; each chat is a line of stdin with its `messages`."""
-    say(progress={"what": "loading the model"})
-    opened = open_requested(request)
+def answer(request: OpenChat, say: Say) -> ChatsOver:
+    """The number of answered chats, once stdin ends."""
+    say(WorkProgress(what="loading the model"))
+    opened = open_chosen(request.model)
     interrupt = _Interrupt()
-    say(ready=opened.device)
+    say(ModelReady(device=opened.device))
     count = 0
-    while line := sys.stdin.readline():
+    for chat in read_lines(sys.stdin.buffer, CHATS):
+        assert isinstance(chat, AskChat)
         interrupt.requested = False
-        _answer(opened, json.loads(line), request, interrupt, say)
+        _answer(opened, chat, request, interrupt, say)
         count += 1
-    return {"answers": count}
+    return ChatsOver(answers=count)
 
 
-def _answer(
-    opened: Opened, message: dict[str, Any], request: dict[str, Any], interrupt: _Interrupt, say: Say
-) -> None:
-    inputs = prompt_tokens(opened, prompt_text(opened.tokenizer, message["messages"]))
+def _answer(opened: Opened, chat: AskChat, request: OpenChat, interrupt: _Interrupt, say: Say) -> None:
+    inputs = prompt_tokens(opened, prompt_text(opened.tokenizer, chat.messages))
     length, most = inputs["input_ids"].shape[1], longest_chat(opened)
-    if most and length + request["max_new_tokens"] > most:
+    if most and length + request.max_new_tokens > most:
         raise RunError(
-            f"the chat has {length} tokens, and with --max-new-tokens {request['max_new_tokens']} it exceeds the limit {most}; "
+            f"the chat has {length} tokens, and with --max-new-tokens {request.max_new_tokens} it exceeds the limit {most}; "
             "begin a new chat"
         )
-    sampling = Sampling(max_new_tokens=request["max_new_tokens"], temperature=request["temperature"])
-    done = generate(opened, inputs, sampling, lambda piece: say(text=piece), lambda: interrupt.requested)
-    say(done={"answer": done.text, "tokens": done.tokens, "seconds": done.seconds})
+    sampling = Sampling(max_new_tokens=request.max_new_tokens, temperature=request.temperature)
+    say(
+        generate(
+            opened,
+            inputs,
+            sampling,
+            lambda piece: say(AnswerPiece(text=piece)),
+            lambda: interrupt.requested,
+        )
+    )

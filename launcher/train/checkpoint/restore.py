@@ -28,9 +28,8 @@ def restore(trainer: Any, found: FoundCheckpoint, rank: int, world_size: int, *,
     own = [*strategy.shards(trainer)]
     _check_shapes(found, own)
     first = rank if world_size == manifest.world_size else 0
-    apart = (
-        trainer.plan.degrees.shard_size
-    )  # ranks that many apart hold, and have written parts of, the same ranges
+    # ranks whose numbers differ by a multiple of shard_size hold the same ranges, and each has written a part of them
+    apart = trainer.plan.degrees.shard_size
     order = sorted(
         range(manifest.world_size), key=lambda number: (number != first, (number - rank) % apart != 0)
     )

@@ -149,7 +149,7 @@ class Saver:
         manifest = save.make_manifest(files, writers)
         target = None
         if not error and not leased_to(self.run, self.lease):
-            error = "another job has taken the lease of this run dir"
+            error = "another supervisor has taken the lease of this run dir"
         if not error and folder is not None:
             try:
                 target = commit(folder, manifest)

@@ -100,7 +100,7 @@ class CheckpointSelection:
 
     def _broken(self, path: Path, reason: str) -> None:
         self.run.note(CheckpointBroken(attempt=self.attempt, checkpoint=str(path), reason=reason))
-        print(f"launcher: warning: {reason}; trying the checkpoint before it", flush=True)
+        print(f"launcher: warning: {reason}; the checkpoint before it is tried", flush=True)
 
 
 def _rank_of(name: str) -> int:

@@ -112,7 +112,7 @@ class Snapshot:
         self._buffer = torch.empty(0, dtype=torch.uint8)
         self.pieces: list[Piece] = []
         self.whole: list[str] = []
-        """Parameters of which this rank alone writes all; of one rank, which writes everything, none is listed."""
+        """Parameters that this rank alone writes whole. Empty in a run of one rank, which writes everything."""
 
     def take(self, shards: list[Shard], rank: int, world_size: int, *, weights_only: bool = False) -> None:
         """Copies what this rank has to write: weights, and the optimizer's state unless `weights_only`. Parameters that every
@@ -147,7 +147,7 @@ class Snapshot:
 
 def _own(shards: list[Shard], rank: int, world_size: int) -> list[Shard]:
     own = [shard.own_part() for shard in shards if not shard.whole]
-    load = [(0, one) for one in range(world_size)]  # a heap: the first rank with the least
+    load = [(0, one) for one in range(world_size)]  # a heap: the rank with the least load is first
     for shard in sorted((shard for shard in shards if shard.whole), key=lambda shard: -shard.numel):
         elements, writer = load[0]
         heapq.heapreplace(load, (elements + shard.numel, writer))

@@ -4,13 +4,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from launcher.config import Config, read_config
 from launcher.errors import DataError
 from launcher.plan import Facts
 from launcher.plugins.decide import facts_from
-from launcher.train.after.__main__ import Say
+from launcher.protocol.work.requests import MakeTokens
+from launcher.protocol.work.results import Say, Tokenized, TokenSet, WorkProgress
 from launcher.train.data.cache import ROWS, Make, TokenCache
 from launcher.train.data.encoders import Encoders
 from launcher.train.data.tokens import check_renders
@@ -25,7 +26,7 @@ class Ahead:
 
     def __init__(self, cache_dir: str, encoders: Encoders, say: Say, totals: dict[str, int | None]) -> None:
         self.cache, self.encoders = TokenCache(cache_dir), encoders
-        self.sets: list[dict[str, Any]] = []
+        self.sets: list[TokenSet] = []
         self._say, self._totals, self._next = say, totals, 0.0
 
     @property
@@ -39,36 +40,27 @@ class Ahead:
         self._tell(name, 0)
         found = self.cache.find_or_make(key(), make, lambda count: self._tell(name, count))
         took = round(time.monotonic() - begun, 2)
-        self.sets.append(
-            {
-                **found.facts,
-                "set": name,
-                "folder": str(found.folder),
-                "tokenized": found.made,
-                "seconds": took,
-            }
-        )
+        own = {"set": name, "folder": str(found.folder), "tokenized": found.made, "seconds": took}
+        self.sets.append(cast("TokenSet", {**own, **found.facts}))
         return found.folder / ROWS
 
     def _tell(self, name: str, count: int) -> None:
         if time.monotonic() > self._next:
             self._next = time.monotonic() + _SAY_S
             total = self._totals.get(name)
-            self._say(
-                progress={"what": f"tokenizing {name}", "done": count, **({"total": total} if total else {})}
-            )
+            self._say(WorkProgress(what=f"tokenizing {name}", done=count, total=total or None))
 
 
-def answer(request: dict[str, Any], say: Say) -> dict[str, Any]:
+def answer(request: MakeTokens, say: Say) -> Tokenized:
     """The sets, each found in the cache or made."""
-    config, facts = read_text(request["config"]), facts_from(request["facts"])
-    say(progress={"what": "loading the tokenizer"})
+    config, facts = read_text(request.config), facts_from(request.facts)
+    say(WorkProgress(what="loading the tokenizer"))
     tokenizer = run_tokenizer(config, facts)
     check_renders(facts, tokenizer, config)
     totals = {"train": facts.rows, "eval": facts.eval_rows}
-    ahead = Ahead(facts.cache_dir, Encoders(request["workers"]), say, totals)
+    ahead = Ahead(facts.cache_dir, Encoders(request.workers), say, totals)
     make_rows(RowParts(config=config, facts=facts, tokenizer=tokenizer, shared=ahead))
-    return {"cache": str(ahead.folder), "workers": request["workers"], "sets": ahead.sets}
+    return Tokenized(cache=str(ahead.folder), workers=request.workers, sets=tuple(ahead.sets))
 
 
 def read_text(text: str) -> Config:

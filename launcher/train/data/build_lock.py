@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_SHOWS_S = 1.0
+_SIGN_S = 1.0
 """Seconds between two signs of life of the holder."""
 STALE_S = 30.0
 """Seconds without a sign of life after which the holder is gone, by the clock of the reader, because clocks of hosts differ."""
@@ -71,7 +71,7 @@ class BuildLock:
 
     def _live(self) -> None:
         turn = 0
-        while not self._over.wait(_SHOWS_S) and not self.is_lost():
+        while not self._over.wait(_SIGN_S) and not self.is_lost():
             turn += 1
             with contextlib.suppress(OSError):  # the writer of the data reports a full disk
                 self._show(turn)

@@ -14,7 +14,7 @@ import torch
 from launcher.data.mask import IGNORED
 from launcher.errors import ConfigError
 
-_APART = {"full_attention", "sliding_attention", "chunked_attention"}
+_SEPARATING_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 """transformers' names of layers whose mask is derived from positions."""
 
 
@@ -61,7 +61,7 @@ def check_packable(model: Any) -> None:
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = base.config.get_text_config()
-    others = sorted(set(getattr(config, "layer_types", None) or []) - _APART)
+    others = sorted(set(getattr(config, "layer_types", None) or []) - _SEPARATING_LAYERS)
     if others:
         why = f"has layers of {', '.join(others)}, which carry a state from one document to the next"
     elif "position_ids" not in inspect.signature(type(base).forward).parameters:

@@ -97,7 +97,7 @@ class Group:
             time.sleep(_POLL_S)
 
     def _obey(self, orders: GroupOrders) -> None:
-        """Ends lanes that shall end, and begins new ones."""
+        """Ends the lanes that the orders end, and begins new ones."""
         for order in orders.lanes:
             lane = next((one for one in self.lanes if _same(one.order, order)), None)
             if lane is not None and order.order == PRUNE:
@@ -153,12 +153,12 @@ class Group:
         return self._mixes[lane]
 
     def _run(self, lane: Lane, what: Callable[[], object]) -> None:
-        """Does something in a lane, which ends alone if that fails."""
+        """Calls `what` for a lane. If it fails, only this lane ends."""
         if not self._guard(lane.order, what):
             self._forget(lane)
 
     def _end(self, lane: Lane, end: LaneEnd, what: Callable[[], object]) -> None:
-        """Ends a lane, and reports how."""
+        """Ends a lane by calling `what`, and reports how it ended."""
         if self._guard(lane.order, what):
             write_end(self.run, lane.order, end)
         self._forget(lane)
@@ -170,7 +170,7 @@ class Group:
         self.lanes = [one for one in self.lanes if one is not lane]
 
     def _guard(self, order: LaneOrder, what: Callable[[], object]) -> bool:
-        """Whether it was done. A failure is recorded in the trial's run dir, as a rank records its own, and reported."""
+        """Whether `what` succeeded. A failure is recorded in the trial's run dir, as a rank records its own, and reported."""
         try:
             what()
             return True

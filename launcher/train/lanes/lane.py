@@ -1,7 +1,7 @@
 """One trial on a shared base model: its adapter, optimizer, schedule, order of data, records and checkpoints.
 
-All of it is what a lone run of the trial has, made by the same code from the trial's own run dir, so that the checkpoints of
-both can be exchanged. Only the base model's tensors, and the loop, belong to the group.
+All of it is the same as in a run of the trial alone, made by the same code from the trial's own run dir, so that each can
+resume from the checkpoints of the other. Only the base model's tensors, and the loop, belong to the group.
 """
 
 import random
@@ -20,7 +20,6 @@ from launcher.plugins.base import apply
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
 from launcher.run.events.ranks import Working
-from launcher.run.events.results import Exported
 from launcher.run.lanes import LaneOrder
 from launcher.train.after.export import export
 from launcher.train.checkpoint.selection import CheckpointSelection
@@ -41,7 +40,7 @@ _TRAINING = ("first step", "step", "save", "eval")
 class LaneHeartbeat(Heartbeat):
     """A lane's reports, which become those of the group's rank.
 
-    Other phases than those of training are reported as a save, in which a rank can be told to shut down: the other lanes train.
+    Phases other than training are reported as `save`, in which a rank can be told to shut down, because the other lanes train.
     """
 
     def __init__(self, group: Heartbeat) -> None:
@@ -144,7 +143,8 @@ class Lane:
                 self.trainer.evaluate()
             self.run.note(Working(attempt=attempt, on="export"))
             found = export(self.run, self.decided, self.trainer, self.tokenizer, self._load_back)
-            self.run.note(Exported(attempt=attempt, path=str(self.run.export), step=self.step, **found))
+            assert found is not None  # a lane has one rank
+            self.run.note(found.event(self.run, attempt, self.step))
             self.tracking.finish()
 
     def save(self, why: str) -> None:

@@ -163,22 +163,17 @@ def make(parts: Parts) -> Any:
     """The trainer and its data."""
     classes = parts.plan.classes
     assert classes is not None
-    train, held_out = rows(parts)
+    sets = rows(parts)
     if getattr(parts.model, "is_loaded_in_4bit", False) or getattr(parts.model, "is_loaded_in_8bit", False):
         _one_format(parts.model, getattr(torch, parts.plan.weights_dtype))
     return ResumableClassifier(
         classes,
-        model=parts.model,
-        args=parts.args,
-        train_dataset=train,
-        eval_dataset=held_out,
         data_collator=Padded(
             parts.tokenizer.pad_token_id,
             classes.multi_label,
             parts.config.model.max_length if parts.config.trainer.torch_compile else None,
         ),
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
+        **parts.for_trl(*sets),
     )
 
 

@@ -9,7 +9,7 @@ from trl import SFTConfig
 
 from launcher.config import TrainerConfig
 from launcher.data.mask import IGNORED
-from launcher.data.taught import check_taught, read_taught
+from launcher.data.stored_output import check_stored_output, read_stored_output
 from launcher.errors import ConfigError
 from launcher.plan import LaunchPlan
 from launcher.train.data.rows import Rows
@@ -20,7 +20,7 @@ from launcher.train.methods import sft
 from launcher.train.methods.parts import Parts
 from launcher.train.methods.sft import rows
 from launcher.train.methods.teacher import load_teacher
-from launcher.train.predicted import Logits, Predicted, TopWords
+from launcher.train.predicted import Logits, Predicted, TopTokens
 from launcher.train.sequence.peers import shift
 from launcher.train.stored_teacher import StoredCollator, StoredRows, from_batch
 from launcher.train.strategies.base import on_rank
@@ -113,8 +113,8 @@ class StoredTeacher:
         self._vocabulary = vocabulary
 
     def predict(self, inputs: dict[str, Any], kept: torch.Tensor) -> Predicted:
-        """The stored words."""
-        return TopWords(*from_batch(inputs), self._vocabulary)
+        """The stored predictions."""
+        return TopTokens(*from_batch(inputs), self._vocabulary)
 
 
 def mix_of(trainer: TrainerConfig) -> Mix:
@@ -137,9 +137,10 @@ def make(parts: Parts) -> Any:
 
 
 def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
-    """The stored output, after the trainer's collator reads it; ConfigError or DataError if it is not that of this run."""
-    taught = read_taught(str(Path(parts.facts.work_dir, folder)))
-    check_taught(parts.config, taught)
+    """The stored output, after the trainer's collator was made to read it; ConfigError or DataError if it is not that of this
+    run."""
+    taught = read_stored_output(str(Path(parts.facts.work_dir, folder)))
+    check_stored_output(parts.config, taught)
     if taught.tokenizer != tokenizer_digest(parts.tokenizer):
         raise ConfigError(
             f"trainer.teacher_logits={folder} was stored with another tokenizer or chat template than that of this run; run "
@@ -148,8 +149,8 @@ def take_stored(trainer: Any, folder: str, parts: Parts) -> StoredTeacher:
     rows_in = parts.model.config.get_text_config().vocab_size
     if rows_in < taught.vocabulary:
         raise ConfigError(
-            f"trainer.teacher_logits={folder} has {taught.vocabulary:,} words, and the model's head {rows_in:,}; run `python "
-            "-m launcher data teach` again with this model"
+            f"trainer.teacher_logits={folder} has a vocabulary of {taught.vocabulary:,} tokens, and the model's head only "
+            f"{rows_in:,}; run `python -m launcher data teach` again with this model"
         )
     stored = StoredRows(str(Path(parts.facts.work_dir, folder)), taught)
     for dataset in (trainer.train_dataset, trainer.eval_dataset):

@@ -52,24 +52,19 @@ def rows(parts: RowParts) -> Sets:
 
 def make(parts: Parts) -> Any:
     """The trainer, its reward functions and its data."""
-    train, held_out = rows(parts)
+    sets = rows(parts)
     # for a reference model, which trl loads itself from the source of the model
     parts.args.model_init_kwargs = {"revision": parts.config.model.revision or "main"}
     service, rewards = _service(parts), _rewards(parts)
     with generated_by(service):
         trainer = ResumableGRPO(
-            model=parts.model,
             reward_funcs=rewards.functions
             if rewards is not None
             else [
                 _reward_function(number, function)
                 for number, function in enumerate(parts.config.trainer.reward_functions)
             ],
-            args=parts.args,
-            train_dataset=train,
-            eval_dataset=held_out,
-            processing_class=parts.tokenizer,
-            callbacks=parts.callbacks,
+            **parts.for_trl(*sets),
         )
     if service is not None:
         trainer.service, service.step = service, lambda: trainer.state.global_step

@@ -31,15 +31,7 @@ def rows(parts: RowParts) -> Sets:
 
 def make(parts: Parts) -> Any:
     """The trainer, its reference and its data."""
-    train, held_out = rows(parts)
-    trainer = ResumableKTO(
-        model=parts.model,
-        ref_model=load_reference(parts),
-        args=parts.args,
-        train_dataset=train,
-        eval_dataset=held_out,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
-    )
+    sets = rows(parts)
+    trainer = ResumableKTO(ref_model=load_reference(parts), **parts.for_trl(*sets))
     leave_out_copy(trainer)
     return trainer

@@ -40,14 +40,8 @@ class ResumableORPO(Resumable, ORPOTrainer):
 def make(parts: Parts) -> Any:
     """The trainer and its data, which is set after construction, because the constructor would iterate over it three times."""
     train, held_out = rows(parts)
-    trainer = ResumableORPO(
-        model=parts.model,
-        args=parts.args,
-        train_dataset=train.select([0]),
-        eval_dataset=held_out.select([0]) if held_out else None,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
-    )
+    first = parts.for_trl(train.select([0]), held_out.select([0]) if held_out else None)
+    trainer = ResumableORPO(**first)
     trainer.train_dataset, trainer.eval_dataset = train, held_out
     return trainer
 

@@ -55,6 +55,17 @@ class Parts(RowParts):
     heartbeat: Heartbeat | None = None
     """This rank's connection to its agent."""
 
+    def for_trl(self, train: Any, held_out: Any) -> dict[str, Any]:
+        """The arguments that the constructor of every trainer of trl takes, with the rows of both sets."""
+        return {
+            "model": self.model,
+            "args": self.args,
+            "train_dataset": train,
+            "eval_dataset": held_out,
+            "processing_class": self.tokenizer,
+            "callbacks": self.callbacks,
+        }
+
 
 def arguments_of(kind: type, run: RunDir, plan: LaunchPlan) -> Any:
     """trl's arguments of that class: those of the plan, with paths in the run dir."""

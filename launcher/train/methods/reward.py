@@ -28,14 +28,6 @@ def rows(parts: RowParts) -> Sets:
 
 def make(parts: Parts) -> Any:
     """The trainer and its data."""
-    train, held_out = rows(parts)
-    trainer = ResumableReward(
-        model=parts.model,
-        args=parts.args,
-        train_dataset=train,
-        eval_dataset=held_out,
-        processing_class=parts.tokenizer,
-        callbacks=parts.callbacks,
-    )
+    trainer = ResumableReward(**parts.for_trl(*rows(parts)))
     restore_head(trainer.model, getattr(torch, parts.plan.weights_dtype))
     return trainer

@@ -40,23 +40,18 @@ def make(parts: Parts, trainer: type = ResumableSFT) -> Any:
     tokenizer, config = parts.tokenizer, parts.config
     if config.trainer.packing:
         check_packable(parts.model)
-    train, held_out = rows(parts)
+    sets = rows(parts)
     text = parts.model.config.get_text_config()
     coefficient = getattr(text, "router_aux_loss_coef", None)
     parts.args.router_aux_loss_coef = 0.0  # trl's is computed of each micro-batch
     made = trainer(
-        model=parts.model,
-        args=parts.args,
-        train_dataset=train,
-        eval_dataset=held_out,
         data_collator=Collator(
             tokenizer.pad_token_id,
             varlen=takes_lengths(parts.model),
             length=config.model.max_length if config.trainer.torch_compile else None,
             multiple=parts.plan.degrees.sequence,
         ),
-        processing_class=tokenizer,
-        callbacks=parts.callbacks,
+        **parts.for_trl(*sets),
     )
     if coefficient is not None:
         text.router_aux_loss_coef = coefficient  # trl has changed what is exported

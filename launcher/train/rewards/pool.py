@@ -17,7 +17,8 @@ from launcher.train.rewards.process import START_S, Failure, RewardProcess
 _SHOWN = 80
 """Most characters of an answer in an error."""
 _LEAST_GRACE_S, _GRACE = 2.0, 2.0
-"""A process that is started again gets as long as at first, times _GRACE, and at most half of the time limit."""
+"""A process that is started again may import for _GRACE times as long as at its first start, at most for half of the time
+limit, but always for _LEAST_GRACE_S."""
 
 Values = list[float | None]
 
@@ -56,8 +57,11 @@ class Rewards:
         self._waited_s = 0.0
 
     def judge(self, number: int, call: "_Call") -> Values:
-        """The values of a function for the answers of this rank. trl calls the functions one after the other: with the first
-        one all begin, and after the last one the ranks exchange what has failed. RewardError or ConfigError, on all ranks."""
+        """The values of a function for the answers of this rank. RewardError or ConfigError, on all ranks.
+
+        trl calls the functions one after the other. The first call starts all of them, and after the last one the ranks
+        exchange what has failed.
+        """
         if number == 0:
             self._begin(call)
         values = self._collect(number, call)
@@ -86,7 +90,8 @@ class Rewards:
         self._failures = [process.wait_until_ready(self._begun + grace) for process in self._processes]
         self._deadline = time.monotonic() + self.timeout_s
         self._until = self._deadline + self.timeout_s + grace
-        """When also the single calls of all functions are over. All together takes at most three times the time limit."""
+        """When the calls for single answers must have ended, for all functions. All calls together take at most three times the
+        time limit."""
         for number, process in enumerate(self._processes):
             if self._failures[number] is None:
                 self._failures[number] = process.ask(self._request(number, call), self._deadline)
@@ -106,7 +111,7 @@ class Rewards:
         return self._one_by_one(number, call)
 
     def _one_by_one(self, number: int, call: "_Call") -> Values:
-        """The values of single calls, of which each has its share of the time-out, so that the answer to blame is found."""
+        """The values of calls for single answers, so that the answer to blame is found. Each has its share of the time-out."""
         process, values = self._processes[number], Values()
         share = self.timeout_s / call.answers
         for row in range(call.answers):
@@ -125,7 +130,7 @@ class Rewards:
         return values
 
     def _accept(self, number: int, call: "_Call", reply: dict[str, Any], first: int) -> Values:
-        """The values of a reply, of which the first is of that row."""
+        """The values of a reply. The first one belongs to the answer with the number `first`."""
         for name, value in reply["metrics"]:
             call.log_metric(name, value)
         return [

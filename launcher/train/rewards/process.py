@@ -30,7 +30,7 @@ class Failure:
     kind: str
     """timeout, raised, died (the process), nan (or infinite), or wrong (something that is not a list of a value per answer)."""
     why: str
-    """As the words after the name of the function."""
+    """The end of a sentence that begins with the name of the function."""
 
 
 class RewardProcess:
@@ -75,8 +75,8 @@ class RewardProcess:
             self.start()
 
     def wait_until_ready(self, deadline: float) -> Failure | None:
-        """None once the function is imported; ConfigError if that is not possible. Starts a process that has ended. One that
-        still imports at the deadline goes on with it, for START_S."""
+        """None once the function is imported; ConfigError if that is not possible. Starts a process that has ended. A process
+        that still imports at the deadline is killed only if it was started more than START_S ago."""
         self.start_again()
         if self._ready:
             return None
@@ -146,5 +146,7 @@ class RewardProcess:
             self._process.wait(_LOOK_S)
         code = self._process.returncode
         self.end()
-        told = "closed its connection" if code is None else f"ended with exit code {exit_code(code)}"
-        return Failure(kind="died", why=f"let its process end: it {told}")
+        told = (
+            "closed its connection" if code is None else f"ended its process with exit code {exit_code(code)}"
+        )
+        return Failure(kind="died", why=told)

@@ -18,7 +18,7 @@ from launcher.train.upstream.transformers_model_facts import attention_of
 _NOT_EXCHANGED = ("sliding_window", "s_aux", "softcap", "position_bias")
 """Options of attention functions that hold for single heads or for a window of tokens."""
 _BY_LENGTH = ("dynamic", "longrope")
-"""Types of rotary embeddings whose frequencies depend on the longest position of a batch, which each part has another of."""
+"""Types of rotary embeddings whose frequencies depend on the highest position in a batch, which differs between the parts."""
 
 
 class _Exchange(torch.autograd.Function):
@@ -58,7 +58,7 @@ def gather_heads(states: torch.Tensor, peers: Peers) -> torch.Tensor:
 
 def exchange_in_attention(model: Any, peers: Peers) -> None:
     """Makes the model's attention exchange heads for tokens while `peers.exchanging`; ConfigError for a model in which tokens
-    of different parts would not see each other rightly."""
+    of different parts would not attend to each other correctly."""
     check_shareable(model, peers.size)
     name = attention_of(model)
     plain = ALL_ATTENTION_FUNCTIONS[name]
@@ -70,7 +70,8 @@ def exchange_in_attention(model: Any, peers: Peers) -> None:
             return plain(module, query, key, value, attention_mask, *rest, **options)
         _check_call(query.shape[2] * peers.size, attention_mask, options)
         peers.calls += 1
-        options.pop("position_ids", None)  # those of this part; kernels that need lengths get them beside
+        # positions of this part alone; kernels that need the lengths of documents get these in other options
+        options.pop("position_ids", None)
         states = [gather_tokens(one, peers) for one in (query, key, value)]
         with _grouped(module, states[0].shape[1] // states[1].shape[1]):
             found, weights = plain(module, *states, attention_mask, *rest, **options)

@@ -66,13 +66,13 @@ class OnRank:
         return nullcontext(parameter.data)
 
     def shards(self, trainer: Any) -> Iterator[Shard]:
-        """This rank's runs of every trained parameter and of its optimizer state."""
+        """This rank's ranges of every trained parameter and of its optimizer state."""
         state = bare_optimizer(trainer).state
         for name, parameter in trained_parameters(trainer):
             yield self.shard_of(clean(name), parameter, state[parameter])
 
     def shard_of(self, name: str, parameter: Any, state: dict[str, Any]) -> Shard:
-        """This rank's run of one parameter."""
+        """This rank's range of one parameter."""
         return Shard(
             name=name,
             shape=list(parameter.shape),

@@ -60,7 +60,7 @@ class DeepSpeedOnRank(OnRank):
         return _gathered(parameter) if hasattr(parameter, "ds_id") else super().whole(parameter)
 
     def shards(self, trainer: Any) -> Iterator[Shard]:
-        """Runs of this rank's flat fp32 partitions."""
+        """Ranges of this rank's flat fp32 partitions."""
         engine = trainer.model_wrapped
         return _stage3(engine) if engine.zero_optimization_partition_weights() else _stage12(engine)
 
@@ -114,7 +114,7 @@ def _is_stage3(zero: Any) -> bool:
 
 
 def _stage12(engine: Any) -> Iterator[Shard]:
-    """This rank's runs in stages 1 and 2, which shard all parameters of a group as one flat tensor."""
+    """This rank's ranges in stages 1 and 2, which shard all parameters of a group as one flat tensor."""
     zero = engine.optimizer
     names = {id(parameter): clean(name) for name, parameter in engine.module.named_parameters()}
     for group, partition in zip(zero.bit16_groups, zero.single_partition_of_fp32_groups, strict=True):
@@ -134,7 +134,7 @@ def _stage12(engine: Any) -> Iterator[Shard]:
 
 
 def _stage3(engine: Any) -> Iterator[Shard]:
-    """This rank's runs in stage 3, which shards every parameter into equal runs and pads the last."""
+    """This rank's ranges in stage 3, which shards every parameter into equal ranges and pads the last."""
     zero = engine.optimizer
     rank = torch.distributed.get_rank(group=zero.dp_process_group)
     for name, parameter in engine.module.named_parameters():

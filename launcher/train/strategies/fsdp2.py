@@ -47,7 +47,7 @@ class Fsdp2OnRank(OnRank):
             share_buffers(model)
 
     def found(self, trainer: Any, plan: LaunchPlan) -> dict[str, Any]:
-        """The library; one rank counts as the plan's, because accelerate leaves FSDP out if there is nothing to shard."""
+        """The library. For one rank it is the planned one, because accelerate leaves FSDP out if there is nothing to shard."""
         alone = plan.degrees.world_size == 1
         return {"engine": plan.strategy.engine if alone else library(trainer), "zero_stage": 0}
 
@@ -125,7 +125,7 @@ def _mesh(plan: LaunchPlan) -> Any:
 
 
 def _copy_of(parameter: Any) -> dict[str, int]:
-    """How many ranks hold the same run of a DTensor, and which of them this rank is."""
+    """How many ranks hold the same range of a DTensor, and which of them this rank is."""
     copies, copy = 1, 0
     mesh = parameter.device_mesh
     for dimension, placement in enumerate(parameter.placements):
@@ -136,11 +136,12 @@ def _copy_of(parameter: Any) -> dict[str, int]:
 
 
 def _start(parameter: Any) -> int:
-    """Where this rank's run of a DTensor begins, in elements."""
+    """Where this rank's range of a DTensor begins, in elements."""
     offset = offset_of(parameter)
     if any(offset[1:]):
         raise CheckpointError(
-            "strategy=fsdp2 must shard along the first dimension only, and this model does not"
+            "strategy=fsdp2: a parameter is sharded along another dimension than the first, which checkpoints do not support; "
+            "use strategy=zero3"
         )
     row = 1
     for size in parameter.shape[1:]:

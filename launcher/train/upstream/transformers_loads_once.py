@@ -1,10 +1,10 @@
 """transformers 5.23 and accelerate 1.15: one rank of each node loads a model that FSDP2 shards, the others leave it on `meta`.
 
 from_pretrained (modeling_utils.py) decides by the variable FSDP_CPU_RAM_EFFICIENT_LOADING, which the trainer's arguments set
-for the whole process: every later model would be empty on all ranks but the first of a node. fsdp2_load_full_state_dict
+for the whole process: every later model would be empty on all ranks except the first of a node. fsdp2_load_full_state_dict
 (accelerate, utils/fsdp_utils.py) sends parameters alone: it fails at a buffer of the state dict ("'Tensor' object has no
-attribute 'device_mesh'"), and a buffer that is not in it stays what its rank has made of it, which is nothing where it was
-copied from a weight (peft's trainable tokens).
+attribute 'device_mesh'"), and a buffer that is not in it keeps the content that its own rank gave it. If it was copied from a
+weight (peft's trainable tokens), a rank that has not loaded the weights has no content for it.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 Symptom: from_pretrained looks at a module-level reference to DeepSpeed's settings (integrations/deepspeed.py) and at the
 variable ACCELERATE_USE_FSDP (modeling_utils.py). In a rank of a sharded run it would shard the weights under ZeRO-3, and leave
-them empty on all ranks but the first under FSDP2. Public functions set and unset the reference, and none returns
+them empty on all ranks except the first under FSDP2. Public functions set and unset the reference, and none returns
 what it refers to.
 """
 

@@ -1,7 +1,7 @@
 """trl 1.16: its GRPO trainer with a server that generates, which can end and come back while the ranks wait.
 
 Symptoms: VLLMGeneration connects once, at an address that the arguments name before anything runs. When its server ends, rank 0
-raises while the others wait for it in a broadcast. It waits without a word, so that nobody knows for how long. It merges an
+raises while the others wait for it in a broadcast. It does not report for how long it waits. It merges an
 adapter into the weights and takes it out again for every sending (`merge_adapter`, `unmerge_adapter`), which changes the frozen
 weights by a rounding each time, so that a resumed run differs from an undisturbed one.
 """
@@ -19,7 +19,7 @@ from launcher.output import say
 from launcher.train.generation import GenerationService
 from launcher.train.upstream.trl_server_client import ServerGone, SteadyClient
 
-_NOTHING = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
+_NO_ANSWERS = {"prompt_ids": [], "completion_ids": [], "logprobs": None, "logprob_token_ids": None}
 """What rank 0 gives to all ranks in place of answers if the server has ended."""
 
 
@@ -50,12 +50,12 @@ class SteadyGeneration(vllm_generation.VLLMGeneration):
             return
 
     def sync_weights(self) -> None:
-        """Sends the weights; if the server ends meanwhile, `generate` sees to it."""
+        """Sends the weights. If the server ends meanwhile, `generate` connects to another one."""
         with self.service.waiting():
             super().sync_weights()
 
     def generate(self, prompts: Any, images: Any, num_generations: int, profiler: Any = None) -> Any:
-        """The answers. Every rank gets none where the server has ended, which cannot happen otherwise."""
+        """The answers. trl's function returns none on every rank only if the server has ended; then another one is asked."""
         self.generation_kwargs = {"seed": self.service.seed(), **self._own_options}
         with self.service.waiting():
             while True:
@@ -87,7 +87,7 @@ class SteadyGeneration(vllm_generation.VLLMGeneration):
 
 
 class _Guarded:
-    """A client of which `generate` and the sending of weights say in place of raising that the server has ended."""
+    """A client that does not raise if the server has ended: it reports that, and does nothing more."""
 
     def __init__(self, client: SteadyClient, generation: SteadyGeneration) -> None:
         self._client, self._generation = client, generation
@@ -97,16 +97,16 @@ class _Guarded:
 
     def generate(self, **options: Any) -> Any:
         """The answers; none if the server has ended."""
-        return self._try(lambda: self._client.generate(**options), _NOTHING)
+        return self._try(lambda: self._client.generate(**options), _NO_ANSWERS)
 
     def update_named_params(self, metadata: Any, named_params: Iterator[Any]) -> None:
-        """Sends all weights; all of them are read in any case."""
+        """Sends all weights. All are read even if the server has ended, because the other ranks take part in gathering them."""
         self._try(lambda: self._client.update_named_params(metadata, named_params), None)
         for _ in named_params:
             pass
 
     def reset_prefix_cache(self) -> None:
-        """As the client's."""
+        """The same as the client's."""
         self._try(self._client.reset_prefix_cache, None)
 
     def _try(self, act: Any, otherwise: Any) -> Any:

@@ -3,8 +3,8 @@
 Symptoms: a request to a server that has just ended is tried for a minute (the retries of the session), and then ends the rank.
 A dead server in a broadcast of weights leaves the other ranks in the collectives that gather the parameters. Requests go
 through the proxy of a site (http_proxy). Without vLLM's package the client cannot be made, although only its NCCL engine needs
-it, and `init_communicator` refuses a CPU. There the weights go over a gloo group of their own here, one tensor after the other,
-with the same requests; vLLM has no such engine, so a server must be made for it.
+it, and `init_communicator` refuses a CPU. From a CPU this client sends the weights over a gloo group of its own, one tensor
+after the other, with the same requests. vLLM cannot receive them so; another server must be written for it.
 """
 
 import datetime

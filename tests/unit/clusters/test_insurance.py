@@ -102,7 +102,7 @@ def test_a_refused_insurance_leaves_nothing_behind(run, tmp_path):
     (tmp_path / "queue" / "refuse").write_text(refused)
     with pytest.raises(Refused, match="QOSMaxSubmitJobPerUserLimit") as error:
         insure(run)
-    assert error.value.passing
+    assert error.value.transient
     assert find_waiting(make_cluster("slurm"), run) is None
     (tmp_path / "queue" / "refuse").unlink()
     assert insure(run) == "2"

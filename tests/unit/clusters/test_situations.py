@@ -93,6 +93,19 @@ def test_a_cluster_that_does_not_answer_leaves_it_open_whether_the_job_is_there(
     assert queue.jobs_of(job_script(tmp_path, "#SBATCH --clusters=alex,fritz"), 5) is None
 
 
+def test_the_limits_of_a_cluster_elsewhere_are_asked_there(programs, monkeypatch: pytest.MonkeyPatch):
+    """On a login node of several clusters; the supervisor in the job asks its own."""
+    answer = 'case "$*" in *--clusters=alex*) echo "MaxArraySize = 31"; echo "KillWait = 70 sec";; '
+    programs(scontrol=answer + '*) echo "MaxArraySize = 9"; echo "KillWait = 5 sec";; esac')
+    slurm = Slurm()
+    assert (slurm.largest_array("alex"), slurm.grace_s("alex")) == (31, 70.0)
+    assert (slurm.largest_array(), slurm.grace_s()) == (9, 5.0)
+    monkeypatch.setenv("SBATCH_CLUSTERS", "alex")
+    assert (slurm.largest_array(), slurm.grace_s()) == (31, 70.0)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert (slurm.largest_array(), slurm.grace_s()) == (9, 5.0)
+
+
 def test_questions_and_actions_about_a_job_elsewhere_name_its_cluster(programs):
     calls = programs(squeue="echo '7|Priority'", scontrol="exit 0", scancel="exit 0")
     slurm = Slurm()

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from launcher.commands.report import read_facts
+from launcher.report.bars import memory
 from launcher.report.concerns import find_concerns
 from launcher.report.curves import smooth, stayed, thin
 from launcher.report.facts import RunFacts, find_attempts, what_came_next
@@ -18,6 +20,7 @@ from launcher.report.run_page import make_run_page
 from launcher.report.sweep_page import make_sweep_page
 from launcher.run import RunDir
 from launcher.run.course import Course
+from launcher.run.events.checkpoints import SaveFailed
 from launcher.run.events.supervisor import Finished
 from launcher.status.learning import overfitting
 from launcher.sweep.read import Sweep, Trial, read_sweep
@@ -51,7 +54,31 @@ def line(step: int, **more: Any) -> dict[str, Any]:
     return {"time": "2026-03-01T08:00:00+00:00", "step": step, **more}
 
 
+# Memory
+
+
+def test_the_memory_chart_has_the_size_of_a_gpu(facts: RunFacts):
+    plan = {"memory": {"weights": 4.0, "total": 4.0}}
+    chart = memory(dataclasses.replace(facts, plan=plan, gpu_memory_gib=80.0))
+    assert chart is not None and chart.spec["limit"] == 80.0
+
+
+def test_the_size_of_a_gpu_is_that_of_the_runs_configuration(facts: RunFacts):
+    run = RunDir(Path(facts.run_dir))
+    run.plan.write_text("{}")
+    assert read_facts(run).gpu_memory_gib is None
+    run.config.write_text("cluster: {gpu_memory_gib: 80}")
+    assert read_facts(run).gpu_memory_gib == 80
+
+
 # Curves
+
+
+def test_lines_of_a_notice_that_are_not_shown_are_counted(facts: RunFacts):
+    time = "2026-03-01T08:00:00+00:00"
+    failed = [SaveFailed(attempt=1, time=time, step=step, error="disk full") for step in range(8)]
+    (notice,) = find_concerns(dataclasses.replace(facts, events=failed))
+    assert notice.items[0] == "step 0: disk full" and notice.items[5:] == ["and 3 more"]
 
 
 def test_steps_that_were_done_again_count_once_as_they_came_last():
@@ -221,7 +248,7 @@ def test_a_generation_server_and_the_waiting_for_it_are_told(facts: RunFacts):
         == "n3: the ranks wait for it 40 % of the time; lost 2 times"
     )
     assert "server_lost" in str(sections["events"].tables)
-    assert "a server, 1 node × 8 GPUs" in render_page(page)
+    assert "a server on 1 node × 8 GPUs" in render_page(page)
 
 
 def test_forgetting_is_named_where_general_text_became_harder(facts: RunFacts):

@@ -122,8 +122,8 @@ def test_other_training_rows_are_refused_once_a_checkpoint_has_a_place_in_the_ol
     file.write_text(old + "\n" + json.dumps({"text": "one more row"}))
     refused = resumed()
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1
-    assert "train.jsonl is not what it was at the launch of" in refused.stderr
-    assert "step_00000010 is a place in the old rows" in refused.stderr
+    assert "train.jsonl has changed since the launch of" in refused.stderr
+    assert "step_00000010 has a position in the old rows" in refused.stderr
     file.write_text(old)
     assert resumed().returncode == 0
 
@@ -132,7 +132,7 @@ def test_other_training_rows_are_refused_once_a_checkpoint_has_a_place_in_the_ol
     ("name", "said"),
     [
         ("train", "there is no checkpoint yet, so the run begins on the new rows"),
-        ("eval", "evaluations from now on are of the new rows"),
+        ("eval", "evaluations now use the new rows"),
     ],
 )
 def test_changed_data_that_harms_nothing_is_told_once(changing, tmp_path, name: str, said: str):
@@ -154,9 +154,9 @@ def test_a_job_that_is_queued_again_looks_at_the_data_before_it_starts(changing,
         check=False,
     )
     assert done.returncode == 1
-    assert "step_00000010 is a place in the old rows" in done.stderr
+    assert "step_00000010 has a position in the old rows" in done.stderr
     (stopped,) = run.read_events(Stopped)
-    assert "train.jsonl is not what it was at the launch" in stopped.reason
+    assert "train.jsonl has changed since the launch of" in stopped.reason
     assert not run.read_events(Started)
 
 
@@ -176,7 +176,7 @@ def test_a_large_file_is_compared_by_parts_of_its_content(tmp_path, capfd):
     with file.open("r+b") as content:
         content.seek(50 << 20)
         content.write(b"other rows" * 100_000)
-    with pytest.raises(RunError, match="and others among them"):
+    with pytest.raises(RunError, match="but their content differs"):
         check_data_is_same(run, facts)
 
 
@@ -205,7 +205,7 @@ def test_data_of_a_store_is_compared_by_the_rank_that_reads_it_and_not_by_the_su
     run.note(Planned(attempt=0, data=data_states(facts)))
     store.pipe("/compared/train.jsonl", b'{"text": "other"}')
     check_data_is_same(run, facts, DataAt.FILES)
-    with pytest.raises(RunError, match=r"memory://compared/train.jsonl is not what it was at the launch"):
+    with pytest.raises(RunError, match=r"memory://compared/train.jsonl has changed since the launch"):
         check_data_is_same(run, facts, DataAt.ADDRESSES)
     store.rm("/compared/train.jsonl")
     check_data_is_same(run, facts, DataAt.ADDRESSES)  # the read itself will say that it is gone

@@ -73,6 +73,22 @@ def test_a_transcript_whose_answer_is_the_completion_is_split_into_turns(tmp_pat
     assert plain[0]["content"] == other
 
 
+def test_a_damaged_transcript_is_refused_under_its_own_key():
+    row = {"prompt": "\n\nHuman: Hi\n\nAssistant:", "chosen": " Yes", "rejected": "Human: Assistant:"}
+    with pytest.raises(BrokenRow, match="rejected is not a transcript"):
+        read_example(row)
+
+
+def test_the_guide_has_every_rule_with_its_reason():
+    page = (ROOT / "docs" / "guide" / "data.md").read_text()
+    listed = [
+        line
+        for line in page.splitlines()
+        if line.startswith("| `") and line.split(" | ")[1:2] in (["error"], ["warning"])
+    ]
+    assert listed == [f"| `{name}` | {rule.level} | {rule.reason} |" for name, rule in RULES.items()]
+
+
 def test_a_prompt_and_its_completion_are_a_question_and_an_answer():
     assert common({"prompt": "Hi", "completion": "Hello"}) == {"messages": TURNS["messages"][1:]}
 

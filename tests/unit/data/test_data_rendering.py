@@ -134,7 +134,7 @@ def test_a_first_word_that_merges_with_the_prompt_is_trained_on_and_reported(tmp
     path = write(tmp_path, rows)
     found = {one.rule: one for one in check(CheckOptions(path=path, tokenizer=tokenizer)).findings}
     assert found["merged_start"].line == 1
-    assert "within the token ' Yes'" in found["merged_start"].message
+    assert "the token ' Yes' holds both" in found["merged_start"].message
 
 
 def test_a_text_with_its_own_beginning_token_has_it_once():

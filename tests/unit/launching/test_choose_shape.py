@@ -103,7 +103,7 @@ def test_what_slurm_does_not_answer_is_reported_and_the_configured_shape_is_take
     queue(n1="busy", n2="busy", n4="busy")
     told, said = launch(capsys, "resources.nodes=2", "dry_run=true")
     assert nodes_of(RunDir(Path(told["run_dir"]))) == 2
-    assert "no finish is known (sbatch --test-only named no start" in said
+    assert "no finish time is known (sbatch --test-only named no start" in said
     assert (tmp_path / "asked").read_text().count("#!/bin/bash") == 1  # one timeout, not one for each shape
 
 

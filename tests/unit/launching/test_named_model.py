@@ -63,7 +63,7 @@ def test_what_was_typed_stays():
     )
     assert model.revision == "0e9e39f249a16976918f6564b8830bc894c89659" and "revision" not in note
     model, note = model_of("model.name_or_path=me/other", "model.architecture.hidden_size=64")
-    assert model.architecture.hidden_size == 64 and "has only hidden_size of its own" in note
+    assert model.architecture.hidden_size == 64 and "takes only hidden_size from you" in note
 
 
 def test_the_shape_of_a_model_that_another_file_names_is_taken_from_it():

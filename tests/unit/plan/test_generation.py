@@ -65,7 +65,7 @@ def test_the_ranks_do_not_count_the_cache_of_answers_that_a_server_holds(plan):
     ("typed", "said"),
     [
         (["generation.tensor_parallel_size=3"], r"tensor_parallel_size=3 does not divide .*=4.*use .*_size=2$"),
-        (["generation.tensor_parallel_size=2"], "2 copies of the model in one server, .* mixtures of experts alone"),
+        (["generation.tensor_parallel_size=2"], "2 copies of the model in one server, .* only for mixtures of experts"),
         (["generation.nodes=2"], r"generation\.nodes=2: trl 1\.16's client speaks to one server.*generation\.nodes=1"),
         (
             ["generation.nodes=0", "generation.gpus_per_node=4", "cluster.gpus_per_node=4"],
@@ -73,12 +73,13 @@ def test_the_ranks_do_not_count_the_cache_of_answers_that_a_server_holds(plan):
         ),
         (["generation.nodes=0", "resources.nodes=2"], r"resources\.nodes=2; use generation\.nodes=1, or resources\.nodes=1"),
         (["generation.gpus_per_node=8", "cluster.gpus_per_node=4"], r"more than a node has.*generation\.gpus_per_node=4"),
+        (["generation.start_timeout_s=inf"], "start_timeout_s=inf must be a number of seconds above 0"),
         (["generation.start_timeout_s=1800"], r"less than resources\.ddp_timeout_s=1800.*resources\.ddp_timeout_s=2400"),
         (["generation.engine=sglang"], "only the command of vllm is known; set generation.command"),
         (["generation.command=[serve]"], "generation.command has no {port}"),
-        (["generation.command=[serve,'{port}']", "generation.args=[a]"], "generation.args goes with the engine's own"),
+        (["generation.command=[serve,'{port}']", "generation.args=[a]"], r"generation.args=\['a'\] is added only to"),
         (["generation.gpu_memory_utilization=0.04", "cluster.gpu_memory_gib=80"], "is 3.2 GiB, and a GPU that generates"),
-        (["model=smollm2_135m"], "model.name_or_path=package:.* is made into a model on the ranks"),
+        (["model=smollm2_135m"], "model.name_or_path=package:.*: the ranks build this model themselves"),
         (["generation.restarts=-1"], r"generation\.restarts=-1 must be at least 0"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from launcher.launching.estimates import estimate_lines
 from launcher.plan import check_fits, little_memory
 from launcher.plan.combine import notes
 from launcher.plan.fit import make_load
-from launcher.plan.memory.host import BESIDE, pinned, snapshot_bytes
+from launcher.plan.memory.host import CHILD, pinned, snapshot_bytes
 from launcher.train.rewards.process import RewardProcess
 
 GIB = 2**30
@@ -137,9 +137,9 @@ REWARDED = (
 
 def test_the_processes_of_reward_functions_are_counted_for_every_rank(compose, plan):
     beside, within = plan(*REWARDED), plan(*REWARDED, "trainer.reward_timeout_s=0")
-    assert beside.room.host_gib - within.room.host_gib == pytest.approx(4 * 2 * BESIDE / GIB, abs=0.02)
+    assert beside.room.host_gib - within.room.host_gib == pytest.approx(4 * 2 * CHILD / GIB, abs=0.02)
     told = dict(estimate_lines(compose(*REWARDED), beside))["needs"]
-    assert "(with 2 processes beside each rank, without what their functions load)" in told
+    assert "(with 2 processes beside each rank, but without the memory that their functions take)" in told
     alone = compose(*REWARDED, "trainer.reward_timeout_s=0")
     assert "beside" not in dict(estimate_lines(alone, within))["needs"]
 
@@ -157,4 +157,4 @@ def test_a_process_of_a_reward_function_needs_what_the_plan_counts(tmp_path, mon
     finally:
         process.end()
     (resident,) = [int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:")]
-    assert 0.5 * BESIDE < resident < 1.5 * BESIDE
+    assert 0.5 * CHILD < resident < 1.5 * CHILD

@@ -14,11 +14,14 @@ from launcher.errors import PlanError
         ("ports=20000-20003", "at least 16 ports"),
         ("ports=80-2000", "from 1024"),
         ("ports=65000-70000", "65535"),
-        ("start_timeout_s=0", "more than 0"),
+        ("start_timeout_s=0", "above 0, or null"),
+        ("start_timeout_s=inf", "above 0, or null"),
+        ("start_timeout_s=nan", "above 0, or null"),
         ("env.MASTER_PORT=29500", r"would be overwritten on the ranks; set cluster\.ports instead"),
         ("env.MASTER_ADDR=n1", r"set cluster\.interface or cluster\.host_suffix instead"),
         ("env.WORLD_SIZE=2", r"set resources\.nodes and resources\.gpus_per_node instead"),
         ("env.LAUNCHER_JOB=2", "belongs to the launcher itself"),
+        ("env.TORCHELASTIC_USE_AGENT_STORE=False", "would be overwritten; take it out"),
     ],
 )
 def test_an_invalid_value_is_refused_with_its_key(plan, override: str, says: str):

@@ -319,6 +319,24 @@ def test_auto_refuses_a_batch_that_no_degree_can_divide_by_the_batch(plan):
     assert "sequence_parallel_size" not in str(refused.value)
 
 
+@pytest.mark.parametrize("overrides", [(), ("strategy=auto",)])
+def test_auto_takes_no_micro_batch_that_a_rule_forbids(plan, overrides: tuple[str, ...]):
+    kto = (*LORA_8B, "trainer=kto", "data.path=null", "cluster.gpu_memory_gib=79")
+    made = plan(*kto, *overrides, "batch.micro_batch_size=auto")
+    assert made.batch.micro_batch_size >= 2 and made.memory.total <= 79
+
+
+def test_auto_on_the_smallest_micro_batch_says_what_it_cannot_choose(plan):
+    with pytest.raises(PlanError, match=r"^trainer.learning_rate=0"):
+        plan(*LORA_8B, "batch.micro_batch_size=auto", "trainer.learning_rate=0")
+
+
+@pytest.mark.parametrize("epochs", ["0", "-1", "inf", "nan"])
+def test_epochs_must_be_a_number_above_0(plan, epochs: str):
+    with pytest.raises(PlanError, match=r"num_train_epochs=.* must be a number above 0"):
+        plan(*LORA_8B, f"trainer.num_train_epochs={epochs}")
+
+
 def test_auto_decides_alike_every_time(plan):
     overrides = (
         *QLORA_70B, "strategy=auto", "batch.micro_batch_size=auto", "cluster.gpu_memory_gib=79", "resources.gpus_per_node=8",
@@ -348,6 +366,18 @@ def test_no_alternative_breaks_a_rule(compose, plan, overrides: tuple[str, ...])
             assert plan(*overrides, *(override.strip("'") for override in found.overrides))
 
 
+def test_the_largest_micro_batch_breaks_no_rule(compose, plan):
+    grpo = (
+        "+experiment=llama8b_lora", "trainer=grpo", "data.path=null", "data.eval_path=eval.jsonl", "trainer.num_generations=6",
+        "trainer.reward_functions=[{_target_: rewards.length}]", "resources.gpus_per_node=1", "batch.global_batch_size=24",
+        "batch.micro_batch_size=6", "cluster.gpu_memory_gib=141",
+    )  # fmt: skip
+    overrides = (*grpo, "model.max_length=2048")
+    found = {one.kind: one for one in find_alternatives(compose(*overrides), plan(*overrides))}
+    (micro,) = found["largest_micro_batch"].overrides
+    assert plan(*overrides, micro).batch.micro_batch_size % 6 == 0
+
+
 def test_auto_without_the_size_of_a_gpu_is_refused(plan):
     with pytest.raises(PlanError, match=r"strategy=auto needs cluster.gpu_memory_gib"):
         plan("+experiment=llama8b_lora", "strategy=auto")
@@ -357,6 +387,8 @@ def test_auto_on_cpu_ranks_shards_nothing(plan):
     made = plan("+experiment=tiny", "strategy=auto", "batch.micro_batch_size=auto", device="cpu")
     assert (made.strategy.name, made.batch.micro_batch_size) == ("ddp", 1)
     assert "CPU" in made.chosen
+    typed = plan("+experiment=tiny", "strategy=auto", "batch.micro_batch_size=2", device="cpu")
+    assert typed.batch.micro_batch_size == 2 and "with micro-batch 2" in typed.chosen
 
 
 def test_a_plan_close_to_the_limit_is_warned_of_and_one_far_from_it_is_not(compose, plan):

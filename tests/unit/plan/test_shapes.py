@@ -33,7 +33,7 @@ def test_a_refused_shape_is_not_taken_however_early_it_would_finish():
 
 def test_a_shape_without_a_start_is_left_out_of_the_comparison_and_that_is_reported():
     found = choose([offer(1, 3, 3), offer(2, None, 1)], OWN)
-    assert found.shape.nodes == 1 and "1 shape without a known finish not compared" in found.why
+    assert found.shape.nodes == 1 and "1 shape without a known finish time not compared" in found.why
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_without_any_known_finish_the_shape_of_the_configuration_is_taken_and_wh
 def test_where_no_finish_is_known_and_the_configured_shape_is_not_listed_the_first_that_can_be_taken_is():
     offers = [offer(1, None, 2, refused="too small"), *(offer(nodes, None, 2) for nodes in (2, 4))]
     found = choose(offers, OWN)
-    assert found.shape.nodes == 2 and "no finish is known" in found.why
+    assert found.shape.nodes == 2 and "no finish time is known" in found.why
 
 
 def test_the_refusal_of_every_shape_is_one_line_with_the_first_reason():

@@ -122,7 +122,7 @@ def test_what_no_run_there_needs_is_removed_from_here(slurm, project, laptop, mo
     assert "removed 1 folder" in capfd.readouterr().out
     assert sorted(sent.glob("*/*")) == [path for path in before if path != old]
     assert main(["remove", "--sent", "login", "--yes"]) == 0
-    assert "a run needs all of" in capfd.readouterr().out
+    assert "nothing to remove: all of" in capfd.readouterr().out
     assert main(["remove", "--sent", "logi", "--yes"]) == 2
     assert "was launched there by ssh (they are on login)" in capfd.readouterr().err
 

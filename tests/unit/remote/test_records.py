@@ -9,6 +9,7 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.errors import RunError
+from launcher.remote.command import statuses_there
 from launcher.run import find_run, list_runs
 from launcher.run.remote import RemoteRun, RunElsewhere, read_remote, write_remote
 from launcher.sweep.folder import find_sweep, list_sweeps
@@ -128,6 +129,33 @@ def test_the_list_asks_a_cluster_for_the_state_of_its_runs(login, project, lapto
     # its queue is empty, so the job is lost
     row = next(line for line in capfd.readouterr().out.splitlines() if line.startswith(run))
     assert "lost on login" in row and row.endswith("4711")
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("print('hello')", "printed something else than statuses there"),
+        ("raise SystemExit(3)", "ended there with exit code 3"),
+    ],
+)
+def test_a_list_there_without_statuses_is_told(
+    login, laptop, tmp_path: Path, capsys, program: str, said: str
+):
+    package = tmp_path / "code" / "launcher"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "environment.py").write_text("PYTHONPATH = 'PYTHONPATH'\n")
+    (package / "__main__.py").write_text(program)
+    one = RemoteRun(
+        ssh="login",
+        python="python3",
+        base=str(tmp_path),
+        path=(str(package.parent),),
+        run="tiny/1",
+        run_dir=str(tmp_path / "runs" / "tiny" / "1"),
+    )
+    assert statuses_there([one]) == {}
+    assert f"cluster.ssh=login: `list` {said}" in capsys.readouterr().err
 
 
 def test_the_results_of_a_sweep_are_fetched_without_the_checkpoints_of_its_trials(

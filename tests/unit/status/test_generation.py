@@ -39,7 +39,7 @@ def test_the_newest_server_and_its_losses_are_told():
     assert found == {"host": "n3", "url": "http://10.0.0.3:1", "answers": False, "lost": 1, "wait_share": 0.3}
     assert (
         generation_line(found)
-        == "n3 (http://10.0.0.3:1), lost, lost 1 time; the ranks wait for it 30% of the time"
+        == "n3 (http://10.0.0.3:1), does not answer, lost 1 time; the ranks wait for it 30% of the time"
     )
     assert told(PLAN, History.of([READY, LOST, READY], []))["answers"]
     assert "not answered yet" in generation_line(told(PLAN, History.of([], [])))

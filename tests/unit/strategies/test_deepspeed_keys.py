@@ -53,7 +53,7 @@ def test_the_sizes_of_stage_3_follow_from_the_width_as_upstreams_auto(plan):
             "strategy.deepspeed.train_batch_size cannot be set: set batch.global_batch_size instead",
         ),
         ("zero_optimization.stage=3", "cannot be set: set strategy=zero1, zero2 or zero3 instead"),
-        ("zero_optimization.offload_optimizer.device=cpu", "offload_optimizer is of no effect with"),
+        ("zero_optimization.offload_optimizer.device=cpu", "offload_optimizer has no effect with"),
         ("bf16.enabled=true", "strategy.deepspeed.bf16 cannot be set: set trainer.precision instead"),
         (
             "zero_optimisation={}",

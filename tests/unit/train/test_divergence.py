@@ -7,7 +7,7 @@ import torch
 
 from launcher.data.mask import IGNORED
 from launcher.train.divergence import Mix, distillation_loss, token_losses
-from launcher.train.predicted import Logits, TopWords, top_words
+from launcher.train.predicted import Logits, TopTokens, top_tokens
 
 TOKENS, WORDS = 7, 11
 
@@ -93,9 +93,9 @@ def test_rows_of_a_head_that_only_one_of_both_models_has_are_left_out():
 def test_stored_words_of_the_whole_vocabulary_give_the_loss_of_the_logits(beta: float):
     mix = Mix(beta=beta, temperature=2.0, alpha=0.1)
     student, teacher, targets = drawn()
-    ids, log_probs = top_words(teacher, WORDS, WORDS, mix.temperature)
+    ids, log_probs = top_tokens(teacher, WORDS, WORDS, mix.temperature)
     assert ids.shape == log_probs.shape == (TOKENS, WORDS)
-    stored = distillation_loss(student, TopWords(ids, log_probs, WORDS), targets, mix)
+    stored = distillation_loss(student, TopTokens(ids, log_probs, WORDS), targets, mix)
     whole = distillation_loss(student, Logits(teacher), targets, mix)
     assert float(stored[0]) == pytest.approx(float(whole[0]), abs=1e-5)
 
@@ -104,7 +104,7 @@ def test_stored_words_of_the_whole_vocabulary_give_the_loss_of_the_logits(beta: 
 def test_the_words_that_are_not_stored_count_as_one(beta: float):
     mix, top_k = Mix(beta=beta, temperature=1.5, alpha=0.0), 4
     student, teacher, targets = drawn()
-    ids, log_probs = top_words(teacher, top_k, WORDS, mix.temperature)
+    ids, log_probs = top_tokens(teacher, top_k, WORDS, mix.temperature)
     assert log_probs.shape == (TOKENS, top_k + 1)
     assert torch.allclose(log_probs.exp().sum(1), torch.ones(TOKENS))
     total = 0.0
@@ -118,5 +118,5 @@ def test_the_words_that_are_not_stored_count_as_one(beta: float):
         mean = [mix.beta * a + (1 - mix.beta) * b for a, b in zip(p, q, strict=True)]
         between = mix.beta * kl(p, mean) + (1 - mix.beta) * kl(q, mean)
         total += mix.temperature**2 * {0.0: kl(p, q), 1.0: kl(q, p)}.get(beta, between)
-    found = distillation_loss(student, TopWords(ids, log_probs, WORDS), targets, mix)
+    found = distillation_loss(student, TopTokens(ids, log_probs, WORDS), targets, mix)
     assert float(found[0]) == pytest.approx(total, rel=1e-4)

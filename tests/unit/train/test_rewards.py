@@ -151,8 +151,8 @@ def test_a_metric_that_a_function_logs_reaches_the_trainer(judged):
     [
         ("hangs", "timeout", "ran longer than 0.8 s"),
         ("raises", "raised", "raised ZeroDivisionError: division by zero"),
-        ("leaves", "died", "let its process end: it ended with exit code 3"),
-        ("killed", "died", "let its process end: it ended with exit code 137"),
+        ("leaves", "died", "ended its process with exit code 3"),
+        ("killed", "died", "ended its process with exit code 137"),
         ("nan", "nan", "returned nan"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_process_ends_with_its_rank_even_if_the_function_never_returns(tmp_pat
     import subprocess
 
     rank = subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(file)])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # the rank imports torch, which takes long on a busy machine
     while not (file.exists() and file.read_text()):
         assert time.monotonic() < deadline and rank.poll() is None
         time.sleep(0.05)

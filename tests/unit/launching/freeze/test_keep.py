@@ -139,7 +139,7 @@ def test_missing_files_of_an_unpacked_copy_are_written_again(tmp_path):
     (kept.folder / "a.py").unlink()
     unpack(str(kept.folder), str(kept.archive))
     assert (kept.folder / "a.py").read_text() == "x = 1\n"
-    with pytest.raises(RunError, match="is missing; start it with the current code: freeze=false"):
+    with pytest.raises(RunError, match="is missing; start it with the present code: freeze=false"):
         unpack(str(kept.folder), str(tmp_path / "none.tar"))
 
 
@@ -213,6 +213,31 @@ def test_git_tells_commit_changes_and_ignored_folders(tmp_path, monkeypatch):
     assert Git(tmp_path).state().diff == state.diff  # the same, although it is staged
     monkeypatch.setenv("PATH", "")
     assert Git(tmp_path).state().commit is None
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("sleep 5", "git did not answer within 0.2 s"),
+        ("echo 'fatal: dubious ownership' >&2; exit 128", "git failed (fatal: dubious ownership)"),
+    ],
+)
+def test_a_git_that_says_nothing_is_told(tmp_path, monkeypatch, capfd, script: str, said: str):
+    program = tmp_path / "bin" / "git"
+    write(program.parent, "git", text=f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    (tmp_path / "work" / ".git").mkdir(parents=True)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    asked = Git(tmp_path / "work", answer_s=0.2)
+    assert asked.state().commit is None and asked.ignored() == []
+    assert capfd.readouterr().err.count(f"{said} in {tmp_path / 'work'}") == 1
+
+
+def test_a_file_of_code_over_256_mib_is_reported_as_code(tmp_path):
+    write(tmp_path, "a.py")
+    with (tmp_path / "kernel.so").open("wb") as file:
+        file.truncate((256 << 20) + 1)
+    assert look(tmp_path, (), (), ()).left_out == {"files of code over 256 MiB": ["kernel.so"]}
 
 
 def test_a_secret_is_found_where_two_pieces_of_the_archive_meet(tmp_path):

@@ -82,7 +82,7 @@ def test_what_is_removed_is_kept_anew_by_the_next_launch(tmp_path, kept):
 def test_the_command_asks_and_says_how_much_it_frees(tmp_path, kept, capsys):
     words = ["remove", "--code", "--cache-dir", str(tmp_path / "cache"), "--runs-dir", str(tmp_path / "runs")]
     assert main([*words, "--yes"]) == 0
-    assert "a run has each copy of code" in capsys.readouterr().out
+    assert "nothing to remove: each copy of code" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "runs")
     age(kept.parent)
     assert main(words) == 2 and "1 copy of code in" in capsys.readouterr().err

@@ -1,7 +1,7 @@
-"""The stored output of a teacher: what its folder says of itself, without the training stack.
+"""The stored output of a teacher: what its folder says about it, read without the training stack.
 
 A folder of the token cache holds it: commit.json with what it belongs to, `index.safetensors` with a digest of each row, and
-numbered files with the most likely words at each trained token.
+numbered files with the most likely next tokens at each trained token.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ COMMIT, INDEX = "commit.json", "index.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
-    """What a teacher's stored output is of."""
+class StoredOutput:
+    """What a teacher's stored output belongs to."""
 
     teacher: str
     """The teacher, as trainer.teacher named it."""
@@ -29,27 +29,27 @@ class Taught:
     packing: bool
     """Whether several documents share a row."""
     assistant_only_loss: bool
-    """Whether only answers have a trained token."""
+    """Whether only the tokens of answers are trained."""
     temperature: float
     """What the teacher's logits were divided by."""
     top_k: int
-    """Most likely words of each token that are stored."""
+    """How many of the most likely next tokens are stored at each trained token."""
     vocabulary: int
-    """Words of the vocabulary that the probabilities are over."""
+    """Size of the vocabulary to which the probabilities belong."""
     rows: int
     """Rows, of both sets; equal rows count once."""
     tokens: int
-    """Trained tokens."""
+    """Trained tokens: those that the loss counts."""
     left_out: float
-    """Mean probability of the words that are not stored; they count as one."""
+    """Mean probability of the next tokens that are not stored; they count as one outcome."""
 
     @property
     def outcomes(self) -> int:
-        """Probabilities of each token: those of the stored words, and one of all others unless all are stored."""
+        """Probabilities at each token: those of the stored next tokens, and one of all others unless all are stored."""
         return self.top_k + (self.top_k < self.vocabulary)
 
 
-def read_taught(folder: str) -> Taught:
+def read_stored_output(folder: str) -> StoredOutput:
     """What the folder says; ConfigError if it is not a teacher's stored output."""
     told = f"trainer.teacher_logits={folder}"
     if not Path(folder).is_dir():
@@ -57,25 +57,25 @@ def read_taught(folder: str) -> Taught:
             f"{told} is not a folder; give the one that `python -m launcher data teach` printed"
         )
     values: Any = (object_in(Path(folder, COMMIT)) or {}).get("facts")
-    fields = get_type_hints(Taught)
+    fields = get_type_hints(StoredOutput)
     known = cast("dict[str, Any]", values) if isinstance(values, dict) else {}
     if not all(is_kind(known.get(name), kind) for name, kind in fields.items()):
         raise ConfigError(
             f"{told} has no stored output of a teacher; give the folder that `python -m launcher data teach` printed"
         )
-    return Taught(**{name: known[name] for name in fields})
+    return StoredOutput(**{name: known[name] for name in fields})
 
 
-def check_taught(config: Config, taught: Taught) -> None:
+def check_stored_output(config: Config, output: StoredOutput) -> None:
     """ConfigError if a setting of the run differs from that with which the output was stored."""
     trainer = config.trainer
     own: dict[str, Any] = {
-        "model.max_length": (config.model.max_length, taught.max_length),
-        "trainer.packing": (trainer.packing, taught.packing),
-        "trainer.assistant_only_loss": (trainer.assistant_only_loss, taught.assistant_only_loss),
+        "model.max_length": (config.model.max_length, output.max_length),
+        "trainer.packing": (trainer.packing, output.packing),
+        "trainer.assistant_only_loss": (trainer.assistant_only_loss, output.assistant_only_loss),
         "trainer.temperature": (
             1.0 if trainer.temperature is None else trainer.temperature,
-            taught.temperature,
+            output.temperature,
         ),
     }
     for key, (here, stored) in own.items():
