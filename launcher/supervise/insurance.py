@@ -19,7 +19,7 @@ from launcher.clusters.intent import known_jobs
 from launcher.errors import ClusterError, RunError
 from launcher.output import say
 from launcher.run import RunDir
-from launcher.run.events.supervisor import Insured
+from launcher.run.events.supervisor import Insured, Led, Started
 from launcher.run.history import HistoryReader
 from launcher.run.insurance import Insurance, InsuranceState, is_same_job, read_insurance, write_insurance
 from launcher.run.totals import Standing, standing
@@ -48,8 +48,8 @@ class Insurer:
         may_write: Callable[[], bool],
         calm_s: float = _CALM_S,
     ) -> None:
-        """`me`: the job. `may_write`: whether this supervisor still has the lease. `calm_s`: seconds for which it waits
-        first: the ranks start again meanwhile, or the supervisor decides to queue the run again."""
+        """`me`: the job. `may_write`: whether this supervisor still has the lease. `calm_s`: seconds from one look to the next
+        whether the ranks were started again: before that, the supervisor can still decide to queue the run again."""
         self.run, self.cluster, self.me, self.may_write = RunDir(run.path), cluster, me, may_write
         self._calm_s = calm_s
         self._over = threading.Event()
@@ -75,7 +75,9 @@ class Insurer:
 
     def _queue(self) -> None:
         wait_s, told = _FIRST_S, set[str]()
-        self._over.wait(self._calm_s)
+        while not self._over.wait(self._calm_s) and not self._trains():
+            if not self.may_write():
+                return
         while not self._over.is_set() and self.may_write():
             try:
                 if not self._script_lives():
@@ -92,6 +94,18 @@ class Insurer:
                 return
             self._over.wait(wait_s)
             wait_s = min(2 * wait_s, _MOST_S)
+
+    def _trains(self) -> bool:
+        """Whether the supervisor has started the ranks since it leads, and has not ended the job."""
+        with contextlib.suppress(OSError, RunError):
+            led, started, history = -1, -1, HistoryReader(self.run, metrics=False).read()
+            for at, event in enumerate(history.events):
+                led, started = (
+                    at if isinstance(event, Led) else led,
+                    at if isinstance(event, Started) else started,
+                )
+            return started > led and standing(history) is Standing.RUNNING
+        return False
 
     def _script_lives(self) -> bool:
         """Whether this host runs the job script: then only its supervisor was lost."""

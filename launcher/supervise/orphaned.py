@@ -12,11 +12,15 @@ from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Requeued
+from launcher.run.history import HistoryReader
 from launcher.run.insurance import is_insured
+from launcher.run.totals import Standing, standing
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.insurance import set_aside_odd
 
 _ASK_S = 5.0
+_LET_S = 60.0
+"""Seconds for which a supervisor may take to end the job, once it has written that it will."""
 _SILENT_S = 45.0
 """Seconds without an answer of the cluster after which this node counts as cut off itself, and ends."""
 
@@ -24,7 +28,8 @@ _SILENT_S = 45.0
 def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
     """Returns once the job is over or queued again, or the cluster does not answer. It waits until the cluster has noticed that
     the batch host is lost. `index` is the index of this node: of several nodes, the first queues the job again."""
-    cluster, waited, heard = cluster.with_timeout(_ASK_S), False, time.monotonic()
+    cluster, waited, begun = cluster.with_timeout(_ASK_S), False, time.monotonic()
+    heard = begun
     while True:
         record = cluster.record(job.id)
         if record:
@@ -32,6 +37,9 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
         if time.monotonic() - heard > _SILENT_S or (record and not is_own(record, job.restart)):
             return
         if record and is_orphaned(record.batch_host, cluster.hosts(record.nodes)):
+            if waited and _is_ending(run) and time.monotonic() < begun + _LET_S:
+                time.sleep(_ASK_S)
+                continue
             if waited:
                 break
             waited = True
@@ -50,6 +58,11 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
     except ClusterError:  # this site forbids it
         with submitted(cluster, run, after=job.id, me=job.id):
             cluster.cancel(job.id)
+
+
+def _is_ending(run: RunDir) -> bool:
+    """Whether a supervisor has written that the run is over or queued again: it ends the job itself."""
+    return standing(HistoryReader(run, metrics=False).read()) is not Standing.RUNNING
 
 
 def is_own(record: JobRecord, restart: int) -> bool:

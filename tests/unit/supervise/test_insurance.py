@@ -11,7 +11,7 @@ from launcher.clusters.registry import make_cluster
 from launcher.clusters.submission import submitted
 from launcher.run import RunDir
 from launcher.run.events.launching import Cancelled
-from launcher.run.events.supervisor import Finished, Insured, Pruned, Requeued, Started, Stopped
+from launcher.run.events.supervisor import Finished, Insured, Led, Pruned, Requeued, Started, Stopped
 from launcher.run.insurance import Insurance, InsuranceState, read_insurance, write_insurance
 from launcher.supervise.insurance import Insurer, end_unneeded, set_aside_odd, why_unneeded
 from launcher.supervise.steady import SteadyRun
@@ -74,6 +74,22 @@ def test_each_leader_looks_and_the_job_gets_one_insurance_with_one_event(run, tm
     later.start(saves=True)
     until(lambda: not later.lives)
     assert len(scripts_of(tmp_path)) == 2 and len(run.read_events(Insured)) == 1
+
+
+@pytest.mark.parametrize(
+    "last", [Led(attempt=1, host="n2", before="n1", term=2), Requeued(attempt=1), Finished(attempt=1)]
+)
+def test_none_is_queued_before_the_ranks_are_started_again_or_after_the_job_is_over(run, tmp_path, last):
+    run.note(last)
+    one = Insurer(run, make_cluster("slurm"), "1", lambda: True, calm_s=0.05)
+    one.start(saves=True)
+    time.sleep(1)
+    assert one.lives and len(scripts_of(tmp_path)) == 1
+    if isinstance(last, Led):
+        run.note(Started(attempt=2, job_id="1", host="n2"))
+        until(lambda: len(scripts_of(tmp_path)) == 2)
+    one.close()
+    assert not one.lives
 
 
 def test_a_supervisor_that_has_lost_the_lease_queues_nothing(run, tmp_path):
