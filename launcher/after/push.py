@@ -104,7 +104,7 @@ def _made(
     if not quiet:
         say(f"writing {folder}")
     made = export(run, merged=merged, dtype=None, to=folder, checkpoint=wanted, force=folder.exists())
-    return Path(made["path"]), made["why"]
+    return Path(made.path), made.why
 
 
 def _time(folder: Path) -> float:

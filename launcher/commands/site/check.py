@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 VERB = Verb(
-    line="show which values of a cluster file are no longer true: partition, GPUs, account, QoS, time limit, modules, ...",
+    line="show which values of a cluster file are no longer true: partition, GPUs, account, time limit, modules",
     about="Slurm is asked (sinfo, sbatch --test-only) and nothing is queued; modules and paths are tried on this machine. env, "
     "setup, networks and ports are not checked. The exit code is 1 if a value is no longer true.",
     example="site check --config-dir ~/site cluster=mysite",
