@@ -242,7 +242,7 @@ def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
     A loaded machine needs up to half a minute until the second attempt has resumed, and is not signalled before.
     """
     run = start(
-        "resources.time=00:02:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@50", pause_s=0.3
+        "resources.time=00:02:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@50", pause_s=0.02
     )
     until(lambda: bool(run.events("requeued")), 120)
     assert run.events("told")[0]["why"] == "time limit"
