@@ -16,6 +16,7 @@ from launcher.after.worker import Show, worker
 from launcher.config import Config, ContainerRuntime
 from launcher.errors import ConfigError, RunError
 from launcher.launching.composed import Composed
+from launcher.launching.data_gate import check_data
 from launcher.launching.facts import count, gather
 from launcher.launching.machine_gate import for_plan
 from launcher.launching.tokens_made import note_tokens
@@ -41,7 +42,7 @@ def plan_tokens(composed: Composed, moment: datetime) -> tuple[Composed, LaunchP
     composed, _ = for_plan(composed, gather(config, composed.experiment, run))
     facts = gather(composed.config, composed.experiment, run)
     plan = decide(composed.config, facts, make_plugins(composed.config.plugins))
-    counted = count(composed.config, facts)
+    counted = count(composed.config, facts, check_data(composed.config))
     return composed, dataclasses.replace(plan, facts=counted)
 
 

@@ -11,6 +11,7 @@ from launcher import environment
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import shape_rows
 from launcher.launching.composed import Composed
+from launcher.launching.data_gate import check_data
 from launcher.launching.launch import Launched, notes_of
 from launcher.launching.plan_warnings import extent_dict, plan_notes, warnings_of
 from launcher.launching.summary import describe
@@ -45,7 +46,7 @@ def shown(options: argparse.Namespace) -> Shown:
 def tell(composed: Composed, launched: Launched, how: Shown, warnings: Sequence[str] | None = None) -> None:
     """Prints the outcome of a launch; its `warnings` have been printed before, and are derived again if they are not given."""
     config, plan = composed.config, launched.plan
-    found = warnings_of(composed, plan) if warnings is None else list(warnings)
+    found = warnings_of(composed, plan, check_data(config)) if warnings is None else list(warnings)
     shapes = shape_rows(composed.compared)
     result = launched.report(notes_of(composed, plan), extent_dict(config, plan), found, shapes)
     if how.json:

@@ -1,20 +1,18 @@
 """Submission of a run's job: the one that waits as its insurance, if that fits, else a new one (launcher.clusters.intent)."""
 
 import contextlib
-from collections.abc import Generator, Sequence
+import os
+from collections.abc import Generator, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Cluster
-from launcher.clusters.insurance import (
-    can_take,
-    end_insurance,
-    find_waiting,
-    insurance_numbers,
-    take_insurance,
-)
 from launcher.clusters.intent import Slot, interrupted, submitted_once
 from launcher.errors import ClusterError
 from launcher.output import say
 from launcher.run import JOB_SCRIPT, RunDir
+
+if TYPE_CHECKING:  # few runs have an insurance
+    from launcher.run.insurance import Insurance
 
 
 @contextlib.contextmanager
@@ -35,11 +33,9 @@ def submitted(
     has no host to avoid and was submitted with the same script; else it is cancelled once the new job is queued.
     ClusterError if the cluster refuses the job, or cannot say whether it already has it.
     """
-    waiting = find_waiting(cluster, run, me)
-    if waiting and not avoid and not run.intent.exists() and can_take(cluster, run, waiting):
+    waiting = _find_waiting(cluster, run, me)
+    if waiting and not avoid and not run.intent.exists() and _take(cluster, run, waiting):
         assert waiting.job_id
-        run.note_job(cluster.name, waiting.job_id)
-        take_insurance(run, waiting)
         yield waiting.job_id
         return
 
@@ -48,10 +44,7 @@ def submitted(
 
     with submitted_once(cluster, _slot(cluster, run), me, submit) as job_id:
         if waiting:
-            try:
-                end_insurance(cluster, run, waiting)
-            except ClusterError as error:
-                say(str(error))
+            _end(cluster, run, waiting)
         yield job_id
 
 
@@ -76,5 +69,48 @@ def _slot(cluster: Cluster, run: RunDir) -> Slot:
         intent=run.intent,
         recorded=recorded,
         record=lambda job_id: run.note_job(cluster.name, job_id),
-        others=lambda: insurance_numbers(run),
+        others=lambda: _insurance_numbers(run),
     )
+
+
+def _has_insurance(run: RunDir) -> bool:
+    """Whether the run has or had an insurance; a run that has none imports no module of it."""
+    return os.path.lexists(run.insurance) or os.path.lexists(run.insurance_intent)
+
+
+def _find_waiting(cluster: Cluster, run: RunDir, me: str) -> "Insurance | None":
+    if not _has_insurance(run):
+        return None
+    from launcher.clusters.insurance import find_waiting
+
+    return find_waiting(cluster, run, me)
+
+
+def _take(cluster: Cluster, run: RunDir, waiting: "Insurance") -> bool:
+    """Makes the insurance the run's job, if it is in the queue with the run's present job script; whether it is."""
+    from launcher.clusters.insurance import can_take, take_insurance
+
+    if not can_take(cluster, run, waiting):
+        return False
+    assert waiting.job_id
+    run.note_job(cluster.name, waiting.job_id)
+    take_insurance(run, waiting)
+    return True
+
+
+def _end(cluster: Cluster, run: RunDir, waiting: "Insurance") -> None:
+    """Cancels the insurance; what prevents it is told."""
+    from launcher.clusters.insurance import end_insurance
+
+    try:
+        end_insurance(cluster, run, waiting)
+    except ClusterError as error:
+        say(str(error))
+
+
+def _insurance_numbers(run: RunDir) -> Iterable[str]:
+    if not _has_insurance(run):
+        return []
+    from launcher.clusters.insurance import insurance_numbers
+
+    return insurance_numbers(run)

@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         if looked.note:
             say(looked.note)
         composed, run, plan = looked.composed, looked.run, looked.plan
-        warnings = print_warnings(composed, plan)
+        warnings = print_warnings(composed, plan, looked.data)
         if options.explain:
             if options.json:
                 print_json(explain_dict(plan), indent=2)

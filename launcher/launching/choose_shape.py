@@ -10,6 +10,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.config.resources import is_auto
 from launcher.errors import ConfigError, PlanError
 from launcher.launching.composed import Composed
+from launcher.launching.data_gate import check_data
 from launcher.launching.facts import count, gather
 from launcher.output import columns, say
 from launcher.plugins.base import make_plugins
@@ -60,7 +61,8 @@ def settle_shape(composed: Composed, run: RunDir) -> Composed:
 
     if composed.trial is not None:
         refuse_in_sweep()
-    facts = count(config, gather(config, composed.experiment, run))
+    facts = gather(config, composed.experiment, run)
+    facts = count(config, facts, check_data(config))
     place = find_cluster(facts.cluster)
     plugins = make_plugins(config.plugins)
     offers = make_offers(config, facts, place, plugins, share_left(run))

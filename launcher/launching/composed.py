@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -12,10 +14,10 @@ from launcher.config import ClusterConfig, Config
 from launcher.errors import ConfigError
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.elsewhere import refuse_elsewhere
+from launcher.launching.model_gate import ADAPTER
 from launcher.launching.named_model import fit_to_name
 from launcher.launching.secrets import refuse_references
 from launcher.launching.shipped_source import is_folder, is_own
-from launcher.launching.start_adapter import fit_to_adapter
 from launcher.launching.typed import (
     expand_braces,
     expand_paths,
@@ -72,7 +74,7 @@ def composed_of(cfg: DictConfig) -> Composed:
     OmegaConf.resolve(cfg)  # resolved here, while ${hydra:job.num} is that of this job
     expand_paths(cfg, os.environ)
     sources = settings.runtime.config_sources
-    start = fit_to_adapter(cfg, settings.overrides.task)
+    start = _fit_to_adapter(cfg, settings.overrides.task)
     dropped = fit_to_name(
         cfg,
         settings.runtime.choices.get("model"),
@@ -92,6 +94,20 @@ def composed_of(cfg: DictConfig) -> Composed:
         uses_default_data=settings.runtime.choices.get("data") == _DEFAULT_DATA,
         evaluation_left_out=derived and cfg.data.eval_path is None and cfg.data.eval_fraction is None,
     )
+
+
+def _fit_to_adapter(cfg: DictConfig, typed: Sequence[str]) -> str:
+    """As `fit_to_adapter`; a run that starts from no adapter imports no module of it."""
+    model = cfg.get("model")
+    if not isinstance(model, DictConfig) or OmegaConf.is_missing(model, "name_or_path"):
+        return ""
+    name = str(model.name_or_path)
+    folder = Path(name).expanduser() if name.startswith("~") else Path(name)
+    if not model.adapter and not (folder / ADAPTER).is_file():
+        return ""
+    from launcher.launching.start_adapter import fit_to_adapter
+
+    return fit_to_adapter(cfg, typed)
 
 
 def _unproven(cluster: str | None) -> str:

@@ -14,7 +14,7 @@ from launcher.config import ArchitectureConfig, Config, ContainerRuntime, Device
 from launcher.data.kinds import SPOKEN
 from launcher.hub import named_folders
 from launcher.launching.chat_template import check_chats, read_format
-from launcher.launching.data_gate import check_data, check_files, count_examples, data_paths, files_of
+from launcher.launching.data_gate import check_files, count_examples, data_paths, files_of
 from launcher.launching.earlier_runs import measured, resume_source
 from launcher.launching.model_gate import check_model
 from launcher.launching.secrets import refuse_secrets, secrets_of
@@ -79,9 +79,9 @@ def gather(config: Config, experiment: str | None, run: RunDir) -> Facts:
     )
 
 
-def count(config: Config, facts: Facts) -> Facts:
-    """The facts with those about the data; DataError for its first error."""
-    reports = check_data(config)
+def count(config: Config, facts: Facts, reports: list[dict[str, Any]]) -> Facts:
+    """The facts with those about the data, by the reports of the data check; DataError or ConfigError for data that the run
+    cannot train on."""
     read: list[dict[str, Any]] = [part for one in reports for part in (one, one.get("eval")) if part]
     check_chats(config, facts.chat, {part["path"]: SPOKEN[kind] for part in read for kind in _rendered(part)})
     facts = dataclasses.replace(facts, **count_examples(config, reports))

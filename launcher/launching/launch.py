@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from launcher.clusters.base import Cluster
 from launcher.clusters.registry import choose_kind, find_cluster, make_cluster
@@ -37,6 +37,8 @@ class PlannedRun:
     composed: Composed
     run: RunDir
     plan: LaunchPlan
+    data: list[dict[str, Any]]
+    """The reports of the data check on its training files."""
     warnings: tuple[str, ...] | None = None
     """The warnings that were printed about it; None until they are printed."""
 
@@ -104,7 +106,8 @@ before."""
 def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
     """The planned run; LauncherError for every fault that can be found before anything is written."""
     composed = settle_shape(composed, run_dir(composed, moment))
-    run, plan = prepare(composed, moment)
+    one = prepare(composed, moment)
+    plan = one.plan
     check_fits(composed.config, plan)
     check_host_memory(composed.config, plan)
     check_packages(composed.config, plan)
@@ -114,7 +117,7 @@ def plan_launch(composed: Composed, moment: datetime) -> PlannedRun:
         )
 
         check_model_files(composed.config)
-    return PlannedRun(composed=composed, run=run, plan=plan)
+    return PlannedRun(composed=composed, run=one.run, plan=plan, data=one.data)
 
 
 def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[PlannedRun]:
@@ -124,7 +127,9 @@ def plan_launches(composed: Sequence[Composed], moment: datetime) -> list[Planne
     for one in planned:
         if not one.composed.config.dry_run:
             make_cluster(one.plan.cluster)  # a refusal comes before the warnings
-        told.append(dataclasses.replace(one, warnings=tuple(print_warnings(one.composed, one.plan))))
+        told.append(
+            dataclasses.replace(one, warnings=tuple(print_warnings(one.composed, one.plan, one.data)))
+        )
         check_hub(one.composed.config, one.plan)
         if one.composed.config.hub.push is not None:
             from launcher.launching.push_target import (
@@ -152,11 +157,12 @@ def launch(planned: PlannedRun, tell: Tell) -> Launched:
 
 def write(planned: PlannedRun) -> tuple[RunDir, LaunchPlan]:
     """The run dir with its files, and its plan; another folder is used if a launch in the same second took the planned one."""
-    run, plan, composed = planned.run, planned.plan, planned.composed
+    run, plan, data, composed = planned.run, planned.plan, planned.data, planned.composed
     frozen = freeze(composed.config, plan, composed.config_dir)
     plan = with_code(plan, frozen.of(run) if frozen else None)
-    while not write_run(run, plan, composed, frozen):
-        run, plan = prepare(composed, datetime.now())
+    while not write_run(run, plan, composed, data, frozen):
+        again = prepare(composed, datetime.now())
+        run, plan, data = again.run, again.plan, again.data
         plan = with_code(plan, frozen.of(run) if frozen else None)
     return run, plan
 

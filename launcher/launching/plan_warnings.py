@@ -1,7 +1,7 @@
 """The warnings about a plan, which are shown before anything is submitted."""
 
 import os
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from launcher.clusters.registry import find_cluster
 from launcher.config import Config
@@ -9,9 +9,8 @@ from launcher.config.schema import is_shipped
 from launcher.config.spelling import in_minutes
 from launcher.launching.choose_shape import shape_note
 from launcher.launching.composed import Composed
-from launcher.launching.data_gate import check_data, data_warnings
+from launcher.launching.data_gate import data_warnings
 from launcher.launching.machine_gate import cpu_note, cpu_warning
-from launcher.launching.model_files import incomplete_note
 from launcher.launching.package_gate import refusals
 from launcher.launching.parents import replaceable
 from launcher.launching.tokens_made import tokens_note
@@ -25,8 +24,8 @@ from launcher.plan.positions import beyond
 _STEEP = 0.1
 
 
-def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
-    """Every warning about a run, the most important first."""
+def warnings_of(composed: Composed, plan: LaunchPlan, data: list[dict[str, Any]]) -> list[str]:
+    """Every warning about a run, the most important first. `data`: the reports of the data check."""
     config = composed.config
     found = [
         *what_it_trains(config, plan, default_data=composed.uses_default_data),
@@ -42,7 +41,7 @@ def warnings_of(composed: Composed, plan: LaunchPlan) -> list[str]:
         *unchecked(config),
         replaces(plan.env, os.environ),
         *find_cluster(plan.cluster).shell_warnings(plan.job_options, os.environ),
-        *data_warnings(check_data(config)),
+        *data_warnings(data),
     ]
     return [one for one in found if one]
 
@@ -116,6 +115,8 @@ def learning_notes(config: Config, plan: LaunchPlan) -> list[str]:
 
 def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
     """What `plan` notes: what is left out, where it trains, why a launch is refused, and settings that may not be the best."""
+    from launcher.launching.model_files import incomplete_note  # imported here: a launch shows no such note
+
     config = composed.config
     return [
         *evaluation_note(composed.evaluation_left_out),
@@ -129,11 +130,11 @@ def plan_notes(composed: Composed, plan: LaunchPlan) -> list[str]:
     ]
 
 
-def print_warnings(composed: Composed, plan: LaunchPlan) -> list[str]:
+def print_warnings(composed: Composed, plan: LaunchPlan, data: list[dict[str, Any]]) -> list[str]:
     """The warnings of a run, which are printed on stderr, after what was dropped for another model."""
     if composed.note:
         say(composed.note)
-    found = warnings_of(composed, plan)
+    found = warnings_of(composed, plan, data)
     for one in found:
         warn(one)
     return found

@@ -1,11 +1,13 @@
-"""Configuration -> (run dir, plan), shared by launch, plan, resume and rehearse. Nothing is written."""
+"""Configuration -> run dir and plan, shared by launch, plan, resume and rehearse. Nothing is written."""
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.launching.choose_shape import settle_shape
 from launcher.launching.composed import Composed
+from launcher.launching.data_gate import check_data
 from launcher.launching.facts import count, gather
 from launcher.launching.folder_gate import check_folders
 from launcher.launching.machine_gate import check_machine, for_plan
@@ -16,10 +18,20 @@ from launcher.plugins.decide import decide
 from launcher.run import RunDir, new_run_dir
 
 
-def prepare(composed: Composed, moment: datetime) -> tuple[RunDir, LaunchPlan]:
-    """The run's future folder and its plan; LauncherError for every fault that can be found by now."""
-    run = run_dir(composed, moment)
-    return run, prepare_in(composed, run)
+@frozen_dataclass
+class Prepared:
+    """A run as it is planned."""
+
+    run: RunDir
+    """Its folder, which need not exist."""
+    plan: LaunchPlan
+    data: list[dict[str, Any]]
+    """The reports of the data check on its training files (check_data)."""
+
+
+def prepare(composed: Composed, moment: datetime) -> Prepared:
+    """The run in its future folder; LauncherError for every fault that can be found by now."""
+    return prepare_in(composed, run_dir(composed, moment))
 
 
 def run_dir(composed: Composed, moment: datetime) -> RunDir:
@@ -35,6 +47,8 @@ class Looked:
     composed: Composed
     run: RunDir
     plan: LaunchPlan
+    data: list[dict[str, Any]]
+    """The reports of the data check."""
     note: str | None
     """Why it is planned for another cluster than the one found here."""
 
@@ -44,12 +58,12 @@ def look(composed: Composed, moment: datetime) -> Looked:
     run = RunDir(Path(composed.config.runs_dir).absolute() / composed.config.name)
     composed, note = for_plan(composed, gather(composed.config, composed.experiment, run))
     composed = settle_shape(composed, run)
-    run, plan = prepare(composed, moment)
-    return Looked(composed=composed, run=run, plan=plan, note=note)
+    one = prepare(composed, moment)
+    return Looked(composed=composed, run=one.run, plan=one.plan, data=one.data, note=note)
 
 
-def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
-    """The plan of a run in that folder, which can already exist."""
+def prepare_in(composed: Composed, run: RunDir) -> Prepared:
+    """The run in that folder, which can already exist."""
     if composed.config.hub.push is not None:
         from launcher.launching.push_target import check_push  # imported here: most runs push nothing
 
@@ -62,4 +76,6 @@ def prepare_in(composed: Composed, run: RunDir) -> LaunchPlan:
     plan = decide(composed.config, facts, plugins)
     check_plugins(composed.config, facts, plugins)
     check_place(composed.config, facts, plan)
-    return decide(composed.config, count(composed.config, facts), plugins)
+    data = check_data(composed.config)
+    plan = decide(composed.config, count(composed.config, facts, data), plugins)
+    return Prepared(run=run, plan=plan, data=data)

@@ -62,19 +62,20 @@ def resume(run: RunDir, overrides: list[str], tell: Callable[[Composed, Launched
     _check_state(run, composed)
     composed = settle_shape(composed, run)
     changes = _changes(run, composed)
-    plan = prepare_in(composed, run)
+    prepared = prepare_in(composed, run)
+    plan = prepared.plan
     check_data_is_same(run, plan.facts)
     check_fits(composed.config, plan)
     check_hub(composed.config, plan)
     check_repository(composed.config)
     check_packages(composed.config, plan)
-    print_warnings(composed, plan)
+    print_warnings(composed, plan, prepared.data)
     cluster = None if composed.config.dry_run else make_cluster(plan.cluster)
     before = read_code(run.code)
     frozen = freeze(composed.config, plan, composed.config_dir)
     plan = with_code(plan, frozen.of(run) if frozen else None)
     _tell_changed(before, frozen)
-    rewrite_run(run, plan, composed, changes, frozen)
+    rewrite_run(run, plan, composed, prepared.data, changes, frozen)
     run.together.unlink(missing_ok=True)  # a trial of a group continues with a job of its own
     return start(run, plan, cluster, lambda launched: tell(composed, launched))
 

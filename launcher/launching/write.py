@@ -15,7 +15,6 @@ from launcher.config import Config
 from launcher.errors import RunError
 from launcher.launching.changed_data import data_states
 from launcher.launching.composed import Composed
-from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import Frozen
 from launcher.launching.yaml_text import to_yaml
 from launcher.output import warn
@@ -30,10 +29,16 @@ if TYPE_CHECKING:  # most launches have no file of their own
     from launcher.launching.own_file.source import SourceFile
 
 
-def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen | None = None) -> bool:
+def write_run(
+    run: RunDir,
+    plan: LaunchPlan,
+    composed: Composed,
+    data: list[dict[str, Any]],
+    frozen: Frozen | None = None,
+) -> bool:
     """Creates the run dir with every file of the run; False, and nothing is written, if it already exists.
 
-    `frozen` is the code to keep with it, which the plan imports.
+    `data`: the reports of the data check. `frozen` is the code to keep with the run, which the plan imports.
     """
     texts = render(plan)  # before the folder, so that an error leaves no files
     _make_caches(plan, composed)
@@ -55,9 +60,9 @@ def write_run(run: RunDir, plan: LaunchPlan, composed: Composed, frozen: Frozen 
         (run.path / ".hydra").mkdir()
         if frozen:
             frozen.write(run)
-        _write(run, composed, texts)
-        data = data_states(plan.facts)
-        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster, data=data))
+        _write(run, composed, data, texts)
+        states = data_states(plan.facts)
+        run.note(Planned(attempt=0, experiment=plan.experiment, cluster=plan.cluster, data=states))
     except OSError:  # a full disk, for example: no incomplete run dir is left
         shutil.rmtree(run.path, ignore_errors=True)
         raise
@@ -130,7 +135,12 @@ def _texts(composed: Composed) -> tuple[str, str]:
 
 
 def rewrite_run(
-    run: RunDir, plan: LaunchPlan, composed: Composed, changes: dict[str, Any], frozen: Frozen | None
+    run: RunDir,
+    plan: LaunchPlan,
+    composed: Composed,
+    data: list[dict[str, Any]],
+    changes: dict[str, Any],
+    frozen: Frozen | None,
 ) -> None:
     """Writes the new plan into the same run dir; the files of the old one are kept under earlier/N.
 
@@ -147,9 +157,9 @@ def rewrite_run(
         frozen.write(run)
     else:
         run.code.unlink(missing_ok=True)
-    _write(run, composed, texts)
-    data = data_states(plan.facts)
-    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept), data=data))
+    _write(run, composed, data, texts)
+    states = data_states(plan.facts)
+    run.note(Replanned(attempt=run.attempts(), changes=changes, earlier=str(kept), data=states))
 
 
 def kept_files(sources: "Sequence[SourceFile]") -> dict[str, str]:
@@ -206,7 +216,7 @@ def _make_mount_points(plan: LaunchPlan, composed: Composed) -> None:
             ) from None
 
 
-def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:
+def _write(run: RunDir, composed: Composed, data: list[dict[str, Any]], texts: dict[str, str]) -> None:
     config, overrides = _texts(composed)
     write_text(run.overrides, overrides)
     if composed.config_dir:
@@ -217,4 +227,4 @@ def _write(run: RunDir, composed: Composed, texts: dict[str, str]) -> None:
         write_text(run.path / name, text)
     for name, text in texts.items():
         write_text(run.path / name, text)
-    write_text(run.data_check, json.dumps(check_data(composed.config), indent=2, ensure_ascii=False) + "\n")
+    write_text(run.data_check, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

@@ -13,6 +13,7 @@ from typing import Any
 
 from launcher.errors import NotAsPlanned
 from launcher.launching.compose import compose
+from launcher.launching.data_gate import check_data
 from launcher.launching.freeze.freeze import with_code
 from launcher.launching.write import write_run
 from launcher.plan.queue import with_notice_of_group
@@ -70,7 +71,7 @@ def write_trial(
                 f"trial {number} differs from the plan made when the sweep was submitted, because the launcher, conf/ or the "
                 "environment has changed since; python -m launcher sweep resume plans it again"
             )
-    write_run(run, with_code(plan, code), composed)
+    write_run(run, with_code(plan, code), composed, check_data(composed.config))
     if code:
         write_code(run.code, code)
     return run

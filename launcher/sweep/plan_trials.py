@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from launcher.config import Config
 from launcher.errors import ConfigError, LauncherError
 from launcher.hub import HubInputs
+from launcher.launching.data_gate import check_data
 from launcher.launching.explain import explain, one_line
 from launcher.launching.facts import count, gather
 from launcher.launching.folder_gate import check_folders
@@ -85,7 +86,7 @@ class Planner:
                 check_model_files(config)
                 check_machine(config, facts)
                 check_place(config, facts, decide(config, facts))
-                self._seen[key] = self._index(count(config, facts))
+                self._seen[key] = self._index(count(config, facts, check_data(config)))
             self._seen[quick] = self._seen[key]
         return self._seen[quick]
 

@@ -89,7 +89,8 @@ def test_a_run_finds_the_tokens_and_makes_none(typed, words: str):
     made = ahead(typed(words), workers=2)
     assert all(one["tokenized"] for one in made.sets)
     composed = compose(typed(words))[0]
-    run, plan = prepare(composed, datetime.now())
+    prepared = prepare(composed, datetime.now())
+    run, plan = prepared.run, prepared.plan
     run.path.mkdir(parents=True)
     config = composed.config
     make_rows(

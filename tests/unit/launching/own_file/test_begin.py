@@ -145,7 +145,7 @@ def test_what_init_writes_plans_at_once(folder, capsys, method: str):
     assert json.loads(capsys.readouterr().out)["method"] == method
     composed = compose(["--config", "my_run.yaml"])[0]
     assert composed.config.trainer.kind == method
-    _, plan = prepare(composed, datetime(2026, 1, 1))
+    plan = prepare(composed, datetime(2026, 1, 1)).plan
     assert (plan.topology.world_size, composed.config.data.eval_fraction) == (3, 0.05)
 
 
