@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from launcher.clusters._here import StartedHere
 from launcher.clusters.pure import Options
 from launcher.clusters.slurm.cluster import Slurm
-from launcher.clusters.slurm.environment import check_single
+from launcher.clusters.slurm.environment import check_single, node_count
 from launcher.errors import ClusterError, PlanError
 
 
@@ -33,7 +33,7 @@ class Allocation(StartedHere, Slurm):
         """Raises ClusterError outside of a job."""
         if self.job(environ) is None:
             raise ClusterError(
-                "cluster=allocation, but SLURM_JOB_ID is not set; start from salloc or sbatch "
+                "cluster=allocation, but this command is not in a job of Slurm; start it from salloc or sbatch "
                 "slurm/launch.sbatch, or use cluster=slurm"
             )
         check_single(environ)
@@ -45,7 +45,8 @@ class Allocation(StartedHere, Slurm):
 
     def check_room(self, nodes: int, spares: int, environ: Mapping[str, str]) -> None:
         """Raises PlanError if the allocation has fewer nodes than the run needs, including spares."""
-        have, number = int(environ.get("SLURM_JOB_NUM_NODES", "1")), environ.get("SLURM_JOB_ID")
+        have, job = node_count(environ), self.job(environ)
+        number = job.id if job else None
         if nodes + spares > have >= nodes:
             raise PlanError(
                 f"resources.nodes={nodes} and resources.spares={spares} are more than the {have} of allocation "

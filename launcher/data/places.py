@@ -133,10 +133,16 @@ def _inside(folder: str) -> str:
         return ""
     inside = sorted(Path(folder).iterdir(), key=lambda one: (not _TRAINING.match(one.name), one.name))
     below = (one for one in inside if one.is_dir() and not one.name.startswith("."))
-    found = next(
-        (one for one in below if any(suffix_of(str(file)) in SUFFIXES for file in one.iterdir())), None
-    )
+    found = next((one for one in below if _holds_data(one)), None)
     return f", such as {found}" if found else ""
+
+
+def _holds_data(folder: Path) -> bool:
+    """Whether a data file is in it; False if it cannot be read."""
+    try:
+        return any(suffix_of(str(file)) in SUFFIXES for file in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _name(file: str) -> str:

@@ -24,7 +24,7 @@ def check_trainer(config: Config) -> None:
         raise PlanError(
             f"trainer.max_steps={trainer.max_steps} must be above 0, or -1 to train num_train_epochs"
         )
-    if trainer.max_steps == -1 and not 0 < trainer.num_train_epochs < float("inf"):
+    if not 0 < trainer.num_train_epochs < float("inf"):
         raise PlanError(f"trainer.num_train_epochs={trainer.num_train_epochs} must be a number above 0")
     spike = trainer.loss_spike
     if spike is not None and not spike > 1:

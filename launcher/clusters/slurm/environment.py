@@ -25,6 +25,11 @@ def job(environ: Mapping[str, str]) -> Job | None:
     return Job(id=number, restart=restart) if number else None
 
 
+def node_count(environ: Mapping[str, str]) -> int:
+    """The number of nodes of the allocation."""
+    return int(environ.get("SLURM_JOB_NUM_NODES", "1"))
+
+
 def node_index(environ: Mapping[str, str]) -> int:
     """The index of this node in the step."""
     return int(environ.get("SLURM_NODEID", "0"))

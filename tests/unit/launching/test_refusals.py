@@ -251,7 +251,7 @@ def test_slurm_without_sbatch_is_refused(refusal):
 
 
 def test_an_allocation_outside_of_one_is_refused(refusal):
-    assert "SLURM_JOB_ID is not set" in refusal("+experiment=tiny", "cluster=allocation")
+    assert "is not in a job of Slurm" in refusal("+experiment=tiny", "cluster=allocation")
 
 
 def test_more_nodes_than_the_allocation_has_are_refused(refusal, monkeypatch: pytest.MonkeyPatch):

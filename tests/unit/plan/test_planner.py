@@ -332,9 +332,10 @@ def test_auto_on_the_smallest_micro_batch_says_what_it_cannot_choose(plan):
 
 
 @pytest.mark.parametrize("epochs", ["0", "-1", "inf", "nan"])
-def test_epochs_must_be_a_number_above_0(plan, epochs: str):
+@pytest.mark.parametrize("steps", [-1, 8])
+def test_epochs_must_be_a_number_above_0(plan, epochs: str, steps: int):
     with pytest.raises(PlanError, match=r"num_train_epochs=.* must be a number above 0"):
-        plan(*LORA_8B, f"trainer.num_train_epochs={epochs}")
+        plan(*LORA_8B, f"trainer.num_train_epochs={epochs}", f"trainer.max_steps={steps}")
 
 
 def test_auto_decides_alike_every_time(plan):

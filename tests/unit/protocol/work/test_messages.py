@@ -1,6 +1,5 @@
 """What a command and the process with the model tell each other."""
 
-import ast
 import inspect
 from typing import Any
 
@@ -113,16 +112,6 @@ def test_tokens_have_the_counts_that_are_declared_and_no_others(wrong: dict[str,
 def test_a_message_with_a_field_that_the_wire_uses_is_refused():
     with pytest.raises(AssertionError):
         kinds(ExportedModel)  # pyright: ignore[reportArgumentType]
-
-
-@pytest.mark.parametrize("module", [requests, chats, results, scores], ids=lambda module: module.__name__)
-def test_every_message_and_every_field_has_a_docstring(module: Any):
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            assert ast.get_docstring(node), node.name
-            for place, one in enumerate(node.body):
-                if isinstance(one, ast.AnnAssign):
-                    assert isinstance(node.body[place + 1], ast.Expr), f"{node.name}.{ast.unparse(one)}"
 
 
 def test_every_message_is_accepted_by_some_side():
