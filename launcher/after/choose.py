@@ -6,6 +6,7 @@ from launcher.checkpoint.folders import Broken, committed, look
 from launcher.checkpoint.manifest import folder_name
 from launcher.clusters.base import RunState
 from launcher.errors import RunError, UsageError
+from launcher.launching.model_files import check_weights
 from launcher.protocol.work.requests import ModelChoice
 from launcher.run import RunDir, find_run
 from launcher.run.owner import check_trusted
@@ -28,11 +29,12 @@ def holds_model(folder: Path) -> bool:
 
 
 def chosen_checkpoint(run: RunDir, wanted: str | None) -> Path | None:
-    """The folder of the requested step; None for the finished model, which must exist."""
+    """The folder of the requested step; None for the finished model, which must exist and be whole."""
     if wanted:
         return find_checkpoint(run, wanted)
     if not holds_model(run.export):
         raise RunError(_no_model(run))
+    check_weights(run.export)
     return None
 
 
@@ -84,11 +86,13 @@ def find_checkpoint(run: RunDir, wanted: str) -> Path:
 def choose_model(
     runs_dir: Path, name: str | None, *, checkpoint: str | None, base: bool, trust_run: bool
 ) -> ModelChoice:
-    """The model of a run or of an export; RunError if it has none, UsageError for weights that an export does not have."""
+    """The model of a run or of an export; RunError if it has none, ConfigError for an export whose weights are incomplete,
+    UsageError for weights that an export does not have."""
     folder = exported(name)
     if folder is not None:
         if base or checkpoint:
             raise UsageError(f"{folder} is an export; {'--base' if base else '--checkpoint'} needs a run")
+        check_weights(folder)
         return ModelChoice(run_dir="", folder=str(folder), checkpoint=None, base=False)
     run = find_run(runs_dir, name)
     check_trusted(run, trust_run)

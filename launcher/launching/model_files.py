@@ -1,9 +1,12 @@
 """Whether the folder of a model is complete: its weights, all their parts, and its tokenizer.
 
 A copy that was interrupted, or a clone without Git LFS, has a config.json, with which a plan can be made; the ranks would be
-the first to find what is missing. Only names, sizes and the first bytes of small files are looked at.
+the first to find what is missing. Names and sizes are looked at, and the headers of weights, but no weights are read.
 """
 
+import json
+import struct
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +31,8 @@ _TOKENIZERS = (
 _POINTER = b"version https://git-lfs"
 _LARGEST_POINTER = 1024
 """Bytes. Source: the specification of Git LFS: a pointer file is shorter."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes. Source: safetensors 0.8, MAX_HEADER_SIZE."""
 _AGAIN = "copy the folder again"
 
 
@@ -72,7 +77,8 @@ def incomplete_note(config: Config) -> list[str]:
 
 
 def check_contents(told: str, folder: Path, patterns: tuple[str, ...] = (*_ADAPTERS, "*.gguf")) -> None:
-    """ConfigError for a file of these in the folder that is empty or a Git LFS pointer; `told` begins the sentence."""
+    """ConfigError for a file of these in the folder that is empty, incomplete, or a Git LFS pointer; `told` begins the
+    sentence."""
     for file in _found(folder, patterns):
         if _is_pointer(file):
             raise ConfigError(
@@ -80,6 +86,13 @@ def check_contents(told: str, folder: Path, patterns: tuple[str, ...] = (*_ADAPT
             )
         if not file.stat().st_size:
             raise ConfigError(f"{told}: {file.name} is empty; {_AGAIN}")
+        if why := _damage(file):
+            raise ConfigError(f"{told}: {file.name} {why}; {_AGAIN}")
+
+
+def check_weights(folder: Path) -> None:
+    """As check_contents, for every file of weights in the folder of a model, an adapter or an export."""
+    check_contents(str(folder), folder, (*_WEIGHTS, *_ADAPTERS, "tokenizer.json"))
 
 
 def _missing(folder: Path, index: str) -> list[str]:
@@ -102,3 +115,47 @@ def _is_pointer(file: Path) -> bool:
             return content.read(len(_POINTER)) == _POINTER
     except OSError as error:
         raise ConfigError(f"{file} cannot be read ({error.strerror}); {_AGAIN}") from None
+
+
+def _damage(file: Path) -> str:
+    """What is wrong with a file of weights or a tokenizer, by its header and size; empty if nothing is."""
+    try:
+        if file.suffix == ".safetensors":
+            return _damage_of_safetensors(file)
+        if file.suffix == ".bin":
+            with file.open("rb") as content:
+                packed = (
+                    content.read(2) == b"PK"
+                )  # what torch.save writes; its older format has no end to look for
+            return (
+                "is incomplete: the end of its archive is missing"
+                if packed and not zipfile.is_zipfile(file)
+                else ""
+            )
+        if file.name == "tokenizer.json" and object_in(file) is None:
+            return "is not a JSON object"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return ""
+
+
+def _damage_of_safetensors(file: Path) -> str:
+    """As _damage. Source of the format: the safetensors README, "Format"."""
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        start = content.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LONGEST_HEADER + 1
+        if length > _LONGEST_HEADER:
+            return "is not a file of the safetensors format"
+        text = content.read(length)
+    try:
+        header = json.loads(text)
+        whole = max(
+            (entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0
+        )
+        needed = 8 + length + whole
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
+        if len(text) < length:
+            return f"is incomplete: it has {size:,} bytes, and its header alone has {length:,}"
+        return "has a header that is not of the safetensors format"
+    return "" if size == needed else f"has {size:,} bytes, and its header says {needed:,}"

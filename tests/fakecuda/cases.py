@@ -16,6 +16,7 @@ from launcher.plan.memory import GIB
 from launcher.plan.memory.fragments import segment_bytes
 from launcher.plugins.decide import read_run
 from launcher.run import RunDir
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
@@ -149,9 +150,8 @@ def plan(case: Case, folder: Path) -> tuple[Path, dict[str, float]]:
     model = folder / f"{case.model}_{shape['num_hidden_layers']}"
     if not model.exists():
         model.mkdir()
-        (model / "model.safetensors").write_text(
-            "none: the fake device makes models of their configuration alone"
-        )
+        # no weights: the fake device makes models of their configuration alone
+        (model / "model.safetensors").write_bytes(EMPTY_WEIGHTS)
         config = {
             **shape,
             "model_type": "llama",

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+EMPTY_WEIGHTS = (2).to_bytes(8, "little") + b"{}"
+"""A whole file of the safetensors format that holds no tensor."""
+
 
 def write_experts(folder: Path, *, seed: int) -> Path:
     """The folder of a tiny Mixtral: 2 blocks of 4 experts, of which each token visits 2."""

@@ -21,6 +21,7 @@ from launcher.plan.chat_format import fit_tokenizer
 from launcher.resources import resource_dir
 from launcher.train.data.tokens import repeat, tokenized
 from tests.support.runs import command, environment
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 TWO_TURNS = [
     {"role": "user", "content": "Hi"},
@@ -505,7 +506,7 @@ def test_a_rank_refuses_chats_for_a_model_without_a_chat_template_before_it_look
     (model / "config.json").write_text(
         json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
     )
-    (model / "model.safetensors").write_bytes(b"no weights at all")
+    (model / "model.safetensors").write_bytes(EMPTY_WEIGHTS)
     done = cli("+experiment=tiny", "dry_run=true", "model.init=pretrained", f"model.name_or_path={model}")
     assert done.returncode == 0, done.stderr
     (model / "chat_template.jinja").unlink()

@@ -10,10 +10,15 @@ from launcher.__main__ import main
 from launcher.config import Config
 from launcher.errors import ConfigError
 from launcher.launching.model_files import check_model_files, incomplete_note
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 INDEX = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}).encode()
-WHOLE = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}"}
+HEADER = b'{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}  '
+CUT = len(HEADER).to_bytes(8, "little") + HEADER + bytes(12)
+NO_HEADER = (2).to_bytes(8, "little") + b"[]"
+CUT_ARCHIVE = b"PK\x03\x04" + bytes(100)
+WHOLE = {"config.json": b"{}", "model.safetensors": EMPTY_WEIGHTS, "tokenizer.json": b"{}"}
 
 
 @pytest.fixture
@@ -40,6 +45,28 @@ PRETRAINED = "model.init=pretrained"
         ({"tokenizer.json": POINTER}, "tokenizer.json is a Git LFS pointer"),
         ({"model.safetensors": b""}, "model.safetensors is empty; copy the folder again"),
         (
+            {"model.safetensors": CUT},
+            "model.safetensors has 84 bytes, and its header says 88; copy the folder again",
+        ),
+        (
+            {"model.safetensors": CUT[:40]},
+            "model.safetensors is incomplete: it has 40 bytes, and its header alone has 64",
+        ),
+        ({"model.safetensors": b"PK"}, "model.safetensors is not a file of the safetensors format"),
+        (
+            {"model.safetensors": b"<html>no such page</html>"},
+            "model.safetensors is not a file of the safetensors format",
+        ),
+        (
+            {"model.safetensors": NO_HEADER},
+            "model.safetensors has a header that is not of the safetensors format",
+        ),
+        (
+            {"model.safetensors": None, "pytorch_model.bin": CUT_ARCHIVE},
+            "pytorch_model.bin is incomplete: the end of",
+        ),
+        ({"tokenizer.json": b'{"model":'}, "tokenizer.json is not a JSON object; copy the folder again"),
+        (
             {"model.safetensors": None, "model-1.safetensors": b"x", "model.safetensors.index.json": INDEX},
             "1 of the files that model.safetensors.index.json lists are missing, such as model-2.safetensors",
         ),
@@ -57,7 +84,7 @@ def test_a_folder_that_is_not_complete_is_refused_with_what_is_missing(check, ch
         WHOLE,
         {"pytorch_model.bin": b"x", "tokenizer.model": b"x"},
         {
-            "model-1.safetensors": b"x", "model-2.safetensors": b"x", "model.safetensors.index.json": INDEX,
+            "model-1.safetensors": EMPTY_WEIGHTS, "model-2.safetensors": EMPTY_WEIGHTS, "model.safetensors.index.json": INDEX,
             "vocab.json": b"{}",
         },
     ],
@@ -146,5 +173,5 @@ def test_a_plan_notes_why_a_launch_of_the_folder_is_refused(
     assert any(
         "a launch is refused: model.name_or_path=./model: model.safetensors is a Git" in one for one in notes
     )
-    (folder / "model" / "model.safetensors").write_bytes(b"weights")
+    (folder / "model" / "model.safetensors").write_bytes(EMPTY_WEIGHTS)
     assert incomplete_note(compose(*words[:3])) == []
