@@ -31,7 +31,7 @@ from launcher.sweep.derive import Deriver
 from launcher.sweep.expand import Axis, Value, grid, read_axes, search_lines
 from launcher.sweep.folder import SweepDir
 from launcher.sweep.plan_trials import Planner, derive_and_plan, plan_trials
-from launcher.sweep.settings import check_settings, first_report, is_setting, read_settings
+from launcher.sweep.settings import check_settings, first_report, is_setting, no_objective, read_settings
 from launcher.sweep.together.plan_groups import Member, TrialGroups, plan_groups, wants_groups
 from launcher.sweep.trials import Array, PlannedTrial, facts_line, make_arrays, with_longest_notice
 
@@ -158,6 +158,7 @@ def prepare_sweep(request: MultirunRequest, moment: datetime) -> PreparedSweep:
     for warning in (
         *what_it_trains(config, plan, default_data=first.uses_default_data),
         *replaceable(config),
+        *no_objective(settings, config),
         *data_warnings(check_data(config)),
     ):
         warn(warning)

@@ -12,6 +12,8 @@ from launcher.launching.compose import MultirunRequest
 from launcher.sweep.expand import Axis
 from launcher.sweep.study import check_installed
 
+_REPORT_IT = "set data.eval_path or data.eval_fraction, or sweep.objective=loss"
+
 
 def read_settings(request: MultirunRequest) -> SweepConfig:
     """The settings under sweep.*."""
@@ -51,17 +53,30 @@ def check_settings(settings: SweepConfig, config: Config, axes: Sequence[Axis]) 
             raise ConfigError(
                 f"sweep.sampler={settings.sampler.name} would never end; set sweep.trials, sweep.gpu_hours or sweep.deadline"
             )
-    evaluates = settings.objective.startswith("eval_")
     searches = settings.sampler is not Sampler.grid or settings.pruner is not Pruner.none
-    if searches and evaluates and not has_evaluation(config.data):
-        raise ConfigError(
-            f"sweep.objective={settings.objective} is never reported: data.eval_path is null; set it or data.eval_fraction, or "
-            "sweep.objective=loss"
-        )
-    if settings.pruner is not Pruner.none and evaluates and config.trainer.eval_steps is None:
+    if searches and (said := _unreported(settings, config)):
+        raise ConfigError(f"{said}; {_REPORT_IT}")
+    if (
+        settings.pruner is not Pruner.none
+        and settings.objective.startswith("eval_")
+        and config.trainer.eval_steps is None
+    ):
         raise ConfigError(
             f"sweep.pruner={settings.pruner.name} needs {settings.objective} during training; set trainer.eval_steps"
         )
+
+
+def no_objective(settings: SweepConfig, config: Config) -> list[str]:
+    """A warning if the trials of a grid never report the objective; empty otherwise."""
+    said = _unreported(settings, config)
+    return [f"{said}, so no trial is the best one; {_REPORT_IT}"] if said else []
+
+
+def _unreported(settings: SweepConfig, config: Config) -> str:
+    """Why no trial reports the objective; empty if they do."""
+    if not settings.objective.startswith("eval_") or has_evaluation(config.data):
+        return ""
+    return f"sweep.objective={settings.objective} is never reported: data.eval_path is null"
 
 
 def first_report(settings: SweepConfig, config: Config) -> int | None:

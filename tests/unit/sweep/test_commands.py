@@ -189,6 +189,14 @@ def test_a_search_needs_an_end_a_space_and_reports(cli):
         assert done.stderr.count("\n") == 1
 
 
+def test_a_grid_without_an_evaluation_says_that_no_trial_is_the_best(cli):
+    said = "warning: sweep.objective=eval_loss is never reported: data.eval_path is null, so no trial is the best one; "
+    without = cli(*GRID, "data.eval_path=null", "trainer.eval_steps=null", "dry_run=true")
+    assert (without.returncode, without.stderr.count(said)) == (0, 1), without.stderr
+    for more in (("sweep.objective=loss", "data.eval_path=null", "trainer.eval_steps=null"), ()):
+        assert said not in cli(*GRID, *more, "dry_run=true").stderr
+
+
 def test_a_grid_is_not_cut_to_a_number_of_trials(cli):
     done = cli(*GRID, "sweep.trials=2")
     assert done.returncode == 1
