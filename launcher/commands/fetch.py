@@ -10,7 +10,7 @@ from launcher.errors import Exit, RunError, UsageError
 from launcher.launching.compose import compose
 from launcher.launching.fetch import FetchedInputs, fetch_all
 from launcher.output import print_json, print_text, warn
-from launcher.remote.fetch import Brought, bring
+from launcher.remote.fetch import FetchedRun, bring
 from launcher.run import find_run
 from launcher.run.remote import RunElsewhere
 from launcher.units import gibibytes, plural, size
@@ -75,7 +75,7 @@ VERB = Verb(
     example="fetch +experiment=llama8b_lora\nfetch llama8b_lora",
     add=_add,
     run=_run,
-    prints={"": FetchedInputs, "with RUN": Brought},
+    prints={"": FetchedInputs, "with RUN": FetchedRun},
     group="launch",
     overrides=True,
     runs_dir=False,

@@ -13,7 +13,7 @@ from launcher.clusters.registry import find_cluster
 from launcher.look.disk import local_folders, measure
 from launcher.look.gpus import ask_torch, find_gpus, torch_version
 from launcher.look.job import read_request
-from launcher.look.network import MeetingServer, infiniband_gb_s, interfaces, meet
+from launcher.look.network import RendezvousServer, infiniband_gb_s, interfaces, meet
 from launcher.look.record import NodeRecord
 from launcher.supervise.preflight import raise_limits
 
@@ -31,14 +31,14 @@ def main(arguments: list[str]) -> int:
 def look(index: int, host: str, nodes: int, folder: Path) -> None:
     """Writes what this node has found."""
     own = interfaces()
-    meeting = MeetingServer(folder, nodes) if index == 0 and nodes > 1 else None
+    rendezvous = RendezvousServer(folder, nodes) if index == 0 and nodes > 1 else None
     gpus = find_gpus()
     record = NodeRecord(
         index=index, host=host, python=platform.python_version(), architecture=platform.machine(), torch=torch_version(),
         cores=len(os.sched_getaffinity(0)), ib_gb_s=infiniband_gb_s(), limits=raise_limits(), gpus=gpus, interfaces=own,
     )  # fmt: skip
-    if meeting is not None:
-        meeting.serve()
+    if rendezvous is not None:
+        rendezvous.serve()
     elif nodes > 1:
         record.name_of_first, record.links = meet(folder, own)
     if gpus is not None:

@@ -1,7 +1,7 @@
 """Interfaces of a node, and measurements between two nodes over each of them: whether they connect, how fast, and how far
 their clocks differ.
 
-Node 0 listens, and its meeting.json in the job's folder says where; the others connect to each of its addresses. That file,
+Node 0 listens, and its rendezvous.json in the job's folder says where; the others connect to each of its addresses. That file,
 which only this user can read, has a key, and a connection without the key is closed.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from launcher.look.record import Interface, Link
 from launcher.supervise.addresses import interface_addresses, is_loopback, why
 
-_MEETING = "meeting.json"
+_RENDEZVOUS = "rendezvous.json"
 _MEET_S = 60.0
 """Seconds within which node 0 must be found. They cover its start and the delay of the shared file system."""
 _CONNECT_S = 3.0
@@ -60,7 +60,7 @@ def infiniband_gb_s() -> float:
     return sum(rates)
 
 
-class MeetingServer:
+class RendezvousServer:
     """Node 0's part: answers until every other node has said that it is done."""
 
     def __init__(self, folder: Path, nodes: int) -> None:
@@ -77,10 +77,10 @@ class MeetingServer:
             "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
             "addresses": {one.name: one.addresses for one in interfaces()},
         }
-        temporary = folder / f"{_MEETING}.tmp"
+        temporary = folder / f"{_RENDEZVOUS}.tmp"
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps(where))
-        temporary.rename(folder / _MEETING)
+        temporary.rename(folder / _RENDEZVOUS)
 
     def serve(self) -> None:
         """Returns when all are done, or after a minute."""
@@ -129,7 +129,7 @@ def _where(folder: Path) -> dict[str, Any] | None:
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError):
             list(folder.iterdir())  # listing the folder makes NFS refresh its cache
-            return json.loads((folder / _MEETING).read_text())
+            return json.loads((folder / _RENDEZVOUS).read_text())
         time.sleep(0.1)
     return None
 

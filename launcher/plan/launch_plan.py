@@ -11,10 +11,10 @@ from launcher.plan.classes import Classes
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes
 from launcher.plan.length import RunLength
-from launcher.plan.meeting import Meeting
 from launcher.plan.memory import Adapter, Memory, Room
 from launcher.plan.memory.load import loads_once
 from launcher.plan.model import ModelFacts
+from launcher.plan.rendezvous import Rendezvous
 from launcher.plan.save import SavePlan
 from launcher.plan.time import StepTime
 from launcher.plan.topology import Batch, Topology
@@ -82,7 +82,7 @@ class LaunchPlan:
     """The job's options for the scheduler, by the scheduler's names; "" for a flag without a value."""
     step_options: tuple[str, ...]
     """Words for the command that starts node.sh on every node."""
-    meeting: Meeting
+    rendezvous: Rendezvous
     """How the processes of the job find each other."""
     env: Mapping[str, str]
     """Environment variables of the ranks."""

@@ -14,7 +14,6 @@ from launcher.plan.facts import Facts
 from launcher.plan.generation import make_generation
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.length import make_length, steps_of
-from launcher.plan.meeting import make_meeting
 from launcher.plan.model import ModelFacts, count_parameters
 from launcher.plan.mounts import check_mounts
 from launcher.plan.place import (
@@ -30,6 +29,7 @@ from launcher.plan.place import (
     simple_command,
 )
 from launcher.plan.positions import check_positions
+from launcher.plan.rendezvous import make_rendezvous
 from launcher.plan.topology import make_batch, make_topology
 from launcher.plan.trainer import check_trainer, trainer_args
 from launcher.strategies import Degrees, Strategy, StrategyInputs, make_strategy
@@ -130,7 +130,7 @@ def make_plan(config: Config, facts: Facts) -> LaunchPlan:
         accelerate=files.accelerate,
         job_options=place.job_options(request),
         step_options=place.step_options(request),
-        meeting=make_meeting(config.cluster),
+        rendezvous=make_rendezvous(config.cluster),
         env=environment(config, facts),
         modules=tuple(module_name(module) for module in config.cluster.modules),
         setup=tuple(simple_command(line) for line in config.cluster.setup),

@@ -14,8 +14,8 @@ from launcher.errors import PlanError
 from launcher.plan.allocator import allocator_variables
 from launcher.plan.facts import Facts
 from launcher.plan.generation import Generation, generation_nodes, gpus_of_a_node
-from launcher.plan.meeting import check_decided, named_interface
 from launcher.plan.mounts import mounts_of
+from launcher.plan.rendezvous import check_decided, named_interface
 from launcher.plan.topology import Topology
 from launcher.trackers.registry import TRACKERS
 

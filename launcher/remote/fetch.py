@@ -24,7 +24,7 @@ _LARGE = ("checkpoints", "code")
 """Folders of a run dir that are not results: what a resume reads, and the archives of its code."""
 
 
-class Brought(TypedDict):
+class FetchedRun(TypedDict):
     """The files of a run that were brought here from a cluster."""
 
     run: str
@@ -59,7 +59,7 @@ class _Wanted:
         return self.part.stat().st_size if self.part.is_file() else 0
 
 
-def bring(away: RunElsewhere, *, checkpoints: bool) -> Brought:
+def bring(away: RunElsewhere, *, checkpoints: bool) -> FetchedRun:
     """What was fetched into the folder that stands for the run. An interrupted transfer continues where it ended; a file that
     is newer here stays. ClusterError if the connection is lost, or a file is damaged in transfer."""
     remote, folder = away.remote, away.folder

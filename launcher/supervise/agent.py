@@ -85,7 +85,7 @@ class Agent:
         """Whether the cluster keeps the job when its batch host is lost."""
         self.succeeds = self.outlives and job is not None and job.index is None
         """Whether another supervisor can lead the job; a task of an array belongs to its sweep's worker."""
-        self.named_interface = bool(plan["meeting"]["interface"])
+        self.named_interface = bool(plan["rendezvous"]["interface"])
         self.log = open_log(run, os.environ.get(environment.JOB, "hand"), self.host)
         # before anything that waits, because a run's first step waits for what its warm process imports
         self.ranks = NodeRanks(run, plan, self.host, self.log, self._send)

@@ -25,7 +25,7 @@ def start_by_hand(run: RunDir) -> int:
     topology, cluster = plan["topology"], find_cluster(str(plan["cluster"]))
     nodes, here = int(topology["nodes"]), int(topology["gpus_per_node"])
     index = cluster.node_index(os.environ) if nodes > 1 else 0
-    ports = plan["meeting"]["ports"]
+    ports = plan["rendezvous"]["ports"]
     address, port = _meeting_point(nodes, tuple(ports) if ports else None)
     listener = None
     if index == 0:

@@ -63,7 +63,7 @@ class NodePool:
         self._adopts = adopts
         self._key = read_key(run) if adopts else write_key(run)
         self.nodes = Nodes(
-            plan.meeting,
+            plan.rendezvous,
             self._key,
             plan.nodes + plan.spares,
             alone=find_cluster(plan.cluster).one_machine,
@@ -128,7 +128,7 @@ class NodePool:
                 )
             if self._step.poll() is not None:
                 return self._step_failed(self._step.returncode)
-            limit = self.plan.meeting.start_timeout_s
+            limit = self.plan.rendezvous.start_timeout_s
             if time.monotonic() > self._begun + limit:
                 if len(self.nodes.there()) >= self.plan.nodes:
                     break

@@ -33,10 +33,10 @@ class NodeRanks:
     ) -> None:
         """Starts the warm process. `log`: a file descriptor for what it says; `send`: to the leader."""
         self._run, self._host, self._send = run, host, send
-        topology, meeting = plan["topology"], plan["meeting"]
+        topology, rendezvous = plan["topology"], plan["rendezvous"]
         self._here = int(topology["gpus_per_node"])
-        self.ports: tuple[int, int] | None = tuple(meeting["ports"]) if meeting["ports"] else None
-        self._named_network = bool(meeting["host_suffix"])
+        self.ports: tuple[int, int] | None = tuple(rendezvous["ports"]) if rendezvous["ports"] else None
+        self._named_network = bool(rendezvous["host_suffix"])
         """Whether the configuration chooses the network by a suffix of the hosts' names (cluster.host_suffix)."""
         self._heartbeat_s = heartbeat_s(int(topology["nodes"]))
         nccl = nccl_variables(os.environ) if plan["device"] == "cuda" else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from launcher import environment
-from launcher.plan.meeting import Meeting
+from launcher.plan.rendezvous import Rendezvous
 from launcher.ports import bind, choose_port
 from launcher.protocol.codec import Message, ProtocolError, encode
 from launcher.protocol.to_agent import Ping
@@ -64,12 +64,12 @@ class Node:
 class Nodes:
     """All nodes of the job. The cost of a poll grows with the nodes that have said something, and not with all of them."""
 
-    def __init__(self, meeting: Meeting, key: bytes, most: int, *, alone: bool) -> None:
+    def __init__(self, rendezvous: Rendezvous, key: bytes, most: int, *, alone: bool) -> None:
         """`most`: how many agents there can be. `alone`: whether all are on this machine; then no other host can reach it."""
-        self.meeting, self._alone = meeting, alone
-        own = "127.0.0.1" if alone else address_of(meeting.interface) if meeting.interface else ""
+        self.rendezvous, self._alone = rendezvous, alone
+        own = "127.0.0.1" if alone else address_of(rendezvous.interface) if rendezvous.interface else ""
         raise_open_files(_OPEN_FILES + _FILES_PER_NODE * most)
-        listener = bind(choose_port(meeting.ports), own)
+        listener = bind(choose_port(rendezvous.ports), own)
         listener.setblocking(False)
         self.port: int = listener.getsockname()[1]
         self.by_index: dict[int, Node] = {}
@@ -90,7 +90,7 @@ class Nodes:
         known = (
             ["127.0.0.1"]
             if self._alone
-            else candidates(host, self.meeting.host_suffix, self.meeting.interface)
+            else candidates(host, self.rendezvous.host_suffix, self.rendezvous.interface)
         )
         return {environment.SUPERVISOR: join(known, self.port)}
 

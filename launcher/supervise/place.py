@@ -95,10 +95,10 @@ class Place:
 
     def address(self) -> str:
         """The address of the first node, where the ranks meet if no supervisor leads the nodes."""
-        meeting = self.plan.meeting
-        if meeting.interface:
-            return address_of(meeting.interface)
-        return f"{self.cluster.first_host(os.environ)}{meeting.host_suffix}"
+        rendezvous = self.plan.rendezvous
+        if rendezvous.interface:
+            return address_of(rendezvous.interface)
+        return f"{self.cluster.first_host(os.environ)}{rendezvous.host_suffix}"
 
     def explain_signal(self, number: int) -> tuple[StopReason, float]:
         """Why a signal came, and how many seconds remain."""

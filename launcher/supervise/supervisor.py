@@ -156,12 +156,12 @@ class Supervisor:
         """An attempt whose ranks another program starts (rank_starter=accelerate): only its exit code is known."""
         code: int = Exit.PORT_TAKEN
         for _ in range(_PORT_TRIES):
-            meeting = {
+            rendezvous = {
                 environment.MASTER_ADDR: self.place.address(),
-                environment.MASTER_PORT: str(choose_port(self.plan.meeting.ports)),
+                environment.MASTER_PORT: str(choose_port(self.plan.rendezvous.ports)),
             }
             own = {environment.JOB: self.place.job_id, environment.LEASE: self.lease.nonce}
-            child = self.place.start_nodes(None, {**own, **meeting, environment.ATTEMPT: str(number)})
+            child = self.place.start_nodes(None, {**own, **rendezvous, environment.ATTEMPT: str(number)})
             code = wait_for_all([child], self.stopped)
             if code != Exit.PORT_TAKEN:
                 break

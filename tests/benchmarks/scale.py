@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from launcher.config import ClusterConfig
-from launcher.plan.meeting import make_meeting
+from launcher.plan.rendezvous import make_rendezvous
 from launcher.run import RunDir
 from launcher.supervise.attempt_runner import AttemptRunner
 from launcher.supervise.handshake import read_key
@@ -107,7 +107,7 @@ class Job:
         plan: Any = SimpleNamespace(
             topology=SimpleNamespace(nodes=nodes, gpus_per_node=RANKS, world_size=nodes * RANKS), spares=0,
             nodes=nodes, generation=None,
-            cluster="slurm", hang_timeout_s=60.0, save=None, meeting=make_meeting(ClusterConfig()),
+            cluster="slurm", hang_timeout_s=60.0, save=None, rendezvous=make_rendezvous(ClusterConfig()),
         )  # fmt: skip
         stopped: Any = SimpleNamespace(signal=None, again=False)
         lease: Any = SimpleNamespace(lost=False, nonce="a")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from launcher.config import ClusterConfig
-from launcher.plan.meeting import make_meeting
+from launcher.plan.rendezvous import make_rendezvous
 from launcher.protocol.codec import ProtocolError, decode, encode
 from launcher.protocol.handshake import FROM_AGENT, FROM_SUPERVISOR, Challenge, Proof, Welcome
 from launcher.protocol.ranks import FROM_RANK, FROM_WARM, TO_RANK, TO_WARM
@@ -51,7 +51,7 @@ PAYLOADS = [
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    nodes = Nodes(make_meeting(ClusterConfig()), KEY, 2, alone=True)
+    nodes = Nodes(make_rendezvous(ClusterConfig()), KEY, 2, alone=True)
     yield nodes
     nodes.drop()
     nodes.close()

@@ -85,7 +85,7 @@ def _service(parts: Parts) -> GenerationService | None:
         raise ConfigError(
             "generation.mode=server needs the supervisor of a job, which starts the server; start the run by its job.sbatch"
         )
-    return GenerationService(generation, parts.heartbeat, parts.config.seed, parts.plan.meeting.ports)
+    return GenerationService(generation, parts.heartbeat, parts.config.seed, parts.plan.rendezvous.ports)
 
 
 def _rewards(parts: Parts) -> Rewards | None:

@@ -17,7 +17,7 @@ from launcher.look.disk import measure
 from launcher.look.findings import findings_of
 from launcher.look.gpus import find_gpus
 from launcher.look.job import JobRequest, run_job, write_job
-from launcher.look.network import MeetingServer, interfaces, meet
+from launcher.look.network import RendezvousServer, interfaces, meet
 from launcher.look.record import Disk, Gpus, Interface, Link, NodeRecord, read_records
 from tests.unit.look.answers import ROCM, SMI
 
@@ -98,11 +98,11 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path):
 
 def test_two_nodes_meet_over_each_interface_that_both_have(tmp_path: Path):
     own = interfaces() or [Interface(name="lo", addresses=["127.0.0.1"], fast=False, speed_gb_s=None)]
-    meeting = MeetingServer(tmp_path, 2)
-    where = json.loads((tmp_path / "meeting.json").read_text())
+    rendezvous = RendezvousServer(tmp_path, 2)
+    where = json.loads((tmp_path / "rendezvous.json").read_text())
     where["addresses"] = {one.name: one.addresses for one in own}
-    (tmp_path / "meeting.json").write_text(json.dumps(where))
-    served = threading.Thread(target=meeting.serve)
+    (tmp_path / "rendezvous.json").write_text(json.dumps(where))
+    served = threading.Thread(target=rendezvous.serve)
     served.start()
     name, links = meet(
         tmp_path, [*own, Interface(name="ib9", addresses=["1.1.1.1"], fast=True, speed_gb_s=None)]
@@ -112,7 +112,7 @@ def test_two_nodes_meet_over_each_interface_that_both_have(tmp_path: Path):
     assert [link.interface for link in links] == [one.name for one in own]
     assert all(link.gb_s for link in links), links
     assert all(link.clock_s is not None and abs(link.clock_s) < 1 for link in links), links
-    assert (tmp_path / "meeting.json").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "rendezvous.json").stat().st_mode & 0o077 == 0
 
 
 def test_a_folder_has_its_speeds_and_one_that_cannot_be_written_has_no_speeds(tmp_path: Path):

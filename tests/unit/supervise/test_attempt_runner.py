@@ -10,7 +10,7 @@ import pytest
 
 from launcher.config import ClusterConfig
 from launcher.errors import Exit
-from launcher.plan.meeting import make_meeting
+from launcher.plan.rendezvous import make_rendezvous
 from launcher.protocol.codec import Message
 from launcher.protocol.to_agent import StartRanks
 from launcher.protocol.to_supervisor import NodeFacts, PortOpened, RanksEnded, RankState, StacksDumped
@@ -27,7 +27,7 @@ from launcher.timeouts import AGENT_QUIET_S
 PLAN: Any = SimpleNamespace(
     topology=SimpleNamespace(nodes=2, gpus_per_node=1, world_size=2), nodes=2, spares=0, cluster="slurm",
     generation=None, hang_timeout_s=60.0,
-    save=SimpleNamespace(timeout_s=600), meeting=make_meeting(ClusterConfig()),
+    save=SimpleNamespace(timeout_s=600), rendezvous=make_rendezvous(ClusterConfig()),
 )  # fmt: skip
 STEPPING = RankState("step", 5, 0.1, None, 0.0)
 FACTS = NodeFacts(time=0.0, disk=0, memory=0, problems=())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from launcher.config import ClusterConfig
-from launcher.plan.meeting import make_meeting
+from launcher.plan.rendezvous import make_rendezvous
 from launcher.protocol.codec import encode
 from launcher.protocol.to_supervisor import Hello, NodeFacts, NodeHeartbeat, PortOpened, RankState
 from launcher.supervise.connection import Connection
@@ -21,7 +21,7 @@ FACTS = NodeFacts(time=0.0, disk=1, memory=1, problems=())
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    nodes = Nodes(make_meeting(ClusterConfig()), KEY, 2, alone=True)
+    nodes = Nodes(make_rendezvous(ClusterConfig()), KEY, 2, alone=True)
     yield nodes
     nodes.drop()
     nodes.close()

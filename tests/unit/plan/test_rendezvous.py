@@ -30,10 +30,10 @@ def test_an_invalid_value_is_refused_with_its_key(plan, override: str, says: str
 
 
 def test_a_container_gives_the_nodes_time_to_import_its_image(plan):
-    assert plan("+experiment=tiny").meeting.start_timeout_s == 300
+    assert plan("+experiment=tiny").rendezvous.start_timeout_s == 300
     container = ("cluster.container.runtime=pyxis", "cluster.container.image='nvcr.io#nvidia/x:1'")
-    assert plan("+experiment=tiny", *container).meeting.start_timeout_s == 3600
-    assert plan("+experiment=tiny", *container, "cluster.start_timeout_s=20").meeting.start_timeout_s == 20
+    assert plan("+experiment=tiny", *container).rendezvous.start_timeout_s == 3600
+    assert plan("+experiment=tiny", *container, "cluster.start_timeout_s=20").rendezvous.start_timeout_s == 20
 
 
 def test_a_named_interface_is_that_of_nccl_and_gloo_unless_the_site_sets_them(plan):
@@ -41,4 +41,4 @@ def test_a_named_interface_is_that_of_nccl_and_gloo_unless_the_site_sets_them(pl
     assert (env["GLOO_SOCKET_IFNAME"], env["NCCL_SOCKET_IFNAME"]) == ("ib0", "ib")
     for none in ((), ("cluster.interface=auto",)):
         made = plan("+experiment=tiny", *none)
-        assert "GLOO_SOCKET_IFNAME" not in made.env and made.meeting.interface is None
+        assert "GLOO_SOCKET_IFNAME" not in made.env and made.rendezvous.interface is None

@@ -32,7 +32,7 @@ _FEWEST_PORTS = 16
 
 
 @frozen_dataclass
-class Meeting:
+class Rendezvous:
     """How the processes of a job find each other."""
 
     host_suffix: str
@@ -61,8 +61,8 @@ def check_decided(env: Mapping[str, str]) -> None:
             )
 
 
-def make_meeting(cluster: ClusterConfig) -> Meeting:
-    """The meeting by the cluster's keys; PlanError for an invalid one."""
+def make_rendezvous(cluster: ClusterConfig) -> Rendezvous:
+    """The rendezvous by the cluster's keys; PlanError for an invalid one."""
     if not _SUFFIX.fullmatch(cluster.host_suffix):
         raise PlanError(
             f"cluster.host_suffix={cluster.host_suffix!r} is not the end of a host name; use letters, digits, '.', '-' and '_'"
@@ -77,7 +77,7 @@ def make_meeting(cluster: ClusterConfig) -> Meeting:
         raise PlanError(
             f"cluster.start_timeout_s={timeout:g} must be a number of seconds above 0, or null for the default"
         )
-    return Meeting(
+    return Rendezvous(
         host_suffix=cluster.host_suffix,
         interface=named_interface(cluster),
         ports=_ports(cluster.ports),
