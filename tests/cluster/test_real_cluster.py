@@ -39,7 +39,7 @@ def two_nodes(
 ) -> dict[str, Finished]:
     """Every strategy on two nodes that is tested, submitted together; Slurm runs two at a time."""
     folder = tmp_path_factory.mktemp("two")
-    strategies = ("ddp", "zero2", "zero3", "fsdp2") if pytestconfig.getoption("--long") else ("ddp", "zero3")
+    strategies = ("ddp", "zero2", "zero3", "fsdp2") if pytestconfig.getoption("--long") else ("zero3",)
     runs = {
         name: lab.launch(folder, f"cache_dir={cache}", f"strategy={name}", f"name={name}", *TWO_NODES)
         for name in strategies
@@ -52,7 +52,7 @@ def two_nodes(
 @pytest.mark.parametrize(
     "strategy",
     [
-        "ddp",
+        pytest.param("ddp", marks=pytest.mark.long),
         pytest.param("zero2", marks=pytest.mark.long),
         "zero3",
         pytest.param("fsdp2", marks=pytest.mark.long),
@@ -70,7 +70,7 @@ def test_two_nodes_begin_with_the_loss_of_one_rank(two_nodes, one_rank, strategy
 
 
 def test_status_list_and_logs_agree_with_the_run(lab, two_nodes):
-    run = two_nodes["ddp"]
+    run = two_nodes["zero3"]
     status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
     assert status["state"] == "finished"
     assert (status["attempts"], status["step"], status["total_steps"]) == (1, 8, 8)
@@ -122,6 +122,7 @@ def test_a_job_gets_nothing_of_the_shell_and_the_step_in_which_it_was_submitted(
     assert len(run.losses) == 2
 
 
+@pytest.mark.long
 def test_nodes_meet_without_names_in_dns_and_with_their_own_name_at_127_0_1_1(lab, submitted):
     """As Debian writes /etc/hosts, and as on clusters whose Slurm knows the addresses alone."""
     for number in range(1, 5):
@@ -202,7 +203,10 @@ def test_a_step_that_cannot_start_stops_the_run_with_sruns_own_words(lab, submit
     assert len(run.events("started")) == 1
 
 
-def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
+@pytest.mark.parametrize(
+    "how", ["sbatch job.sbatch", pytest.param("salloc --nodes=1 bash job.sbatch", marks=pytest.mark.long)]
+)
+def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank, how: str):
     overrides = (
         "+experiment=tiny",
         "cluster=slurm",
@@ -211,12 +215,11 @@ def test_the_generated_files_run_by_hand(lab, cache, tmp_path, one_rank):
         "dry_run=true",
         "--json",
     )
-    for how in ("sbatch job.sbatch", "salloc --nodes=1 bash job.sbatch"):
-        done = lab.run(*command(*overrides), cwd=tmp_path)
-        run = Finished(Path(json.loads(done.stdout)["run_dir"]))
-        lab.run(*how.split(), cwd=run.path)
-        lab.wait(run, "finished")
-        assert run.losses == pytest.approx(one_rank.losses, abs=1e-5)
+    done = lab.run(*command(*overrides), cwd=tmp_path)
+    run = Finished(Path(json.loads(done.stdout)["run_dir"]))
+    lab.run(*how.split(), cwd=run.path)
+    lab.wait(run, "finished")
+    assert run.losses == pytest.approx(one_rank.losses, abs=1e-5)
 
 
 @pytest.mark.long

@@ -223,6 +223,7 @@ def test_a_crash_at_every_start_stops_the_run_for_good(lab, start):
     until(lambda: lab.state(run) == "failed")
 
 
+@pytest.mark.long
 def test_a_preempted_run_saves_shuts_down_and_continues(lab, start, whole, folder):
     run = start("+cluster.sbatch.partition=low")
     high = lab.run(

@@ -124,6 +124,7 @@ def test_packing_trains_on_fewer_longer_sequences(trained):
     assert run.losses[-1] < run.losses[0]
 
 
+@pytest.mark.long
 def test_a_killed_run_continues_from_the_newest_committed_checkpoint(trained, tmp_path, cache):
     straight = trained("trainer.max_steps=24", "plugins.sharded_checkpoint.save_steps=4")
     arguments = command(

@@ -34,6 +34,7 @@ def test_several_ranks_train_what_one_rank_trains(bench: Bench, case: Case):
     assert found.met, found
 
 
+@pytest.mark.long
 def test_a_killed_run_continues_when_two_ranks_share_sequences_and_when_they_no_longer_do(
     warm, straight, cache, tmp_path
 ):
