@@ -40,10 +40,13 @@ class NextLeader:
         what a supervisor says that this agent starts."""
         self.run, self.first, self.index, self._log = run, first, index, log
         self._candidate: subprocess.Popen[bytes] | None = None
+        self._term, self._since = 0, 0.0
+        """The newest term of the job at the last search, and when the first search for a later one began."""
 
     def find(self, signs: Signs, *, closed: bool, poll: Callable[[], None]) -> Connection | None:
-        """A connection to the supervisor that leads or wants to; None once the job is over or none was found in time.
+        """A connection to the supervisor that leads or wants to; None once the job is over, or if none has led in time.
 
+        One that wants to lead and gets too few agents gives up, and the agent searches again in what is left of that time.
         `signs`: what was seen of the one that is lost; `closed`: whether its connection ended, in place of its host's silence.
         `poll` is called repeatedly.
         """
@@ -51,7 +54,9 @@ class NextLeader:
         lost = read_leader(self.run, self.first)
         term = newest_term(self.run, self.first, lost.term if lost and lost.claimed else 1)
         turn = begun + turn_s(self.index, lost.index if lost else 0, closed=closed)
-        while (moment := time.monotonic()) < begun + SUCCESSION_S:
+        if term != self._term:
+            self._term, self._since = term, begun
+        while (moment := time.monotonic()) < self._since + SUCCESSION_S:
             poll()
             if holder_of(self.run) != self.first:
                 return None

@@ -10,6 +10,7 @@ from launcher.clusters.base import Cluster
 from launcher.clusters.job import Job, JobRecord
 from launcher.clusters.submission import submitted
 from launcher.errors import ClusterError
+from launcher.output import say
 from launcher.run import RunDir
 from launcher.run.events.supervisor import Requeued
 from launcher.run.history import HistoryReader
@@ -17,8 +18,12 @@ from launcher.run.insurance import is_insured
 from launcher.run.totals import Standing, standing
 from launcher.supervise.hosts import note_faults
 from launcher.supervise.insurance import set_aside_odd
+from launcher.supervise.lease import newest_heartbeat
+from launcher.timeouts import LEASE_HEARTBEAT_S
 
 _ASK_S = 5.0
+_LED_S = 3 * LEASE_HEARTBEAT_S
+"""Seconds in which a supervisor that leads the job shows that it does."""
 _LET_S = 60.0
 """Seconds for which a supervisor may take to end the job, once it has written that it will."""
 _SILENT_S = 45.0
@@ -26,11 +31,18 @@ _SILENT_S = 45.0
 
 
 def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
-    """Returns once the job is over or queued again, or the cluster does not answer. It waits until the cluster has noticed that
-    the batch host is lost. `index` is the index of this node: of several nodes, the first queues the job again."""
+    """Returns once the job is over or queued again, another node leads it, or the cluster does not answer.
+
+    It waits until the cluster has noticed that the batch host is lost. `index` is the index of this node: of several nodes, the
+    first queues the job again.
+    """
     cluster, waited, begun = cluster.with_timeout(_ASK_S), False, time.monotonic()
-    heard = begun
+    heard, heartbeat = begun, newest_heartbeat(run)
     while True:
+        if (now := newest_heartbeat(run)) != heartbeat and None not in (now, heartbeat):
+            say("another node leads the job, which this one does not reach")
+            return
+        heartbeat = now
         record = cluster.record(job.id)
         if record:
             heard = time.monotonic()
@@ -43,7 +55,7 @@ def queue_again(run: RunDir, cluster: Cluster, job: Job, index: int) -> None:
             if waited:
                 break
             waited = True
-            time.sleep(index)
+            time.sleep(_LED_S + index)
             continue
         time.sleep(_ASK_S)
     note_faults([record.batch_host], "lost", run.name)
