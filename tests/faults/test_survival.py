@@ -484,14 +484,27 @@ def test_a_batch_host_that_boots_before_slurm_has_missed_it_ends_the_job_and_the
 
 
 @pytest.mark.long
-def test_the_last_leader_that_dies_with_its_host_leaves_the_run_to_the_insurance(lab, start, whole):
-    run, waiting = insured(lab, start)
-    job = lab.job(run)
-    lab("crash", run.events("led")[0]["host"])
-    until(lambda: [one["job_id"] for one in run.events("started")][-1] == waiting, 300)
+@pytest.mark.parametrize("with_insurance", [True, False])
+def test_the_last_leader_that_dies_with_its_host_gives_the_run_back_to_the_queue(
+    lab, start, whole, with_insurance: bool
+):
+    """Of three nodes one is left, which is too few to lead. The lab has no three nodes until the dead ones boot."""
+    run = start("resources.spares=1", f"cluster.insurance={str(with_insurance).lower()}")
+    job, first = lab.job(run), lab.hosts(run)[0]
+    (run.path / "fault.py").write_text(SLOWLY)
+    lab("crash", first)
+    until(lambda: bool(run.events("insured" if with_insurance else "resumed")), 90)
+    second = run.events("led")[0]["host"]
+    lab("crash", second)
+    until(lambda: bool(run.events("requeued")), 240)
+    for host in (first, second):
+        lab("boot", host)
     (run.path / "fault.py").unlink(missing_ok=True)
+    until(lambda: len(run.events("started")) == 3, 240)
     check_finished(lab, run, whole)
-    assert [event["job_id"] for event in run.events("submitted")] == [job, waiting]
+    waiting = [event["job_id"] for event in run.events("insured")]
+    assert [event["job_id"] for event in run.events("submitted")] == [job, *waiting]
+    assert run.events("started")[-1]["job_id"] == (waiting or [job])[0]
 
 
 @pytest.mark.long
