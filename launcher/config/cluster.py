@@ -122,11 +122,10 @@ class ClusterConfig:
     node_cache: Optional[str] = None  # noqa: UP045
     """Folder on each node's own disk, such as /tmp or $SLURM_TMPDIR (variables are the node's), into which one process of a
     node copies the model and the tokens once, and from which all its ranks read them. It must exist; null copies nothing."""
-    insurance: bool = False
+    insurance: bool = True
     """Whether a run whose job has lost its batch host queues a job behind that one, which continues the run if Slurm ends it
-    before the run is over, and is cancelled otherwise. Off by default: it is not yet tested with every fault, and some sites
-    count jobs that only wait. It concerns runs on several nodes that save checkpoints, as Slurm jobs of their own; others
-    ignore it."""
+    before the run is over, and is cancelled otherwise. Choose false where jobs that only wait count against a limit. It
+    concerns runs on several nodes that save checkpoints, as Slurm jobs of their own; others ignore it."""
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables for the ranks. Never put secrets here: they are inherited from your own environment."""
     modules: list[str] = field(default_factory=list[str])

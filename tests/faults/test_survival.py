@@ -390,14 +390,13 @@ def test_a_batch_host_that_is_cut_off_loses_the_lead_and_comes_back_without_writ
     until(lambda: lab.state(run) == "finished", 60)
 
 
-INSURED = "cluster.insurance=true"
 SLOWLY = "import time; time.sleep(0.2)"
 """Code for each step, so that the run is not over before its insurance is there."""
 
 
 def insured(lab: Lab, start: Callable[..., Finished], *overrides: str) -> tuple[Finished, str]:
     """A run whose batch host is dead, and the job that waits as its insurance."""
-    run = start("resources.spares=1", INSURED, *overrides)
+    run = start("resources.spares=1", *overrides)
     lose_batch_host(lab, run, "crash")
     return run, run.events("insured")[0]["job_id"]
 
@@ -450,7 +449,7 @@ def test_a_second_lost_leader_finds_the_insurance_of_the_first(lab, start, whole
 def test_a_batch_host_that_is_back_with_its_script_dead_ends_the_job_and_the_insurance_goes_on(
     lab, start, whole
 ):
-    run = start("resources.spares=1", INSURED)
+    run = start("resources.spares=1")
     job, host = lab.job(run), lab.hosts(run)[0]
     lose_batch_host(lab, run, "unplug")
     waiting = run.events("insured")[0]["job_id"]
@@ -470,7 +469,7 @@ def test_a_batch_host_that_boots_before_slurm_has_missed_it_ends_the_job_and_the
     lab, start, whole
 ):
     """Without requeueing: else Slurm queues the same job again, and the insurance waits behind it."""
-    run = start("resources.spares=1", INSURED, "+cluster.sbatch.no-requeue=true")
+    run = start("resources.spares=1", "+cluster.sbatch.no-requeue=true")
     job, host = lab.job(run), lab.hosts(run)[0]
     lose_batch_host(lab, run, "crash")
     waiting = run.events("insured")[0]["job_id"]
