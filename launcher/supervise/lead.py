@@ -23,8 +23,8 @@ from launcher.supervise.supervisor import Supervisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """What a supervisor needs before it starts an attempt."""
+class LeaderParts:
+    """What a supervisor has before it starts an attempt."""
 
     decided: Decided
     place: Place
@@ -45,7 +45,7 @@ class Prepared:
 
 def prepare(
     run: SteadyRun, stopped: StopSignal, first: str, *, adopts: bool, batch: bool, kept: bool = False
-) -> Prepared:
+) -> LeaderParts:
     """What this supervisor needs before it starts an attempt.
 
     `first`: the nonce of the job's first supervisor. `adopts`: whether it takes over the agents of an earlier supervisor. Only
@@ -62,10 +62,10 @@ def prepare(
         start = partial(place.start_nodes, more=more, outlives=kept) if batch else None
         pool = NodePool(run, plan, stopped, start, adopts=adopts)
     before = earlier.host if earlier and earlier.claimed else ""
-    return Prepared(decided=decided, place=place, pool=pool, batch=batch, before=before)
+    return LeaderParts(decided=decided, place=place, pool=pool, batch=batch, before=before)
 
 
-def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, prepared: Prepared) -> int:
+def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, prepared: LeaderParts) -> int:
     """The exit code of the job. Fenced once another supervisor has taken the lease."""
     decided, place, pool = prepared.decided, prepared.place, prepared.pool
     plan = decided.plan

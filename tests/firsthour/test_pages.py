@@ -14,6 +14,7 @@ from launcher.__main__ import main
 from tests.firsthour.typed import Typed, read_indented
 from tests.firsthour.words import check_words, words_of
 from tests.support.paths import ROOT
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 PAGES = [
     *sorted(
@@ -99,7 +100,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file, text in {
             "config.json": json.dumps(shape),
             "tokenizer.json": "{}",
-            "model.safetensors": "weights",
+            "model.safetensors": EMPTY_WEIGHTS.decode(),
         }.items():
             (folder / "models" / name / file).write_text(text)
         if name != "base":  # a base model has no chat template

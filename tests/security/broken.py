@@ -15,6 +15,7 @@ from typing import Any, cast
 from launcher.checkpoint.manifest import folder_name
 from launcher.run import RunDir, append_line
 from tests.support.reports import fill_run, fill_sweep
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"
 """Sets a terminal's title and clears it, where it is obeyed."""
@@ -115,7 +116,7 @@ def finish(run: RunDir) -> RunDir:
     append_line(run.events, {"time": "2026-03-01T09:00:00+00:00", "event": "finished", "attempt": 3})
     run.export.mkdir()
     (run.export / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "a/b", "r": 8}))
-    (run.export / "adapter_model.safetensors").write_bytes(b"weights")
+    (run.export / "adapter_model.safetensors").write_bytes(EMPTY_WEIGHTS)
     (run.export / "README.md").write_text("---\nbase_model: a/b\n---\n# A model\n")
     return run
 

@@ -36,6 +36,7 @@ from launcher.train.model import load_tokenizer
 from tests.support import preloaded
 from tests.support.runs import Finished, environment
 from tests.support.shapes import check_printed
+from tests.support.tiny_model import EMPTY_WEIGHTS
 from tests.support.warm import Warm
 from tests.training.conftest import ANSWER
 from tests.training.resuming import METHODS, TWO, planned
@@ -259,8 +260,9 @@ def test_force_does_not_write_over_a_model_that_no_export_wrote(cache, tmp_path,
     run, base, export = planned(tmp_path, cache), tmp_path / "base", tmp_path / "export"
     for folder in (run.path / "model", base, export):
         folder.mkdir()
-        for name in ("config.json", "adapter_config.json", "model.safetensors"):
+        for name in ("config.json", "adapter_config.json"):
             (folder / name).write_text("{}")
+        (folder / "model.safetensors").write_bytes(EMPTY_WEIGHTS)
     (base / "README.md").write_text(
         "---\ntags:\n- llama\n---\n\n# A base\n\nThe launcher of a thousand runs.\n"
     )

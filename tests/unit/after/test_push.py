@@ -23,11 +23,12 @@ from launcher.supervise.pushing import push
 from tests.support.hub_writes import TOKEN, WritableHub, serve_writable
 from tests.support.runs import Finished, launch
 from tests.support.shapes import check_printed
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 CARD = "---\ntags:\n- launcher\n---\n\n# tiny\n\nAn adapter for `x`, by the run `tiny/1`.\n"
 FILES = {
-    "README.md": CARD, "adapter_config.json": "{}", "tokenizer.json": "a tokenizer", "chat_template.jinja": "{{ x }}",
-    "adapter_model.safetensors": "weights",
+    "README.md": CARD, "adapter_config.json": "{}", "tokenizer.json": "{}", "chat_template.jinja": "{{ x }}",
+    "adapter_model.safetensors": EMPTY_WEIGHTS.decode(),
 }  # fmt: skip
 
 

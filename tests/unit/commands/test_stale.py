@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import preloaded
 from tests.support.runs import environment
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 PINNED = "0e9e39f249a16976918f6564b8830bc894c89659"  # conf/model/llama3_1_8b.yaml
 OTHER = "1234567890abcdef1234567890abcdef12345678"
@@ -112,8 +113,12 @@ def test_the_commit_that_the_ranks_noted_and_the_branch_that_was_requested_count
 def test_what_cannot_be_told_has_an_exit_code_of_its_own_and_a_reason(hub, planned, tmp_path):
     run, endpoint = planned(), f"http://127.0.0.1:{hub.server_port}"
     (tmp_path / "model").mkdir()
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
-        (tmp_path / "model" / name).write_text("{}")
+    for name, text in {
+        "config.json": "{}",
+        "tokenizer.json": "{}",
+        "model.safetensors": EMPTY_WEIGHTS.decode(),
+    }.items():
+        (tmp_path / "model" / name).write_text(text)
     hub.commits = {}
     for told, reason in (
         (

@@ -413,7 +413,7 @@ def test_a_sweep_whose_allocation_is_queued_again_continues_in_its_folder(tmp_pa
     assert all(trial.ended for trial in read_sweep(sweep.path).trials)
     outside = cli("sweep", "resume")
     assert (outside.returncode, outside.stderr.count("\n")) == (Exit.REFUSED, 1)
-    assert "start from salloc" in outside.stderr
+    assert "start it from salloc" in outside.stderr
     assert all(trial.ended for trial in read_sweep(sweep.path).trials)  # none was opened again
 
 
