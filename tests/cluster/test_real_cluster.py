@@ -52,9 +52,9 @@ def two_nodes(
 @pytest.mark.parametrize(
     "strategy",
     [
-        pytest.param("ddp", marks=pytest.mark.long),
+        "ddp",
         pytest.param("zero2", marks=pytest.mark.long),
-        "zero3",
+        pytest.param("zero3", marks=pytest.mark.long),
         pytest.param("fsdp2", marks=pytest.mark.long),
     ],
 )
@@ -255,6 +255,7 @@ def test_a_queued_job_is_pending_and_a_failed_one_names_its_rank(lab, submitted,
     assert status["error"].startswith("rank ") and "kernel" in status["error"]
 
 
+@pytest.mark.long
 def test_a_silent_controller_never_makes_a_job_dead(lab, submitted):
     run = submitted(*LONG)
     lab.wait(run, "training")

@@ -162,6 +162,7 @@ def ranks_hosts(lab: Lab, run: Finished) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_killed_rank_is_started_again_without_the_queue(lab, start, whole):
     run = start()
     host = lab.hosts(run)[1]
@@ -237,13 +238,13 @@ def test_a_preempted_run_saves_shuts_down_and_continues(lab, start, whole, folde
     assert len({event["job_id"] for event in run.events("started")}) == 1
 
 
-def test_the_time_limit_is_not_the_end_of_a_run(lab, start, whole):
+def test_the_time_limit_is_not_the_end_of_a_run(lab, start):
     """Slurm looks at time limits about every 30 s, and signals up to that much early: here 40 to 70 s after the start.
 
     A loaded machine needs up to half a minute until the second attempt has resumed, and is not signalled before.
     """
     run = start(
-        "resources.time=00:02:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@50", pause_s=0.02
+        "resources.time=00:02:00", "trainer.max_steps=3000", "cluster.sbatch.signal=B:USR1@50", pause_s=0.2
     )
     until(lambda: bool(run.events("requeued")), 120)
     assert run.events("told")[0]["why"] == "time limit"

@@ -97,7 +97,7 @@ class ApiServer:
     def end(self, number: int = signal.SIGTERM) -> int:
         assert self.process
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def client(self, key: str, **more: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=self.address, api_key=key, **{"max_retries": 0, "timeout": 60, **more})

@@ -166,6 +166,7 @@ def test_the_card_holds_command_data_versions_and_metrics(trained):
         assert said in card
 
 
+@pytest.mark.long
 def test_a_merged_model_of_two_zero3_ranks_answers_as_the_adapter_does(trained, tmp_path):
     run = trained("strategy=zero3", *TWO)
     done = exported(run, tmp_path / "merged", merged=True, dtype="bf16")
@@ -281,6 +282,7 @@ def test_force_does_not_write_over_a_model_that_no_export_wrote(cache, tmp_path,
     assert is_export(export)
 
 
+@pytest.mark.long
 def test_the_command_exports_evaluates_and_answers_by_itself(learned, tmp_path):
     run, data = learned
     exports = json.loads(

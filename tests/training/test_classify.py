@@ -220,11 +220,7 @@ def test_the_verbs_classify_and_evaluate_answer_for_a_run_and_for_its_export(
     judged = json.loads(said)
     assert judged["tuned"]["accuracy"] == 1.0 and judged["constant"]["accuracy"] == pytest.approx(11 / 31)
     assert judged["constant_label"] in WORDS and judged["confusion"][0]["rows"] == 11
-    assert main(asked) == 0
-    assert "always animal" in capsys.readouterr().out
     asked = ["classify", name, "--text", "f juice", "--text", "c goat", "--runs-dir", runs]
-    assert main(asked) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["drink", "animal"]
     assert main([*asked, "--json"]) == 0
     check_printed(asked, capsys.readouterr().out)
     texts, out = (
@@ -237,3 +233,13 @@ def test_the_verbs_classify_and_evaluate_answer_for_a_run_and_for_its_export(
     assert sum(row["labels"] == [one["label"]] for row, one in zip(rows, toy(3, 600), strict=True)) >= 590
     assert main(["chat", name, "--prompt", "Hi", "--runs-dir", runs]) == 1
     assert "python -m launcher classify" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_the_verbs_classify_and_evaluate_print_words_for_people(sorted_well, data, capsys):
+    runs = str(sorted_well.path.parents[1])
+    name = str(sorted_well.path.relative_to(sorted_well.path.parents[1]))
+    assert main(["evaluate", name, "--data", str(data / "eval.jsonl"), "--runs-dir", runs]) == 0
+    assert "always animal" in capsys.readouterr().out
+    assert main(["classify", name, "--text", "f juice", "--text", "c goat", "--runs-dir", runs]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["drink", "animal"]

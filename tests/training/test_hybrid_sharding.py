@@ -39,6 +39,7 @@ def resumed(run, folder, *overrides: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_a_killed_run_continues_with_more_copies_and_then_with_whole_states(warm, straight, cache, tmp_path):
     often = ("plugins.sharded_checkpoint.save_steps=4",)
     whole = straight(*FULL, *SHARDED)

@@ -168,6 +168,7 @@ def test_models_that_carry_a_state_along_the_row_are_not_packed():
 
 
 @pytest.mark.train
+@pytest.mark.long
 def test_two_ranks_packed_have_the_first_loss_and_gradient_of_one_rank_unpacked(trained, tmp_path_factory):
     """Every document is in the first step of both."""
     data = tmp_path_factory.mktemp("data") / "texts.jsonl"

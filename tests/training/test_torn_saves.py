@@ -17,7 +17,7 @@ from tests.training.resuming import METHODS, TWO, checkpoint, planned, steps
 pytestmark = pytest.mark.train
 
 
-ALWAYS = [("full", "zero3"), ("lora", "fsdp2")]
+ALWAYS = [("lora", "fsdp2")]
 """`make kill-test` kills all of them."""
 
 

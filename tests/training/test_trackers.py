@@ -34,6 +34,7 @@ def _losses(run) -> dict[int, float]:
 
 
 @pytest.mark.train
+@pytest.mark.long
 def test_mlflow_without_a_server_keeps_the_run_in_its_dir_and_sync_copies_it_once(tmp_path, cache, nowhere):
     run = launch(tmp_path, cache, "tracker=mlflow", "tracker.project=mine", *STEPS)
     (event,) = run.events("tracking")

@@ -239,7 +239,9 @@ class World:
                 self.supervisors.append(Supervisor(0, lease, term + 1, claimed=True, since=self.now))
 
 
-@pytest.mark.parametrize("group", range(10))
+@pytest.mark.parametrize(
+    "group", [pytest.param(one, marks=[pytest.mark.long] * (one >= 4)) for one in range(10)]
+)
 def test_over_random_faults_there_are_never_two_writers_and_in_the_end_there_is_one(
     tmp_path: Path, group: int
 ):

@@ -30,6 +30,7 @@ def only(folder: Path) -> Sweep:
     return read_sweep(path)
 
 
+@pytest.mark.long
 def test_a_sweep_stopped_by_ctrl_c_is_resumed_and_its_best_trial_runs_again(cache, tmp_path):
     child = subprocess.Popen(
         command(*TYPED, f"cache_dir={cache}"),
