@@ -32,16 +32,19 @@ def wanted_of(config: Config, plan: LaunchPlan) -> HubInputs | None:
 
 
 def check_hub(config: Config, plan: LaunchPlan) -> None:
-    """Raises ConfigError if the hub refuses a name to this user, or if the machine that trains cannot reach the hub and the
-    cache lacks the model; warns if only this login node cannot reach it. Cached names are not checked."""
+    """Raises ConfigError if the hub refuses a name to this user, if the machine that trains cannot reach the hub and the cache
+    lacks the model, or if the cache holds damaged files of it; warns if only this login node cannot reach the hub. The hub is
+    not asked for what the cache has."""
     wanted = wanted_of(config, plan)
     if wanted is None:
         return
     environ = {**os.environ, **config.cluster.env}
     cache = cache_folder(environ)
     if has_model(wanted, environ):
+        _check_cached("model.name_or_path", cache, wanted.model, wanted.revision, wanted.gguf_file)
         wanted = replace(wanted, model=None)
     if has_teacher(wanted, environ):
+        _check_cached("trainer.teacher", cache, wanted.teacher, wanted.teacher_revision)
         wanted = replace(wanted, teacher=None)
     way = "run `python -m launcher fetch` with the arguments of this command where the hub can be reached"
     if offline := offline_variable(environ):
@@ -72,6 +75,18 @@ def check_hub(config: Config, plan: LaunchPlan) -> None:
         from launcher.launching.hub_data import look_at_data  # imported here, as below: most data are files
 
         look_at_data(config, environ)
+
+
+def _check_cached(
+    key: str, cache: Path, name: str | None, revision: str, gguf_file: str | None = None
+) -> None:
+    """ConfigError for a damaged file of the model in the cache."""
+    if name and (snapshot := find_snapshot(cache, name, revision)):
+        from launcher.launching.model_files import (
+            check_cached,
+        )  # imported here: few models are in a hub's cache
+
+        check_cached(f"{key}={name}", snapshot, gguf_file)
 
 
 @frozen_dataclass

@@ -31,6 +31,7 @@ _TOKENIZERS = (
 _POINTER = b"version https://git-lfs"
 _LARGEST_POINTER = 1024
 """Bytes. Source: the specification of Git LFS: a pointer file is shorter."""
+_GGUF = b"GGUF"
 _LONGEST_HEADER = 100_000_000
 """Bytes. Source: safetensors 0.8, MAX_HEADER_SIZE."""
 _AGAIN = "copy the folder again"
@@ -76,18 +77,27 @@ def incomplete_note(config: Config) -> list[str]:
     return []
 
 
-def check_contents(told: str, folder: Path, patterns: tuple[str, ...] = (*_ADAPTERS, "*.gguf")) -> None:
+def check_contents(
+    told: str, folder: Path, patterns: tuple[str, ...] = (*_ADAPTERS, "*.gguf"), way: str = _AGAIN
+) -> None:
     """ConfigError for a file of these in the folder that is empty, incomplete, or a Git LFS pointer; `told` begins the
-    sentence."""
+    sentence, and `way` ends it."""
     for file in _found(folder, patterns):
         if _is_pointer(file):
             raise ConfigError(
                 f"{told}: {file.name} is a Git LFS pointer, not the file itself; `git lfs pull` in the folder fetches it"
             )
         if not file.stat().st_size:
-            raise ConfigError(f"{told}: {file.name} is empty; {_AGAIN}")
+            raise ConfigError(f"{told}: {file.name} is empty; {way}")
         if why := _damage(file):
-            raise ConfigError(f"{told}: {file.name} {why}; {_AGAIN}")
+            raise ConfigError(f"{told}: {file.name} {why}; {way}")
+
+
+def check_cached(told: str, snapshot: Path, gguf_file: str | None = None) -> None:
+    """As check_contents, for a model in the hub's cache."""
+    patterns = (gguf_file,) if gguf_file else (*_WEIGHTS, *_TOKENIZERS)
+    way = f"remove {snapshot.parent.parent}, and `python -m launcher fetch` downloads it again"
+    check_contents(f"{told} in the hub's cache", snapshot, patterns, way)
 
 
 def check_weights(folder: Path) -> None:
@@ -132,6 +142,9 @@ def _damage(file: Path) -> str:
                 if packed and not zipfile.is_zipfile(file)
                 else ""
             )
+        if file.suffix == ".gguf":
+            with file.open("rb") as content:
+                return "" if content.read(len(_GGUF)) == _GGUF else "is not a file of the GGUF format"
         if file.name == "tokenizer.json" and object_in(file) is None:
             return "is not a JSON object"
     except OSError as error:

@@ -81,7 +81,7 @@ class FetchFromHub(Message):
     """Fetch the model and the data from their hub into the cache. Answers: FetchProgress, and in the end FetchEnded."""
 
     wanted: str
-    """launcher.hub.Wanted, with the commit of the model if it is known, as JSON."""
+    """launcher.hub.HubInputs, with the commit of the model if it is known, as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

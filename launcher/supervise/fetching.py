@@ -98,7 +98,7 @@ class FetchProcess:
     """The process that fetches model and data into the cache, on one node of the job."""
 
     def __init__(self, wanted: str, env: Mapping[str, str], log: int, folder: Path) -> None:
-        """`wanted`: launcher.hub.Wanted as JSON; `log`: a file descriptor."""
+        """`wanted`: launcher.hub.HubInputs as JSON; `log`: a file descriptor."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "launcher.train.fetch", wanted],
             cwd=folder,

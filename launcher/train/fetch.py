@@ -2,8 +2,8 @@
 
 It runs before the ranks start, outside of any collective, so a slow hub delays a run but cannot hang it. It reports JSON lines
 on stdout: {"bytes": N} during the download, and at the end {"commit": C, "bytes": N} or {"error": TEXT}. WANTED is
-launcher.hub.Wanted as JSON, with `commit`, to which an earlier attempt of the run has pinned the model, and `again`, which is
-true if an earlier attempt has fetched everything; the hub is then queried only for files that are missing from the cache.
+launcher.hub.HubInputs as JSON, with `commit`, to which an earlier attempt of the run has pinned the model, and `again`, which
+is true if an earlier attempt has fetched everything; the hub is then queried only for files that are missing from the cache.
 """
 
 import json

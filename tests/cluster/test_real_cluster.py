@@ -39,7 +39,7 @@ def two_nodes(
 ) -> dict[str, Finished]:
     """Every strategy on two nodes that is tested, submitted together; Slurm runs two at a time."""
     folder = tmp_path_factory.mktemp("two")
-    strategies = ("ddp", "zero2", "zero3", "fsdp2") if pytestconfig.getoption("--long") else ("zero3",)
+    strategies = ("ddp", "zero2", "zero3", "fsdp2") if pytestconfig.getoption("--long") else ("ddp",)
     runs = {
         name: lab.launch(folder, f"cache_dir={cache}", f"strategy={name}", f"name={name}", *TWO_NODES)
         for name in strategies
@@ -70,7 +70,7 @@ def test_two_nodes_begin_with_the_loss_of_one_rank(two_nodes, one_rank, strategy
 
 
 def test_status_list_and_logs_agree_with_the_run(lab, two_nodes):
-    run = two_nodes["zero3"]
+    run = two_nodes["ddp"]
     status = json.loads(lab.run(*command("status", str(run.path), "--json"), cwd=run.path).stdout)
     assert status["state"] == "finished"
     assert (status["attempts"], status["step"], status["total_steps"]) == (1, 8, 8)

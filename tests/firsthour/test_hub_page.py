@@ -8,6 +8,7 @@ import pytest
 from tests.firsthour.session import run_all
 from tests.firsthour.typed import read_indented
 from tests.support.hub import serve
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 MODEL, REVISION = "meta-llama/Llama-3.1-8B-Instruct", "0e9e39f249a16976918f6564b8830bc894c89659"
 """What conf/model/llama3_1_8b.yaml names."""
@@ -15,7 +16,7 @@ DATA = "HuggingFaceH4/no_robots"
 FILES = {
     "config.json": json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}),
     "tokenizer.json": "{}",
-    "model.safetensors": "weights",
+    "model.safetensors": EMPTY_WEIGHTS.decode(),
 }
 
 
@@ -48,5 +49,5 @@ def test_the_commands_of_the_hub_page_ask_the_hub_and_fetch_from_it(
     assert "sbatch" in launched.splitlines()[-1]  # the first thing that is missing is Slurm
     assert code == 0, fetched
     cached = list((tmp_path / "shell" / "home").rglob("model.safetensors"))
-    assert [path.read_text() for path in cached] == ["weights"]
+    assert [path.read_text() for path in cached] == [FILES["model.safetensors"]]
     assert refused == 1 and "no_robotts: the hub says" in told

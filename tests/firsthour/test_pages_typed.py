@@ -7,6 +7,7 @@ import pytest
 
 from tests.firsthour.session import run_all
 from tests.firsthour.test_pages import COMMANDS, RUN_HERE, pages
+from tests.firsthour.typed import Typed
 from tests.firsthour.words import check_words
 from tests.support.hub import serve
 
@@ -66,15 +67,19 @@ def _as_typed(text: str) -> str:
     return text
 
 
+def needs_run(one: Typed) -> bool:
+    """Whether the command is typed here."""
+    name, _ = check_words(re.sub(r"(?<=\w)\|\w+", "", one.text))
+    text = _as_typed(one.text)
+    return name.startswith(TYPED) and name not in RUN_HERE and not any(word in text for word in NOT_TYPED)
+
+
 @pytest.mark.parametrize("page", sorted({one.page for one in COMMANDS}))
 def test_the_commands_of_a_page_that_need_a_run_work_as_typed(page: str, pages: Path, tmp_path: Path):
     typed: list[tuple[int, str]] = []
     for one in COMMANDS:
-        name, _ = check_words(re.sub(r"(?<=\w)\|\w+", "", one.text))
-        text = _as_typed(one.text)
-        needs_run = name.startswith(TYPED) and name not in RUN_HERE
-        if one.page == page and needs_run and not any(word in text for word in NOT_TYPED):
-            typed.append((one.line, text))
+        if one.page == page and needs_run(one):
+            typed.append((one.line, _as_typed(one.text)))
     if not typed:
         return
     needs = any("sweep" in text for _, text in typed)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from launcher.errors import ConfigError
 from launcher.launching.hub_gate import check_hub
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 TOKEN = "hf_neverwrittendown"
 
@@ -49,7 +51,7 @@ def gate(compose, plan, tmp_path, monkeypatch, capfd) -> Callable[[str, str], st
         for name, value in {"HF_HOME": str(tmp_path), "HF_ENDPOINT": endpoint, "HF_TOKEN": token}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        overrides = ("+experiment=llama8b_lora", "model.name_or_path=me/model")
+        overrides = ("+experiment=llama8b_lora", "model.name_or_path=me/model", "model.revision=null")
         check_hub(compose(*overrides), plan(*overrides))
         captured = capfd.readouterr()
         return captured.out + captured.err
@@ -130,3 +132,21 @@ def test_a_hub_that_no_name_server_knows_is_reported_without_the_hubs_library(cl
     done = cli(*OF_HUB, "cluster=slurm", sbatch="echo 7", **hub)
     assert done.returncode == 0, done.stderr
     assert "and nowhere.invalid does not answer here (" in done.stderr
+
+
+def test_damaged_weights_in_the_cache_are_refused_and_a_whole_model_is_not_asked_for(gate, tmp_path):
+    snapshot = tmp_path / "hub" / "models--me--model" / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    for name, content in {
+        "config.json": b"{}",
+        "tokenizer.json": b"{}",
+        "model.safetensors": EMPTY_WEIGHTS,
+    }.items():
+        (snapshot / name).write_bytes(content)
+    assert gate("http://127.0.0.1:1", TOKEN) == ""
+    (snapshot / "model.safetensors").write_bytes(EMPTY_WEIGHTS[:-1])
+    with pytest.raises(
+        ConfigError,
+        match=r"me/model in the hub's cache: model.safetensors is incomplete.*models--me--model.*fetch",
+    ):
+        gate("http://127.0.0.1:1", TOKEN)
