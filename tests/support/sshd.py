@@ -123,11 +123,6 @@ class Login:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 
-    @staticmethod
-    def processes() -> list[Path]:
-        """The command lines of all processes."""
-        return [path for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-
     def sent(self, kind: str = "files") -> list[Path]:
         """What is in the cache there."""
         return sorted((self.home / "launcher" / "sent" / kind).glob("*"))

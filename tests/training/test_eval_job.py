@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.processes import command_lines
 from tests.support.runs import Finished, command, environment
 
 pytestmark = pytest.mark.train
@@ -119,14 +120,10 @@ def _processes_of(run: Path) -> list[str]:
     """Command lines of processes that name the run dir, some time later at most."""
     deadline = time.monotonic() + 15
     while True:
-        found: list[str] = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(run) in line and path.parent.name != str(os.getpid()):
-                found.append(line)
+        lines = {
+            pid: line.decode(errors="replace") for pid, line in command_lines().items() if pid != os.getpid()
+        }
+        found = [line for line in lines.values() if str(run) in line]
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.5)

@@ -12,6 +12,7 @@ from launcher.run import RunDir
 from launcher.status.state import read_status
 from tests.matrix.cells import write_data
 from tests.support.generated import STEPS, at_step, final, same, served, until
+from tests.support.processes import command_lines
 from tests.support.runs import Finished, command, environment
 
 pytestmark = pytest.mark.train
@@ -59,15 +60,10 @@ def ends(run: Finished, process: "subprocess.Popen[str]") -> Finished:
 
 def processes(*words: str) -> list[int]:
     """The processes of whose command lines each of these is a word, the youngest first."""
-    found: list[int] = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            own = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if {word.encode() for word in words} <= set(own):
-            found.append(int(path.parent.name))
-    return sorted(found, reverse=True)
+    wanted = {word.encode() for word in words}
+    return sorted(
+        (pid for pid, line in command_lines().items() if wanted <= set(line.split(b"\0"))), reverse=True
+    )
 
 
 def server_pid(run: Finished) -> int:

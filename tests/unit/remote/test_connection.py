@@ -10,7 +10,7 @@ from launcher.remote.command import Command, run_there
 from launcher.remote.connection import SshConnection, connect, explain, login_command
 from launcher.remote.launch import checked
 from launcher.remote.talk import LOOKED, ask, talk
-from tests.support.sshd import Login
+from tests.support.processes import command_lines
 
 LOOK = {"do": "look", "base": "~/launcher", "files": [], "trees": []}
 
@@ -109,7 +109,7 @@ def test_a_request_is_in_no_command_line_of_the_cluster(login, connection):
     with talk(
         connection, "python3", {"do": "find", "run_dir": "/a word that nobody shows", "without": []}
     ) as one:
-        lines = [path.read_bytes() for path in Login.processes()]
+        lines = list(command_lines().values())
         with pytest.raises(ClusterError, match="no longer exists"):
             one.answer({"files": list})
     assert any(b"there.py" in line for line in lines) and not any(

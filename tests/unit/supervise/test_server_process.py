@@ -13,6 +13,7 @@ from launcher.protocol.places import HOST, PORT
 from launcher.protocol.to_agent import StartServer
 from launcher.protocol.to_supervisor import ServerState
 from launcher.supervise.server_process import ServerProcess, server_environment
+from tests.support.processes import command_lines
 
 SERVING = (sys.executable, "-m", "http.server", PORT, "--bind", HOST)
 
@@ -53,11 +54,7 @@ def start(tmp_path: Path):
 
 def pid_of(server: ServerProcess) -> int:
     port = server.url.rpartition(":")[2]
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = path.read_bytes().split(b"\0") if path.exists() else []
-        if port.encode() in words:
-            return int(path.parent.name)
-    raise AssertionError("it does not run")
+    return next(pid for pid, line in command_lines().items() if port.encode() in line.split(b"\0"))
 
 
 def test_a_server_that_answers_is_told_once_and_its_end_with_the_signal(start):
