@@ -81,13 +81,41 @@ def _moss(row: Row) -> str | None:
 
 
 def _tree(row: Row) -> str | None:
-    """A single message of OpenAssistant."""
-    if "message_tree_id" not in row:
+    """A single message of a tree of chats, as of OpenAssistant."""
+    if "message_tree_id" not in row and not {"parent_id", "role", "text"} <= row.keys():
         return None
     return (
-        "the rows are single messages of OpenAssistant's trees (parent_id says which one each answers), not chats; take the "
-        "file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]"
+        "the rows are single messages of trees, such as OpenAssistant's (parent_id says which one each answers), not chats; take "
+        "the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]"
     )
+
+
+def _passages(row: Row) -> str | None:
+    """An article of SQuAD as its authors published it: paragraphs, each with its questions."""
+    paragraphs: Any = row.get("paragraphs")
+    first: Any = paragraphs[0] if isinstance(paragraphs, list) and paragraphs else None
+    if not isinstance(first, dict) or "qas" not in first:
+        return None
+    program = (
+        ".. | .paragraphs? // empty | .[] | .context as $context | .qas[] | select(.answers[0]) | "
+        "{context: $context, question, answer: .answers[0].text}"
+    )
+    return f"paragraphs holds the questions of an article (SQuAD); a row for each that has an answer: {_jq(program)}"
+
+
+def _exported(row: Row) -> str | None:
+    """A chat as ChatGPT exports it (conversations.json): messages by their id."""
+    nodes: Any = row.get("mapping")
+    if not isinstance(nodes, dict):
+        return None
+    found = cast("dict[str, Any]", nodes).values()
+    if not found or not all(isinstance(one, dict) and "message" in one for one in found):
+        return None
+    program = (
+        '.. | .mapping? // empty | {messages: [.[].message | select(. != null and (.author.role | IN("user", "assistant"))) | '
+        '{role: .author.role, content: ([.content.parts[]? | strings] | join("\\n"))} | select(.content != "")]}'
+    )
+    return f"mapping holds the messages of a chat by their id (an export of ChatGPT); to train on them: {_jq(program)}"
 
 
 def _translation(row: Row) -> str | None:
@@ -130,6 +158,8 @@ _KNOWN: tuple[Callable[[Row], str | None], ...] = (
     _steps,
     _moss,
     _tree,
+    _passages,
+    _exported,
     _translation,
     _classes,
 )

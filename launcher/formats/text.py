@@ -10,7 +10,8 @@ from launcher.formats.base import Fields, Format
 
 
 def _matches(row: Fields) -> bool:
-    return "text" in row and "message_tree_id" not in row  # a message of a tree is not plain text
+    # a message of a tree of chats is not plain text
+    return "text" in row and "message_tree_id" not in row and not ("parent_id" in row and "role" in row)
 
 
 def _read(row: Fields) -> Example:

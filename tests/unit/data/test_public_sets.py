@@ -393,6 +393,35 @@ FOR_OTHER_ENDS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
         "data.columns={prompt: translation.en, completion: translation.de}",
         None,
     ),
+    "SQuAD of its authors": (
+        {
+            "title": "Owls",
+            "paragraphs": [
+                {
+                    "context": "Owls hoot.",
+                    "qas": [
+                        {"id": "1", "question": "Who hoots?", "answers": [{"text": "owls", "answer_start": 0}]},
+                        {"id": "2", "question": "Who sings?", "answers": [], "is_impossible": True},
+                    ],
+                }
+            ],
+        },
+        "a row for each that has an answer",
+        {"context": "Owls hoot.", "question": "Who hoots?", "answer": "owls"},
+    ),
+    "an export of ChatGPT": (
+        {
+            "title": "Owls",
+            "mapping": {
+                "root": {"id": "root", "message": None},
+                "a": {"message": {"author": {"role": "system"}, "content": {"content_type": "text", "parts": [""]}}},
+                "b": {"message": {"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["q", {}]}}},
+                "c": {"message": {"author": {"role": "assistant"}, "content": {"content_type": "text", "parts": ["a"]}}},
+            },
+        },
+        "an export of ChatGPT",
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
+    ),
     "MOSS-002": (
         {"plain_text": "[Human]: q<eoh> [MOSS]: a<eoa> ", "prefix": "Be kind."},
         "data.columns={transcript: plain_text}",
@@ -681,6 +710,7 @@ def test_glaives_functions_and_calls_become_tools_and_calls():
             {"message_id": "a", "message_tree_id": "a", "text": "x", "role": "prompter"},
             "take the file of trees",
         ),
+        ({"message_id": "b", "parent_id": "a", "text": "x", "role": "assistant"}, "take the file of trees"),
         ({"question": "q", "choices": ["a"], "answerKey": "A"}, "question of an exam"),
         ({"question": "q", "answers": {"text": [], "answer_start": []}}, "on_bad_row=skip"),
         ({"article": "x", "highlights": "y"}, r"\{prompt: article, completion: highlights\}"),
