@@ -53,9 +53,11 @@ def _name(value: Any, key: str) -> str:
     if isinstance(value, bool | int):
         return json.dumps(value)
     if not isinstance(value, str):
+        whole = isinstance(value, float) and value.is_integer()
+        more = f"; jq -c '.{key} |= floor' OLD.jsonl > NEW.jsonl makes whole numbers" if whole else ""
         raise BrokenRow(
             "class",
-            f"{key} {value!r:.80} is not the name of a class; write a word or a whole number, or a list of them",
+            f"{key} {value!r:.80} is not the name of a class; write a word or a whole number, or a list of them{more}",
         )
     name = value.strip()
     if not name:

@@ -20,6 +20,8 @@ from launcher.data.row import Row
 from launcher.data.tool_results import mismatches
 from launcher.data.transcript import is_chat, speaker_of
 from launcher.data.turns import ASSISTANT_FIRST, is_trained
+from launcher.masking import LOOKS as SECRET
+from launcher.masking import STARTS as SECRET_STARTS
 
 # Words: runs of ASCII letters and digits and of letters of two bytes or of the scripts in E0 and E1. The scripts from E3
 # on (Chinese, Japanese, Korean) use few spaces or none, so each of their characters is a word.
@@ -31,6 +33,10 @@ _GARBLED = re.compile(
     rb"\xc3\x83(?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe])|\xc3\x82\xc2[\xa0-\xbf]|\xc3\xa2\xe2\x82\xac"
 )
 """UTF-8 that was read as Windows-1252 and written as UTF-8 again: Ã with a sign, Â with a sign, and â€."""
+
+_SECRET = re.compile(rb"%s|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----" % SECRET.pattern.encode())
+_SECRET_STARTS = tuple(start.encode() for start in (*SECRET_STARTS, "PRIVATE KEY-----"))
+_ADDRESS = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 
 _REFUSALS = (
     *(
@@ -111,6 +117,10 @@ def _measure(part: Part, line: int, name: str, example: Example, text: bytes, co
         part.classes.add_row(line, example)
     if b"\xef\xbf\xbd" in text or (b"\xc3" in text and _GARBLED.search(text)):
         part.add_mark("garbled", line)
+    if any(start in text for start in _SECRET_STARTS) and _SECRET.search(text):
+        part.add_mark("secret", line)
+    if b"@" in text and _ADDRESS.search(text):
+        part.add_mark("address", line)
     parts = example.get("parts")
     if "text" in example:
         size = len(example["text"])
@@ -169,6 +179,8 @@ def _measure_turns(part: Part, line: int, kind: str, example: Example, rendered:
                 part.add_mark("list_as_text", line)
     part.trained += trained
     part.refusals += answered
+    if kind in ("chat", "labelled") and turns[-1]["content"]:
+        part.answers.append(crc32(turns[-1]["content"].strip().lower().encode()))
     for message in mismatches(example):
         part.add_finding("tool_result", line, message)
     if kind == "labelled":

@@ -8,7 +8,7 @@ from launcher.data.findings import BrokenRow
 from launcher.data.kinds import Example
 from launcher.data.reorder import naming
 from launcher.data.row import value_in
-from launcher.data.speakers import as_turns
+from launcher.data.speakers import as_turns, keys_of
 from launcher.data.transcript import is_chat
 from launcher.data.turns import Message, check_order, read_turn, read_turns
 from launcher.data.within import dig
@@ -21,7 +21,11 @@ def read_side(value: Any, key: str, role: str) -> list[Message]:
         raise BrokenRow("format", f"no {key}; give a string or a list of turns")
     if isinstance(value, str):
         return [make_turn(role, value)]
-    if not isinstance(value, list | dict):
+    is_object = (
+        isinstance(value, dict)
+        and keys_of({str(name).lower(): 0 for name in cast("dict[str, Any]", value)}) is None
+    )
+    if is_object or not isinstance(value, list | dict):
         return [make_turn(role, read_string({key: value}, key))]
     return read_turns([value] if isinstance(value, dict) else value, key)
 
@@ -103,11 +107,13 @@ def read_string(row: Mapping[str, Any], key: str) -> str:
         kind = type(cast("object", value)).__name__
         raise BrokenRow("type", f"{key} is {kind} ({value!r:.40}), not a string; write the text")
     kind = f"an object of {', '.join(inner[:6])}" if isinstance(value, dict) else f"a list of {len(inner)}"
-    first = next((name for name in inner if isinstance(dig(row, f"{key}.{name}"), str)), inner[0])
-    raise BrokenRow(
-        "type",
-        f"{key} is {kind}, not a string; name the place of its text: data.columns={{{key}: {key}.{first}}}",
-    )
+    texts = [name for name in inner if isinstance(dig(row, f"{key}.{name}"), str)]
+    ways: list[str] = []
+    if texts or isinstance(value, list):
+        ways.append(f"name the place of its text: data.columns={{{key}: {key}.{[*texts, *inner][0]}}}")
+    if isinstance(value, dict):
+        ways.append(f"write its JSON as the text: jq -c '.{key} |= tojson' OLD.jsonl > NEW.jsonl")
+    raise BrokenRow("type", f"{key} is {kind}, not a string; {', or '.join(ways)}")
 
 
 _LABELS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}

@@ -74,6 +74,13 @@ RULES = {
         "if each turn is a row of its own, answers are learnt without their questions, and the questions are learnt too",
     ),
     "garbled": RuleText(WARNING, "characters that a conversion has destroyed are learnt as they are"),
+    "secret": RuleText(
+        WARNING, "a key or a token in a row is learnt, and whoever asks the model can be told it"
+    ),
+    "same_answer": RuleText(
+        WARNING,
+        "if most chats end with one answer, a model that always gives it is right most of the time and has learnt nothing",
+    ),
     "list_as_text": RuleText(
         WARNING, "an answer that looks like a printed list was most often a list before the table was written"
     ),

@@ -69,7 +69,9 @@ def no_format(row: Mapping[str, Any], reading: Reading) -> str:
         return f"data.columns={{{named}}}, but the row has no {missing}; its keys are {_listed(row)}"
     if chat := next((key for key, value in row.items() if isinstance(value, str) and is_chat(value)), None):
         return f"no format has the keys {_listed(row)}; {chat} is a chat as one text: data.columns={{transcript: {chat}}}"
-    keys = [key for key in names_within(row) if key not in ABOUT and dig(row, key) is not None]
+    keys = [
+        key for key in names_within(row) if key.strip().lower() not in ABOUT and dig(row, key) is not None
+    ]
     formats = known_formats().formats
     for one in formats.values():
         for key in keys:

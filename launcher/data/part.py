@@ -43,7 +43,8 @@ class Part:
     """Number of rows by the beginning of their system prompt; "" means no system prompt."""
     marked: Counter[str] = field(default_factory=Counter[str])
     """Number of rows for each mark: a plain text that is a chat (chat_as_text) or a turn of some role, an answer that is the
-    text of a list (list_as_text). `firsts` has the first line of each."""
+    text of a list (list_as_text), a key or a token (secret), an e-mail address (address). `firsts` has the first line of
+    each."""
     stops: int = 0
     """Faults after which the rest of the file cannot be read."""
     lost_nulls: int = 0
@@ -68,6 +69,8 @@ class Part:
     """Where each example's words end."""
     said: array[int] = field(default_factory=lambda: array("Q"))
     """64-bit digest of the words of each valid example; 0 without words. Case, spaces and punctuation do not change it."""
+    answers: array[int] = field(default_factory=lambda: array("I"))
+    """crc32 of the last answer of each chat that ends with a text."""
     labels: Counter[bool] = field(default_factory=Counter[bool])
     """Good and bad answers."""
     classes: ClassTally = field(default_factory=ClassTally)
@@ -140,6 +143,7 @@ class Part:
         self.classes.add(other.classes, line_offset)
         self.digests.extend(other.digests)
         self.said.extend(other.said)
+        self.answers.extend(other.answers)
         self.lines.extend(array("Q", [line + line_offset for line in other.lines]))
         self.kept += [(digest, line + line_offset, example) for digest, line, example in other.kept]
 

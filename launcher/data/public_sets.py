@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from launcher.data.within import dig
+
 Row = Mapping[str, Any]
 
 CHOICES = ("choices", "options")
@@ -85,8 +87,8 @@ def _tree(row: Row) -> str | None:
     if "message_tree_id" not in row and not {"parent_id", "role", "text"} <= row.keys():
         return None
     return (
-        "the rows are single messages of trees, such as OpenAssistant's (parent_id says which one each answers), not chats; take "
-        "the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]"
+        "the rows are single messages of trees, such as OpenAssistant's (parent_id says which one each answers), not chats; "
+        "take the file of trees (*.trees.jsonl.gz), or train on the texts alone: data.keep=[text]"
     )
 
 
@@ -101,6 +103,33 @@ def _passages(row: Row) -> str | None:
         "{context: $context, question, answer: .answers[0].text}"
     )
     return f"paragraphs holds the questions of an article (SQuAD); a row for each that has an answer: {_jq(program)}"
+
+
+def _logged(row: Row) -> str | None:
+    """A request to OpenAI's API with its response, or one of them, as logs and batches hold them."""
+    asked = next(
+        (place for place in ("request", "request.body", "body") if _has(row, place, "messages")), None
+    )
+    said = next((place for place in ("response", "response.body") if _has(row, place, "choices")), None)
+    if asked and said:
+        columns = f"data.columns={{prompt: {asked}.messages, completion: {said}.choices.0.message}}"
+        return f"{asked} and {said} are a logged call of a chat API; {columns} trains on its answer"
+    if (asked or said) and "custom_id" in row:
+        program = (
+            "($said | INDEX(.custom_id)) as $by | $asked[] | {messages: (.body.messages + "
+            "[$by[.custom_id].response.body.choices[0].message])}"
+        )
+        return (
+            "the questions of a batch are in one file and its answers in another, by custom_id; to join them: "
+            f"jq -cn --slurpfile asked IN.jsonl --slurpfile said OUT.jsonl '{program}' > NEW.jsonl"
+        )
+    return None
+
+
+def _has(row: Row, place: str, key: str) -> bool:
+    """Whether the object at that place has a list under that key."""
+    found: Any = dig(row, place)
+    return isinstance(found, dict) and isinstance(cast("dict[str, Any]", found).get(key), list)
 
 
 def _exported(row: Row) -> str | None:
@@ -160,6 +189,7 @@ _KNOWN: tuple[Callable[[Row], str | None], ...] = (
     _tree,
     _passages,
     _exported,
+    _logged,
     _translation,
     _classes,
 )

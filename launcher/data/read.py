@@ -72,11 +72,13 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
     row, left_out = reading.rename(whole)
     name = detect(row) if reading.format == AUTO else reading.format
     if name is None:
-        row = plain_names(row)
+        given, row = row, plain_names(row)
         name = detect(row)
         if name is None:
             said = None if reading.columns else way_out(whole)
-            raise BrokenRow("format", said or no_format(row, reading))
+            raise BrokenRow(
+                "format", said or no_format(given, reading)
+            )  # with the names as data.columns needs them
     known = known_formats()
     one = known.formats.get(name) or FORMATS.find(name)
     if reading.format != AUTO and not one.matches(row):

@@ -5,6 +5,7 @@ Sources of the advice: OpenAI's fine-tuning guide (at least 10 rows; clear gains
 learnt late and raise hallucination); Ovadia et al. (arXiv 2312.05934: retrieval beats fine-tuning for facts).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from launcher.data.kinds import SPOKEN
@@ -31,6 +32,8 @@ STEPS = (
     ),
 )
 
+_FEWEST = 10
+"""Chats from which on their answers are compared."""
 _TURNS = 0.5
 """If at least this share of the texts begins with a speaker, the file counts as chats with one turn on each line."""
 
@@ -44,6 +47,7 @@ def add_whole(part: Part, asked: CheckOptions, tokens: Tokens) -> None:
         return
     _add_reading(part, asked.reading)
     _add_mixtures(part)
+    _add_same_answer(part)
     if len(part.labels) == 1 and set(part.kinds) == {"labelled"}:
         label = str(next(iter(part.labels))).lower()
         part.add_finding(
@@ -117,6 +121,13 @@ def _add_reading(part: Part, reading: Reading) -> None:
             f"{plural(garbled, 'row')} with characters that a conversion has destroyed, such as \ufffd, or Ã¼ for ü: the file "
             "was read in the wrong encoding once; convert it again from its source: iconv -f ENCODING -t UTF-8 OLD > NEW",
         )
+    if secrets := part.marked["secret"]:
+        part.add_finding(
+            "secret",
+            part.firsts["secret"],
+            f"{plural(secrets, 'row')} with what has the form of a key or a token (hf_..., sk-..., a private key); take it "
+            "out, and revoke it if it is a real one",
+        )
     if lists := part.marked["list_as_text"]:
         part.add_finding(
             "list_as_text",
@@ -168,8 +179,24 @@ def _add_mixtures(part: Part) -> None:
         )
 
 
+def _add_same_answer(part: Part) -> None:
+    """Adds an answer with which almost all chats end."""
+    chats = len(part.answers)
+    if chats < _FEWEST:
+        return
+    counts = Counter(part.answers)
+    ((_, count),) = counts.most_common(1)
+    if count / chats > (1 + 1 / len(counts)) / 2 or len(counts) == 1:
+        part.add_finding(
+            "same_answer",
+            None,
+            f"{count:,} of {chats:,} chats ({count / chats:.1%}) end with the same answer; add chats with other answers, or "
+            "take some of these out",
+        )
+
+
 def advise(part: Part) -> list[str]:
-    """Sentences about the number of rows, then about facts, then about refusals."""
+    """Sentences about the number of rows, then about facts, then about e-mail addresses, then about refusals."""
     rows = len(part.lines)
     if not rows:
         return []
@@ -183,6 +210,11 @@ def advise(part: Part) -> list[str]:
     lines.append(
         "facts that change, or that must be quoted, belong in retrieval (RAG): fine-tuning teaches behaviour"
     )
+    if addresses := part.marked["address"]:
+        lines.append(
+            f"{plural(addresses, 'row')} ({addresses / rows:.1%}) with an e-mail address: a model can repeat what it was "
+            "trained on"
+        )
     if not part.kinds["text"]:
         if part.refusals:
             lines.append(

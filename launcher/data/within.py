@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from launcher.data.astext import holds_value, read_text
 from launcher.data.findings import BrokenRow
+from launcher.data.speakers import keys_of
 
 
 def dig(row: Mapping[str, Any], path: str) -> Any:
@@ -38,9 +39,9 @@ def column_of(path: str, columns: Mapping[str, Any] | tuple[str, ...]) -> str:
 
 
 def names_within(row: Mapping[str, Any]) -> Iterator[str]:
-    """The names of the columns; in place of one that holds an object, those of the object's values."""
+    """The names of the columns; in place of one that holds an object that is not a turn, those of the object's values."""
     for name, value in row.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and keys_of(cast("dict[str, Any]", value)) is None:
             yield from (f"{name}.{inner}" for inner in cast("Mapping[str, Any]", value))
         else:
             yield name

@@ -23,7 +23,14 @@ def _read(row: Fields) -> Example:
     prompt = read_side(asked, "prompt", "user")
     if prompt[0]["role"] != "system":
         prompt = [*read_systems(row), *prompt]
-    turns = [*untrained(prompt), *read_side(said, "completion", "assistant")]
+    answer = read_side(said, "completion", "assistant")
+    if prompt[-1]["role"] == "user" and len(answer) > 1 and answer[0]["role"] in ("system", "user"):
+        raise BrokenRow(
+            "role_order",
+            "completion holds a whole chat, with a question of its own; data.columns={messages: completion} data.drop=[prompt] "
+            "reads that chat alone",
+        )
+    turns = [*untrained(prompt), *answer]
     check_order(turns)
     return with_tools({"messages": turns}, row)
 
@@ -78,6 +85,12 @@ SPEC = Format(
                 "passage",
                 "source",
                 "post",
+                "body",
+                "description",
+                "email",
+                "ticket",
+                "customer",
+                "user_message",
             ),
         ),
         "completion": (
@@ -103,7 +116,13 @@ SPEC = Format(
                 "sql",
                 "code",
                 "tldr",
-                "target",
+                "expected_output",
+                "expectedoutput",
+                "expected",
+                "ground_truth",
+                "reference",
+                "agent",
+                "assistant_message",
                 "text",
             ),
         ),

@@ -10,7 +10,9 @@ from launcher.data.check import Report, check
 from launcher.data.portion import CheckOptions
 from launcher.data.read import read_example
 from launcher.data.report import describe
+from launcher.data.whole import advise
 from launcher.errors import DataError
+from launcher.masking import LOOKS, STARTS
 
 ROWS = [
     {"question": f"What is in shed {number}?", "answer": f"Rope of {number} fathoms."} for number in range(6)
@@ -226,6 +228,57 @@ def test_letters_with_accents_are_not_taken_for_a_broken_conversion(tmp_path: Pa
         json.dumps({"question": "Words?", "answer": text.replace("Â§", "§")}) + "\n"
     )
     assert checked(tmp_path / "rows.jsonl").part.counts["garbled"] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"hf_{'aB3' * 10}", f"use sk-proj-{'x_9' * 9} for it", "AKIA" + "ABCD1234" * 2,
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIB", "-----BEGIN PRIVATE KEY-----",
+    ],
+)  # fmt: skip
+def test_a_key_in_a_row_is_a_warning_that_does_not_repeat_it(tmp_path: Path, text: str):
+    (tmp_path / "rows.jsonl").write_text(LINES + json.dumps({"question": "Key?", "answer": text}) + "\n")
+    (found,) = [one for one in checked(tmp_path / "rows.jsonl").findings if one.rule == "secret"]
+    assert found.message.startswith("1 row with") and text not in found.message
+    assert found.line == len(LINES.splitlines()) + 1
+
+
+@pytest.mark.parametrize(
+    "text", ["task-oriented and risk-free", "the path hf_hub", "-----BEGIN PUBLIC KEY-----", "foxox-1"]
+)
+def test_words_that_begin_as_a_key_does_are_no_keys(tmp_path: Path, text: str):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": "Words?", "answer": text}) + "\n")
+    assert checked(tmp_path / "rows.jsonl").part.counts["secret"] == 0
+
+
+def test_every_form_of_a_token_begins_as_the_quick_look_expects():
+    ends = {"AKIA": "A" * 16, "xox": "b-" + "1" * 10, "wandb_v": "1_" + "a" * 20}
+    for start in STARTS:
+        assert LOOKS.fullmatch(start + ends.get(start, "a" * 30))
+    assert LOOKS.pattern.count("|") == len({one[:2] for one in STARTS}) - 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "warned"),
+    [
+        (["4"] * 12, True), (["yes"] * 20 + ["no"] * 4, True), (["yes"] * 14 + ["no"] * 10, False),
+        (["Sorry. "] * 14 + [str(n) for n in range(6)], True), (["4"] * 9, False), ([str(n % 7) for n in range(40)], False),
+    ],
+)  # fmt: skip
+def test_one_answer_for_most_chats_is_a_warning(tmp_path: Path, answers: list[str], warned: bool):
+    rows = [{"question": f"Question {n}?", "answer": answer} for n, answer in enumerate(answers)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert (checked(tmp_path / "rows.jsonl").part.counts["same_answer"] == 1) is warned
+
+
+def test_e_mail_addresses_are_counted_in_the_advice(tmp_path: Path):
+    texts = ["write to a.b@example.org", "@home", "x@y", "python@3.11 is new"]
+    rows = [{"question": "Who?", "answer": text} for text in texts]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    part = checked(tmp_path / "rows.jsonl").part
+    assert part.marked["address"] == 1
+    assert any(line.startswith("1 row (25.0%) with an e-mail address") for line in advise(part))
 
 
 def test_two_byte_order_marks_are_skipped(tmp_path: Path):

@@ -422,6 +422,21 @@ FOR_OTHER_ENDS: dict[str, tuple[dict[str, Any], str, dict[str, Any] | None]] = {
         "an export of ChatGPT",
         {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
     ),
+    "a log of an API": (
+        {"request": {"messages": [ASK]}, "response": {"id": "1", "choices": [{"index": 0, "message": ANSWER}]}},
+        "a logged call",
+        None,
+    ),
+    "answers of a batch": (
+        {"custom_id": "1", "response": {"body": {"choices": [{"message": ANSWER}]}}},
+        "jq -cn --slurpfile asked IN.jsonl --slurpfile said OUT.jsonl '",
+        None,
+    ),
+    "questions of a batch": (
+        {"custom_id": "1", "method": "POST", "body": {"model": "m", "messages": [ASK]}},
+        "the questions of a batch are in one file",
+        None,
+    ),
     "MOSS-002": (
         {"plain_text": "[Human]: q<eoh> [MOSS]: a<eoa> ", "prefix": "Be kind."},
         "data.columns={transcript: plain_text}",
@@ -458,6 +473,27 @@ def test_a_hint_is_given_only_where_the_meaning_is_near():
         read_row({"instruction": "q", "outputt": "a"}, make_reading())
     with pytest.raises(BrokenRow, match=r"name them with data\.columns"):
         read_row({"question": "q", "final_result": 3}, make_reading())
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"Frage": "q", "Antwort": "a"}, {"prompt": "Frage", "completion": "Antwort"}),
+        ({"Subject": "s", "Body": "q", "Response": "a"}, {"prompt": "Body", "completion": "Response"}),
+        ({"ID": 1, "Description": "q", "Reply": "a"}, {"prompt": "Description", "completion": "Reply"}),
+        ({"input": [ASK], "expectedOutput": ANSWER}, {"prompt": "input", "completion": "expectedOutput"}),
+        ({"Data": {"Turns": CHAT}}, {"messages": "Data.Turns"}),
+        ({"Sentence": "Owls hoot."}, {"text": "Sentence"}),
+    ],
+)
+def test_the_columns_that_an_error_names_are_those_of_the_row_and_read_it(
+    row: dict[str, Any], columns: dict[str, str]
+):
+    with pytest.raises(BrokenRow) as refused:
+        read_row(row, make_reading())
+    named = re.findall(r"data\.columns=\{(.*?)\}", refused.value.message)
+    assert dict(one.split(": ") for one in named[-1].split(", ")) == columns
+    assert read_row(row, make_reading(columns=columns)).example
 
 
 PAIR = {"prompt": [ASK], "chosen": [ANSWER], "rejected": [WORSE]}
@@ -719,6 +755,19 @@ def test_glaives_functions_and_calls_become_tools_and_calls():
         ({"messages": [{"role": "user", "content": "q"}]}, r"\{prompt: TURNS, completion: ANSWER\}"),
         ({"conversations": "Human: Hi\nAssistant: Hello"}, r"data\.columns=\{transcript: conversations\}"),
         ({"role_1": "a", "message_1": "x", "message_2": "y"}, "no format has the keys"),
+        (
+            {"prompt": "q", "completion": {"sum": 4}},
+            r"object of sum, not a string; write its JSON .*jq -c '.completion",
+        ),
+        (
+            {"prompt": "q", "completion": {"sum": 4, "why": "x"}},
+            r"\{completion: completion.why\}, or write its JSON",
+        ),
+        (
+            {"prompt": "q", "completion": CHAT},
+            r"\{messages: completion\} data.drop=\[prompt\] reads that chat",
+        ),
+        ({"text": "x", "label": 1.0}, r"jq -c '.label \|= floor'"),
     ],
 )
 def test_what_cannot_be_read_has_one_line_with_the_way_out(row, said: str):
