@@ -140,4 +140,7 @@ def _stored_as(config_json: Mapping[str, Any] | None) -> str | None:
     if config_json is None:
         return None
     packed: Any = config_json.get("quantization_config")
-    return str(cast("dict[str, Any]", packed).get("quant_method") or "") if isinstance(packed, dict) else ""
+    if isinstance(packed, dict) and (method := cast("dict[str, Any]", packed).get("quant_method")):
+        return str(method)
+    own: Any = config_json.get("quantization", packed)  # MLX writes both, without a method
+    return "mlx" if isinstance(own, dict) and "group_size" in own else ""

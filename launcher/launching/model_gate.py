@@ -30,6 +30,10 @@ _NAMED = re.compile(
     r"(?i)(^|[-_.])(vl\d*|vision|llava|paligemma\d*|idefics\d*|pixtral|internvl\d*|smolvlm\d*|moondream\d*)([-_.]|$)"
 )
 """Words by which the name of a vision-language checkpoint on a hub is recognised."""
+_PACKED = re.compile(
+    r"(?i)(^|[-_.])(gptq|awq|fp8|nvfp4|w4a16|w8a8|w8a16|hqq|exl2|aqlm)([-_.]|$)|^(?P<mlx>mlx)-community/"
+)
+"""Words by which the name of a checkpoint on a hub with packed weights that cannot be trained is recognised."""
 
 
 def folder_of(config: Config) -> Path | None:
@@ -70,6 +74,12 @@ def check_model(config: Config) -> dict[str, Any] | None:
                 f"{told} is a vision-language model by its name ({found[2]}); this launcher trains language models of text: "
                 "use a text-only model, or a local folder if it is one"
             )
+        if found := _PACKED.search(model.name_or_path):
+            raise ConfigError(
+                f"{told} has packed weights by its name ({found['mlx'] or found[2]}), which cannot be trained here; use the "
+                "model's checkpoint with plain weights, which plugin=[qlora] packs in 4 bits, or a local folder if its weights "
+                "are plain"
+            )
         return None
     values = object_in(folder / "config.json")
     if values is None:
@@ -102,6 +112,14 @@ def refuse_other_kinds(told: str, values: Mapping[str, Any]) -> None:
             f"{told} is {kind} ({class_name}); this launcher trains causal language models of text: use a text-only model, "
             "such as one of conf/model"
         )
+
+
+def shipped_code(model_type: Any) -> str:
+    """Why a model is not loaded whose code comes with it, and the key that allows it."""
+    return (
+        f"its code is not part of transformers (model_type {model_type}) but shipped with it; model.trust_remote_code=true "
+        "runs that code, which can do anything that you can do"
+    )
 
 
 def _gguf(file: Path) -> str:

@@ -45,8 +45,20 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
     for need in needs_of(config, plan):
         if _lacks(need):
             raise ConfigError(_sentence(need))
-    if lacking := _compiler(config, plan):
-        raise ConfigError(lacking)
+    for lacking in (_compiler(config, plan), _model_code(config, plan)):
+        if lacking:
+            raise ConfigError(lacking)
+
+
+def _model_code(config: Config, plan: LaunchPlan) -> str | None:
+    """One sentence if transformers, as it is installed here, cannot make the model."""
+    if (
+        plan.facts.architecture is not None or config.model.gguf_file
+    ):  # the planner knows only models of transformers
+        return None
+    from launcher.launching.model_types import lacking_code  # imported here: most models have a known shape
+
+    return lacking_code(config)
 
 
 def _compiler(config: Config, plan: LaunchPlan) -> str | None:
@@ -86,7 +98,7 @@ def refusals(config: Config, plan: LaunchPlan) -> list[str]:
     if not _is_this_python(config, plan):
         return []
     wrong = [_sentence(need) for need in needs_of(config, plan) if _lacks(need)]
-    wrong += [lacking] if (lacking := _compiler(config, plan)) else []
+    wrong += [lacking for lacking in (_compiler(config, plan), _model_code(config, plan)) if lacking]
     return [f"a launch is refused: {sentence}" for sentence in wrong]
 
 

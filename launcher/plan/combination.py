@@ -28,7 +28,7 @@ class Combination:
     four_bit: bool = False
     eight_bit: bool = False
     packed: bool = False
-    """Whether the checkpoint stores its weights in a packed format, such as MXFP4."""
+    """Whether the checkpoint stores its experts in MXFP4."""
     dora: bool = False
     dropout: bool = False
     """Whether the adapter has dropout."""

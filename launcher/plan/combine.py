@@ -11,6 +11,9 @@ from launcher.plan.combination import Combination
 from launcher.plan.launch_plan import LaunchPlan
 from launcher.plan.names import ATTENTION
 
+_MXFP4, _BITSANDBYTES = "mxfp4", "bitsandbytes"
+"""The formats of packed weights, as quant_method in config.json names them, over which an adapter can be trained."""
+
 
 def combination_of(config: Config, plan: LaunchPlan) -> Combination:
     """The settings of this run that the rules look at."""
@@ -68,7 +71,7 @@ def _trains_head(plan: LaunchPlan, adapter: Adapter) -> bool:
 
 
 def _is_packed(plan: LaunchPlan) -> bool:
-    """Whether the checkpoint's weights are packed, other than by bitsandbytes, which the adapter may take as they are.
+    """Whether the checkpoint's experts are packed in MXFP4, which becomes plain weights when it is loaded.
 
     Where config.json is not here, the experts of a gpt-oss are taken to be in MXFP4, as the hub has them, unless the
     checkpoint's name says bf16.
@@ -78,7 +81,29 @@ def _is_packed(plan: LaunchPlan) -> bool:
         return (
             shape is not None and shape.model_type in SINKS and "bf16" not in plan.model.name_or_path.lower()
         )
-    return known not in ("", "bitsandbytes")
+    return known == _MXFP4
+
+
+def check_stored(plan: LaunchPlan) -> None:
+    """PlanError for a checkpoint whose weights are packed in a format that cannot be trained as the run wants to.
+
+    Sources: transformers 5.23, Mxfp4Config(dequantize=True), which makes plain weights; peft 0.21, whose LoRA takes the weights
+    of bitsandbytes as they are.
+    """
+    stored, adapter = plan.facts.stored_as, plan.adapter
+    told = f"model.name_or_path={plan.model.name_or_path} has weights packed by {stored}"
+    if stored in (None, "", _MXFP4):
+        return
+    if stored != _BITSANDBYTES:
+        raise PlanError(
+            f"{told}, which cannot be trained here; use the model's checkpoint with plain weights: plugin=[qlora] packs them "
+            "in 4 bits while it loads them"
+        )
+    if adapter is None or not (adapter.four_bit or adapter.eight_bit):
+        raise PlanError(
+            f"{told}, which only an adapter over packed weights takes as they are; use plugin=[qlora] for 4 bits or "
+            "plugins.lora.load_in=8bit for 8, or the model's checkpoint with plain weights"
+        )
 
 
 def check_needs(plan: LaunchPlan) -> None:

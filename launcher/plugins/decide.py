@@ -9,7 +9,7 @@ from launcher.errors import NotAsPlanned, RunError
 from launcher.frozen_dataclass import frozen_dataclass
 from launcher.plan import Facts, LaunchPlan, make_plan, with_estimates
 from launcher.plan.chat_format import format_from
-from launcher.plan.combine import check_needs, check_options, checked
+from launcher.plan.combine import check_needs, check_options, check_stored, checked
 from launcher.plan.fit import with_length
 from launcher.plan.model import shape_from
 from launcher.plan.queue import with_notice
@@ -30,7 +30,9 @@ def decide(config: Config, facts: Facts, plugins: list[Plugin] | None = None) ->
     def make(config: Config) -> LaunchPlan:
         plan = dataclasses.replace(make_plan(config, facts), plugins=declared)
         check_needs(plan)
-        return checked(config, apply(plugins, "on_plan", plan))
+        plan = apply(plugins, "on_plan", plan)
+        check_stored(plan)
+        return checked(config, plan)
 
     chosen = None
     if AUTO in (config.strategy.engine, config.batch.micro_batch_size):

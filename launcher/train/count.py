@@ -16,7 +16,7 @@ from typing import Any
 
 from launcher.config import ArchitectureConfig, BlockConfig
 from launcher.errors import ConfigError, Exit
-from launcher.launching.model_gate import refuse_other_kinds
+from launcher.launching.model_gate import refuse_other_kinds, shipped_code
 from launcher.plan.model import count_parameters, read_windows
 
 _NUMBERED = re.compile(r"(.*\bexperts)\.\d+\.(.*)")
@@ -78,10 +78,7 @@ def shape_of(name: str, revision: str, *, code: bool) -> ArchitectureConfig:
     values: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
     refuse_other_kinds(f"model.name_or_path={name}", values)
     if values.get("auto_map") and not code and not _knows(str(values.get("model_type"))):
-        raise Uncountable(
-            f"its code is not part of transformers (model_type {values.get('model_type')}) but shipped with it; "
-            "model.trust_remote_code=true runs that code, which can do anything that you can do"
-        )
+        raise Uncountable(shipped_code(values.get("model_type")))
     try:
         config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=code)
         with torch.device("meta"):

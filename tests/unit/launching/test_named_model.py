@@ -7,6 +7,8 @@ import pytest
 
 from launcher.__main__ import main
 from launcher.launching.compose import compose as composed_of
+from launcher.launching.model_types import known_types
+from tests.support.tiny_model import EMPTY_WEIGHTS
 
 SHAPE = {
     "hidden_size": 64,
@@ -126,6 +128,9 @@ def test_a_home_folder_is_written_with_a_tilde(tmp_path: Path, monkeypatch: pyte
         ("./nothing", "is not a folder here"),
         ("~/nothing", "is not a folder here"),
         ("me/Qwen2.5-VL-7B-Instruct", "is a vision-language model by its name (VL)"),
+        ("me/Qwen3-8B-FP8", "has packed weights by its name (FP8)"),
+        ("me/Llama-3-8B-GPTQ-Int4", "has packed weights by its name (GPTQ)"),
+        ("mlx-community/Llama-3-8B-4bit", "has packed weights by its name (mlx)"),
         (str(Path(__file__)), "is a file; give the folder that it is in"),
         (str(Path(__file__).parent), "is not the folder of a model: it has no config.json"),
     ],
@@ -157,6 +162,89 @@ def test_a_checkpoint_of_another_kind_is_refused_by_the_name_of_its_class(
     path = folder(**values)
     assert main(["plan", "+experiment=llama8b_lora", "cluster=slurm", f"model.name_or_path={path}"]) == 1
     assert f"model.name_or_path={path} {said}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "plugins", "said"),
+    [
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "lora",
+            "packed by gptq, which cannot be trained",
+        ),
+        (
+            {"quantization_config": {"quant_method": "fp8"}},
+            "qlora",
+            "packed by fp8, which cannot be trained here",
+        ),
+        (
+            {"quantization": {"group_size": 64, "bits": 4}},
+            "lora",
+            "packed by mlx, which cannot be trained here",
+        ),
+        (
+            {"quantization": {"group_size": 64}, "quantization_config": {"group_size": 64}},
+            "",
+            "packed by mlx",
+        ),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "lora", "use plugin=[qlora] for 4 bits"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "", "use plugin=[qlora] for 4 bits"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "qlora", ""),
+        ({"quantization_config": {"quant_method": "mxfp4"}}, "lora", ""),
+        ({}, "lora", ""),
+    ],
+)
+def test_packed_weights_are_refused_where_they_cannot_be_trained(folder, values, plugins, said, capfd):
+    path = folder(model_type="llama", num_key_value_heads=4, **SHAPE, **values)
+    words = [
+        "plan",
+        "+experiment=llama8b_lora",
+        "cluster=slurm",
+        f"model.name_or_path={path}",
+        f"plugin=[{plugins}]",
+    ]
+    assert main([*words, "force=true", "strategy=ddp"]) == (1 if said else 0)
+    assert said in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "typed", "said"),
+    [
+        ({"model_type": "llama9"}, [], "does not know its model_type llama9, and it ships no code of its own"),
+        ({"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "m.M"}}, [], "model.trust_remote_code=true runs that"),
+        (
+            {"model_type": "mine", "auto_map": {"AutoModelForCausalLM": "m.M"}}, ["model.trust_remote_code=true"],
+            "sbatch is not on PATH",
+        ),
+        ({"model_type": "xlnet"}, [], "sbatch is not on PATH"),
+    ],
+)  # fmt: skip
+def test_a_model_whose_code_the_ranks_would_not_find_is_refused_at_the_launch(
+    folder, values, typed, said, tmp_path, monkeypatch, capfd
+):
+    path = folder(**values)
+    for name in ("model.safetensors", "tokenizer.json"):
+        (path / name).write_bytes(EMPTY_WEIGHTS if name.endswith("safetensors") else b"{}")
+    (path / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no Slurm is there
+    words = [
+        "+experiment=llama8b_lora",
+        "cluster=slurm",
+        f"model.name_or_path={path}",
+        "data.check=off",
+        "freeze=false",
+    ]
+    assert main([*words, *typed]) != 0
+    assert said in capfd.readouterr().err
+
+
+def test_the_model_types_that_are_read_are_those_of_transformers():
+    from transformers import CONFIG_MAPPING
+
+    known = known_types()
+    assert known is not None and set(CONFIG_MAPPING.keys()) <= known
+    assert len(known - set(CONFIG_MAPPING.keys())) < 5
 
 
 def test_the_shape_of_a_model_in_the_hubs_cache_is_read_from_there(tmp_path, monkeypatch, capfd):

@@ -121,9 +121,7 @@ def test_the_way_out_of_a_rule_is_planned(plan, rule):
     assert plan("+experiment=tiny", *MENDED[rule.number], device=BROKEN[rule.number][0])
 
 
-@pytest.mark.parametrize(
-    ("stored", "works"), [("mxfp4", False), ("gptq", False), ("bitsandbytes", True), ("", True)]
-)
+@pytest.mark.parametrize(("stored", "works"), [("mxfp4", False), ("bitsandbytes", True), ("", True)])
 def test_qlora_depends_on_how_the_checkpoint_is_packed(plan, stored: str, works: bool):
     typed = ("+experiment=tiny", "model=gpt_oss_20b", "plugin=[qlora]", "force=true")
     if works:
