@@ -94,9 +94,9 @@ def _tree(row: Row) -> str | None:
 
 def _passages(row: Row) -> str | None:
     """An article of SQuAD as its authors published it: paragraphs, each with its questions."""
-    paragraphs: Any = row.get("paragraphs")
-    first: Any = paragraphs[0] if isinstance(paragraphs, list) and paragraphs else None
-    if not isinstance(first, dict) or "qas" not in first:
+    given: Any = row.get("paragraphs")
+    paragraphs = cast("list[Any]", given) if isinstance(given, list) else []
+    if not paragraphs or not isinstance(paragraphs[0], dict) or "qas" not in paragraphs[0]:
         return None
     program = (
         ".. | .paragraphs? // empty | .[] | .context as $context | .qas[] | select(.answers[0]) | "
