@@ -6,9 +6,13 @@ A time limit is minutes, minutes:seconds, hours:minutes:seconds, or with days- b
 import re
 
 from launcher.errors import PlanError
+from launcher.units import plural
 
 _LIMIT = re.compile(r"(\d+-)?\d+(:[0-5]?\d){0,2}")
 """A number after a colon is below 60: 1:99:00 is a typing error."""
+_WITH_UNIT = re.compile(r"(\d+) ?([mhd])[a-z]*")
+_MEANT = {"m": "{}:00", "h": "{}:00:00", "d": "{}-00:00:00"}
+"""Unit of a time as people write it -> the same as a time limit."""
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 _MOST_MINUTES = 999
 """Highest number that is read as minutes: YAML 1.1 reads 1:00:00 and more, without quotes, as 3600 and more."""
@@ -17,7 +21,11 @@ _MOST_MINUTES = 999
 def check_time(time: str) -> str:
     """`time` itself when it is spelled as a time limit; PlanError otherwise."""
     if not _LIMIT.fullmatch(time):
-        raise PlanError(f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS")
+        found = _WITH_UNIT.fullmatch(time.strip().lower())
+        meant = f"; try resources.time={_MEANT[found[2]].format(found[1])}" if found else ""
+        raise PlanError(
+            f"resources.time={time!r} is not a Slurm time; use minutes, HH:MM:SS or D-HH:MM:SS{meant}"
+        )
     if time.isdigit() and int(time) > _MOST_MINUTES:
         hours, rest = divmod(int(time), 3600)
         clock = f"{hours}:{rest // 60:02d}:{rest % 60:02d}"
@@ -36,9 +44,13 @@ def in_minutes(time: str) -> str | None:
     """A warning for a time limit that is shorter than it may look: 12 is minutes, and 12:00 is minutes and seconds."""
     if "-" in time or time.count(":") > 1:
         return None
-    first = time.partition(":")[0]
+    first, _, second = time.partition(":")
     minutes = f"{limit_s(time) / 60:g} minutes"
-    return f"resources.time={time} is {minutes}, as Slurm reads it; {first} hours are resources.time={first}:00:00"
+    longer = plural(int(first), "hour") + (
+        f" and {plural(int(second), 'minute')}" if int(second or 0) else ""
+    )
+    verb = "is" if longer == "1 hour" else "are"
+    return f"resources.time={time} is {minutes}, as Slurm reads it; {longer} {verb} resources.time={first}:{second or '00'}:00"
 
 
 def is_limit(time: str) -> bool:

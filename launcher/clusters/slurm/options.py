@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher.clusters.job import Request
 from launcher.clusters.slurm.output import DEFAULT, FLAGS, check_file
-from launcher.clusters.slurm.step import check_variables
+from launcher.clusters.slurm.step import check_variables, is_srun_option
 from launcher.config.spelling import one_line
 from launcher.errors import PlanError, nearest
 
@@ -179,6 +179,8 @@ def _site_options(sbatch: Mapping[str, Any]) -> dict[str, str]:
             raise PlanError(f"{key} would start several jobs in one run dir; use -m for several runs")
         if flag in _NO_RUN:
             raise PlanError(f"{key} {_NO_RUN[flag]}; take it out")
+        if flag not in KNOWN and is_srun_option(flag):
+            raise PlanError(f"{key} is an option of srun, not of sbatch; set cluster.srun.{flag}")
         close = None if flag in KNOWN else nearest(flag, KNOWN)
         if close:
             raise PlanError(f"{key} is not an sbatch option; did you mean cluster.sbatch.{close}?")

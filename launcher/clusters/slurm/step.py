@@ -87,6 +87,11 @@ def _has(options: Sequence[str], name: str) -> bool:
     return any(option.partition("=")[0] == f"--{name}" for option in options)
 
 
+def is_srun_option(flag: str) -> bool:
+    """Whether srun has this option, also one that the plan decides."""
+    return flag in _KNOWN or flag in _PLANNED
+
+
 def site_options(srun: Mapping[str, Any]) -> list[str]:
     """srun's options from cluster.srun; PlanError for an option that the plan decides, and for an unknown option."""
     words: list[str] = []

@@ -30,14 +30,29 @@ def test_a_value_without_a_known_unit_gets_no_guess():
 
 
 @pytest.mark.parametrize(
-    ("time", "said"), [("12", "12 minutes"), ("12:00", "12 minutes"), ("1:30", "1.5 minutes")]
+    ("time", "said"),
+    [
+        ("12", "12 minutes"),
+        ("12:00", "12 minutes"),
+        ("1:30", "1 hour and 30 minutes are resources.time=1:30:00"),
+        ("1", "1 hour is resources.time=1:00:00"),
+    ],
 )
 def test_a_time_that_is_shorter_than_it_looks_is_a_warning_with_the_hours_to_type(time: str, said: str):
     warning = in_minutes(time)
     assert warning
     assert said in warning
-    (way,) = re.findall(r"resources\.time=(\S+:00:00)", warning)
+    way = re.findall(r"resources\.time=(\S+)", warning)[-1]
     assert in_minutes(check_time(way)) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "meant"), [("2h", "2:00:00"), ("90m", "90:00"), ("3 days", "3-00:00:00"), ("45min", "45:00")]
+)
+def test_a_time_with_a_unit_is_answered_with_the_time_limit(time: str, meant: str):
+    with pytest.raises(PlanError) as refused:
+        check_time(time)
+    assert str(refused.value).endswith(f"try resources.time={meant}") and check_time(meant)
 
 
 @pytest.mark.parametrize("time", ["0", "0:00", "00:00:00", "0-0"])
@@ -57,6 +72,7 @@ def test_hours_and_days_need_no_warning(time: str):
         ("resources.spares=-1", "at least 0"), ("resources.hang_timeout_s=-1", "above 0"),
         ("resources.memory_gib=65536", "resources.memory_gib=64"),
         ("cluster.gpu_memory_gib=81920", "cluster.gpu_memory_gib=80"),
+        ("cluster.sbatch.cpu-bind=none", "set cluster.srun.cpu-bind"),
         ("trainer.optim=adam", "did you mean adamw_torch?"), ("cluster.sbatch.wrap=ls", "take it out"),
         ("cluster.sbatch.wait=true", "follow"), ("cluster.nodes=2", "did you mean resources.nodes?"),
     ],
