@@ -36,7 +36,7 @@ _GARBLED = re.compile(
 
 _SECRET = re.compile(rb"%s|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----" % SECRET.pattern.encode())
 _SECRET_STARTS = tuple(start.encode() for start in (*SECRET_STARTS, "PRIVATE KEY-----"))
-_ADDRESS = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_ADDRESS = re.compile(rb"(?<=[A-Za-z0-9._+-])@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2}")
 
 _REFUSALS = (
     *(

@@ -76,9 +76,8 @@ def read_row(value: Any, reading: Reading) -> ReadRow:
         name = detect(row)
         if name is None:
             said = None if reading.columns else way_out(whole)
-            raise BrokenRow(
-                "format", said or no_format(given, reading)
-            )  # with the names as data.columns needs them
+            # data.columns needs the names as they are in the file
+            raise BrokenRow("format", said or no_format(given, reading))
     known = known_formats()
     one = known.formats.get(name) or FORMATS.find(name)
     if reading.format != AUTO and not one.matches(row):

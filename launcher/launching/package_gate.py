@@ -52,9 +52,8 @@ def check_packages(config: Config, plan: LaunchPlan) -> None:
 
 def _model_code(config: Config, plan: LaunchPlan) -> str | None:
     """One sentence if transformers, as it is installed here, cannot make the model."""
-    if (
-        plan.facts.architecture is not None or config.model.gguf_file
-    ):  # the planner knows only models of transformers
+    # the shapes that the planner knows are of models of transformers
+    if plan.facts.architecture is not None or config.model.gguf_file:
         return None
     from launcher.launching.model_types import lacking_code  # imported here: most models have a known shape
 
