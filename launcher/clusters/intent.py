@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from launcher.clusters.base import Cluster, Refused
 from launcher.errors import ClusterError, RunError
+from launcher.reading import read_text
 from launcher.run import RunDir, job_number
 from launcher.run.events.launching import Submitted
 from launcher.run.locks import lock_within
@@ -72,9 +73,11 @@ def submitted_once(cluster: Cluster, slot: Slot, me: str, submit: Callable[[int]
 
 
 @contextlib.contextmanager
-def interrupted(cluster: Cluster, slot: Slot, me: str = "") -> Generator[str | None]:
-    """The job of an interrupted submission, which is recorded; None if there is none. ClusterError if the cluster cannot
-    say."""
+def interrupted(
+    cluster: Cluster, slot: Slot, me: str = "", *, wait_s: float = _LOCK_S
+) -> Generator[str | None]:
+    """The job of an interrupted submission, which is recorded; None if there is none. ClusterError if the cluster cannot say,
+    or if the submission still runs after `wait_s` seconds."""
     _check_file(slot.intent)
     try:
         file = slot.intent.open("r+", encoding="utf-8", errors="replace")
@@ -82,7 +85,7 @@ def interrupted(cluster: Cluster, slot: Slot, me: str = "") -> Generator[str | N
         yield None
         return
     with file:
-        _lock(file, slot)
+        _lock(file, slot, wait_s)
         if not _is(file, slot.intent):
             yield None  # the submission was not interrupted but is complete
             return
@@ -91,6 +94,26 @@ def interrupted(cluster: Cluster, slot: Slot, me: str = "") -> Generator[str | N
             slot.record(job_id)
         yield job_id
         slot.intent.unlink()
+
+
+def is_first(run: RunDir) -> bool:
+    """Whether the interrupted submission is that of the run's first job, which a launch makes."""
+    before = _jobs_before(run)
+    return not run.job.exists() if before is None else not before
+
+
+def follows(run: RunDir, job_id: str) -> bool:
+    """Whether the interrupted submission is one of a later job, which this one can be."""
+    before = _jobs_before(run)
+    return bool(before) and job_number(job_id) not in before
+
+
+def _jobs_before(run: RunDir) -> list[str] | None:
+    """The earlier jobs that the intent of the run's job names; None if it names none yet, or is not valid."""
+    with contextlib.suppress(OSError, RunError):
+        text = read_text(run.intent)
+        return _before(run.intent, run, text) if text.strip() else None
+    return None
 
 
 def known_jobs(run: RunDir) -> set[str]:
@@ -118,7 +141,7 @@ def _earlier(cluster: Cluster, slot: Slot, file: IO[str], me: str) -> str | None
     text = file.read(_LONGEST)
     if not text.strip():
         return None  # interrupted before it called the scheduler
-    before = [*_before(slot, text), me]
+    before = [*_before(slot.intent, slot.run, text), me]
     recorded = slot.recorded()
     if recorded is not None and job_number(recorded) not in before:
         return recorded
@@ -136,7 +159,7 @@ def _earlier(cluster: Cluster, slot: Slot, file: IO[str], me: str) -> str | None
     return None
 
 
-def _before(slot: Slot, text: str) -> list[str]:
+def _before(intent: Path, run: RunDir, text: str) -> list[str]:
     """The earlier jobs that an intent names; RunError for a file that the launcher has not written."""
     values: Any
     try:
@@ -145,18 +168,17 @@ def _before(slot: Slot, text: str) -> list[str]:
         values = None
     if not is_kind(values, Sequence[str]):
         raise RunError(
-            f"{slot.intent} is not a valid record of a submission; if no job of {slot.run.name} is queued, remove it and type "
-            "the command again"
+            f"{intent} is not a valid record of a submission; if no job of {run.name} is queued, remove it and type the "
+            "command again"
         )
     return list(cast("Sequence[str]", values))
 
 
-def _lock(file: IO[str], slot: Slot) -> None:
+def _lock(file: IO[str], slot: Slot, wait_s: float = _LOCK_S) -> None:
     with contextlib.suppress(OSError):  # a file system without locks
-        if not lock_within(file, _LOCK_S):
+        if not lock_within(file, wait_s):
             raise ClusterError(
-                f"another submission of {slot.run.name} still runs after {_LOCK_S:g} s; type the command again when it has "
-                "ended"
+                f"another submission of {slot.run.name} still runs after {wait_s:g} s; type the command again when it has ended"
             )
 
 

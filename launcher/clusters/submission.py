@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from launcher.clusters.base import Cluster
-from launcher.clusters.intent import Slot, interrupted, submitted_once
-from launcher.errors import ClusterError
+from launcher.clusters.intent import Slot, follows, interrupted, submitted_once
+from launcher.errors import ClusterError, RunError
 from launcher.output import say
 from launcher.run import JOB_SCRIPT, RunDir
 
@@ -56,6 +56,20 @@ def cut_short(cluster: Cluster, run: RunDir) -> Generator[str | None]:
     """
     with interrupted(cluster, _slot(cluster, run)) as job_id:
         yield job_id
+
+
+def complete(cluster: Cluster, run: RunDir, job_id: str) -> None:
+    """Completes the submission of this job, which now runs: Slurm can end the job before it while that one submits it.
+
+    A launch's submission is left to the launch, which is told the job when it is typed again.
+    """
+    if not run.intent.exists() or not follows(run, job_id):
+        return
+    try:
+        with interrupted(cluster, _slot(cluster, run), wait_s=0.0):
+            pass
+    except (ClusterError, RunError) as error:
+        say(str(error))
 
 
 def _slot(cluster: Cluster, run: RunDir) -> Slot:

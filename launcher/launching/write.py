@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from launcher.clusters.intent import is_first
 from launcher.clusters.registry import find_cluster, job_cluster
 from launcher.clusters.submission import cut_short
 from launcher.config import Config
@@ -83,7 +84,10 @@ def settle(run: RunDir) -> None:
 
 
 def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
-    """An earlier launch of the same run that was interrupted between its decision to submit and the record of the job's id."""
+    """An earlier launch of the same run that was interrupted between its decision to submit and the record of the job's id.
+
+    A run whose job was queued again is none, although that submission too can have been interrupted: its launch was complete.
+    """
     depth = 1 if composed.trial is None else 2  # a trial's folder is in its sweep's
     intents = list(run.path.parents[depth - 1].glob("*/" * depth + run.intent.name))
     if not intents:
@@ -97,6 +101,7 @@ def find_cut_short(run: RunDir, composed: Composed) -> RunDir | None:
             and _read(found.overrides) == overrides
             and (_read(found.config) == config or _is_of_other_shape(found, composed, config))
             and found.plan.is_file()
+            and is_first(found)
         ):
             return found
     return None

@@ -6,6 +6,7 @@ from functools import partial
 
 from launcher import environment
 from launcher.clusters.base import Cluster
+from launcher.clusters.submission import complete
 from launcher.hub import find_wanted
 from launcher.launching.changed_data import DataAt, check_data_is_same
 from launcher.plugins.decide import Decided, read_run
@@ -73,6 +74,8 @@ def lead(run: SteadyRun, cluster: Cluster, lease: Lease, stopped: StopSignal, pr
         place.job or not run.job.exists()
     ):  # submitted by hand, or by a launch that was killed before it noted the job
         run.note_job(plan.cluster, place.job_id, None if place.job else start_ticks(os.getpid()))
+    if place.job:
+        complete(cluster, run, place.job_id)
     run.logs.mkdir(exist_ok=True)
     runner = None
     if pool is not None:

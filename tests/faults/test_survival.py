@@ -586,8 +586,10 @@ def test_a_run_whose_job_script_is_killed_is_queued_again_or_can_be_resumed(lab,
     # Slurm ends the job meanwhile: whether another supervisor is there before it has is a race
     until(lambda: bool(run.events("requeued")) or lab.state(run) in ("failed", "lost"), 90)
     if run.events("requeued"):
-        (cut,) = [event for event in run.events("ended") if event["told"] == "the job script has ended"]
-        assert cut["attempt"] == run.events("requeued")[0]["attempt"]
+        attempt = run.events("requeued")[0]["attempt"]
+        (cut,) = [event for event in run.events("ended") if event["attempt"] == attempt]
+        # or another node has taken the lead before Slurm ended its agent too, and found too few nodes for an attempt
+        assert cut["told"] == "the job script has ended" or cut["hosts"] == [host]
     else:
         until(lambda: not left_behind(lab, run), 60)
         lab.run(*command("resume", str(run.path)), cwd=run.path)

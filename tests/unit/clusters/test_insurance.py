@@ -1,5 +1,6 @@
 """The job that waits behind a run's job: queued once, taken in place of a new one where it fits, else cancelled."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -10,8 +11,9 @@ import pytest
 from launcher.__main__ import main
 from launcher.clusters.base import Refused
 from launcher.clusters.insurance import end_insurance, find_waiting, queue_insurance
+from launcher.clusters.intent import is_first
 from launcher.clusters.registry import make_cluster
-from launcher.clusters.submission import submitted
+from launcher.clusters.submission import complete, submitted
 from launcher.errors import ClusterError, RunError
 from launcher.launching.ending import cancel, removable, remove
 from launcher.run import RunDir
@@ -95,6 +97,36 @@ def test_an_interrupted_submission_of_the_run_does_not_take_the_insurance_for_it
     with submitted(make_cluster("slurm"), run) as job_id:
         assert job_id == "3"
     assert own_job(run) == "3"
+
+
+@pytest.mark.parametrize(
+    ("intent", "completed"),
+    [
+        ('{"before": ["1"]}', True),
+        ('{"before": ["1", "2"]}', False),
+        ('{"before": []}', False),
+        ("", False),
+        ("[", False),
+    ],
+)
+def test_a_job_that_runs_completes_the_submission_in_which_the_job_before_it_was_ended(
+    run, intent: str, completed: bool
+):
+    """Not that of a launch, which is told the job when it is typed again, and not that of another job."""
+    run.intent.write_text(intent)
+    run.note_job("slurm", "2")
+    complete(make_cluster("slurm"), run, "2")
+    assert run.intent.exists() is not completed
+    assert own_job(run) == "2" and is_first(run) is (intent == '{"before": []}')
+
+
+def test_a_job_that_runs_does_not_wait_for_a_submission_that_still_runs(run, capsys):
+    run.intent.write_text('{"before": ["1"]}')
+    run.note_job("slurm", "2")
+    with run.intent.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        complete(make_cluster("slurm"), run, "2")
+    assert run.intent.exists() and "still runs" in capsys.readouterr().err
 
 
 def test_a_refused_insurance_leaves_nothing_behind(run, tmp_path):

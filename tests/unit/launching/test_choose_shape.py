@@ -119,6 +119,19 @@ def test_a_command_after_a_cut_submission_finds_its_job_although_another_shape_i
     assert (tmp_path / "submitted").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("intent", ['{"before": ["7"]}\n', ""])
+def test_a_run_whose_job_was_cut_while_it_queued_itself_again_is_not_taken_for_a_cut_launch(
+    queue, capsys, tmp_path, intent: str
+):
+    """Slurm ends a job while its supervisor submits the next one, which then runs: the file stays in the run dir."""
+    queue(n1=10, n2=1)
+    run = RunDir(Path(launch(capsys)[0]["run_dir"]))
+    run.intent.write_text(intent)
+    told, said = launch(capsys)
+    assert told["run_dir"] != str(run.path) and "interrupted" not in said
+    assert (tmp_path / "submitted").read_text().count("\n") == 2
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"a: [", b"[1]", b"resources: 3"])
 def test_a_broken_run_whose_submission_was_cut_does_not_end_the_next_launch(queue, capsys, content: bytes):
     queue(n1=10, n2=1)
