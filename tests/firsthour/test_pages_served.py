@@ -32,7 +32,7 @@ UNTIL = """until_in() {
 """until_in FILES WORD COMMAND...: runs the command until a file has the word; 0 if SIGTERM has then ended it."""
 RUN = "launcher +experiment=tiny data.path=chats.jsonl data.eval_path=null"
 INTERRUPTED = (
-    f"rm -rf runs; until_in 'runs/tiny/*/events.jsonl' '\"saved\"' {RUN} trainer.max_steps=400 "
+    f"rm -rf runs; until_in 'runs/tiny/*/events.jsonl' '\"saved\"' {RUN} trainer.max_steps=150 "
     "plugin=[lora,sharded_checkpoint] plugins.sharded_checkpoint.save_steps=20; true"
 )
 TINY = (
@@ -65,17 +65,19 @@ class Setting:
 
 SETTINGS = {
     "provider": Setting(
-        chosen=r"launcher managed ", changed=((r"status\|poll.*", "status"), (r"\bJOB\b", "ftjob-2"))
+        chosen=r"launcher managed ", before=("cp questions.csv train.csv",),
+        changed=((r"status\|poll.*", "status"), (r"\bJOB\b", "ftjob-2")),
     ),
-    "hub": Setting(chosen=r"launcher (push|stale) ", before=(
-        f"{RUN} trainer.max_steps=4",
+    "hub": Setting(chosen=r"launcher push ", before=(f"{RUN} trainer.max_steps=4",)),
+    "base model": Setting(chosen=r"launcher stale ", before=(
         f"launcher +experiment=llama8b_lora model.revision={COMMIT} data.path=train.jsonl cluster=slurm dry_run=true",
-    ), changed=((r"stale llama8b_lora", "stale runs/llama8b_lora/*"), *AS_TINY)),
+        "mv runs/llama8b_lora runs/planned",
+    ), changed=((r"stale llama8b_lora", "stale runs/planned/*"),)),
     "classifier": Setting(chosen=r"launcher classify |tickets_model", before=(
         "cp tickets.jsonl new.jsonl",
         "launcher +experiment=tiny name=quickstart_classify trainer=classify trainer.max_steps=4 data.path=tickets.jsonl "
         "data.eval_path=null",
-    ), changed=((r"\bRUN\b", "quickstart_classify"),)),
+    ), before_each="rm -f sorted.jsonl", changed=((r"\bRUN\b", "quickstart_classify"),)),
     "server": Setting(chosen=r"launcher serve (?!.*(--job|vllm))", before=(
         f"{RUN} trainer.max_steps=4", "export LAUNCHER_API_KEY=a_key_of_this_test_only",
         "rm -rf ~/models/mine; launcher export tiny --merged --to ~/models/mine",
@@ -86,12 +88,26 @@ SETTINGS = {
     ), changed=(("/shared/api", "shared_api"), *SERVED)),
     "interrupted": Setting(chosen=r"launcher resume ", before_each=INTERRUPTED),
     "finished": Setting(
-        chosen=r"RUN_DIR/|resume=RUN|reproduce ", before=(f"{RUN} trainer.max_steps=4",), before_each="rm -rf runs/tiny/2*_2*",
-        changed=((r"RUN_DIR", "first"), *AS_TINY),
+        chosen=r"RUN_DIR/|resume=RUN",
+        before=(
+            f"{TINY} start",
+            f"{RUN} name=first model.name_or_path=./start model.init=pretrained trainer.max_steps=4 "
+            "plugin=[lora,sharded_checkpoint] plugins.sharded_checkpoint.save_steps=2",
+        ),
+        changed=(
+            (r"RUN_DIR", "$(echo runs/first/*)"), (r"resume=RUN", "resume=first model.name_or_path=./start"),
+            (r"experiment=llama8b_lora", "experiment=tiny model.init=pretrained"),
+        ),
     ),
     "teacher": Setting(
-        chosen=r"launcher data teach|teacher_logits", before=("mkdir my", f"{TINY} my/teacher"),
-        changed=((r"trainer=distill", "trainer=distill model.name_or_path=my/teacher model.init=pretrained"), *AS_TINY),
+        chosen=r"launcher data teach|teacher_logits",
+        before=("mkdir my", f"{TINY} my/teacher"),
+        changed=(
+            (r"trainer=distill", "trainer=distill model.name_or_path=my/teacher model.init=pretrained"),
+            (r"(data teach .*)", r"\1 --json | tee taught.json"),
+            (r"=FOLDER", r"""=$(grep -o '"folder": *"[^"]*' taught.json | cut -d '"' -f 4)"""),
+            *AS_TINY,
+        ),
     ),
     "llama.cpp": Setting(chosen=r"--gguf", before=(
         f"{RUN} trainer.max_steps=2 plugin=[]", "mkdir -p llama.cpp/build/bin",
@@ -114,6 +130,7 @@ NOT_TYPED = {
     "sweep resume": "tests/unit/sweep/test_commands.py types it",
     "--watch": "it ends with Ctrl-C",
     "trainer.kind=scaled": "a method of another package; tests/extending types it",
+    "launcher reproduce": "a run on this machine keeps no code; tests/unit/launching/freeze types it",
     "tracker=mlflow": "it asks a server of MLflow",
     "--inspect": "it asks a model hub for a model that no test has",
     "launcher sync": "without a tracker there is nothing to send; tests/training/test_tracking.py types it",
@@ -131,6 +148,11 @@ def surroundings(name: str, folder: Path) -> Iterator[dict[str, str]]:
         (folder / "hub").mkdir()
         with serve_writable(folder / "hub") as hub:
             yield {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+    elif name == "base model":
+        (folder / "base").mkdir()
+        (folder / "base" / "config.json").write_text("{}")
+        with serve({("model", "meta-llama/Llama-3.1-8B-Instruct"): folder / "base"}) as hub:
+            yield {"HF_ENDPOINT": hub.endpoint}
     else:
         with serve({}) as hub:
             yield {"HF_ENDPOINT": hub.endpoint}
