@@ -1,6 +1,7 @@
 """The connection to a login node, and what is said where there is none."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,13 @@ def test_a_request_is_in_no_command_line_of_the_cluster(login, connection):
     with talk(
         connection, "python3", {"do": "find", "run_dir": "/a word that nobody shows", "without": []}
     ) as one:
-        lines = list(command_lines().values())
+        deadline = time.monotonic() + 30  # a shell starts the program there
+        while not any(b"there.py" in line for line in (lines := [*command_lines().values()])):
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.05)
         with pytest.raises(ClusterError, match="no longer exists"):
             one.answer({"files": list})
-    assert any(b"there.py" in line for line in lines) and not any(
-        b"a word that nobody" in line for line in lines
-    )
+    assert not any(b"a word that nobody" in line for line in lines)
 
 
 @pytest.mark.parametrize("end", ["kill -9 $$", "exit 255"])
